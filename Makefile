@@ -1,0 +1,31 @@
+# make demo: the main job (batch norm against network deconvolution on an embedded data set)
+# make test: lint, format, types, tests
+# Both create .venv and install into it when pyproject.toml is newer than the last installation.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/.installed-train
+	$(BIN)/netdeconv compare
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# One pip call for everything, so that torch and torchvision are resolved to builds that match.
+$(VENV)/.installed-%: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install -e '.[$*]'
+	touch $@
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf $(VENV)
