@@ -1,0 +1,84 @@
+"""One session for all tests: seeds, threads, hypothesis, and where real data sets are."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SEED = 20200426
+# What a test needs to find under the data root before it may use a data set.
+MARKERS = {
+    "cifar10": "cifar-10-batches-py",
+    "cifar100": "cifar-100-python",
+    "mnist": "MNIST/raw",
+    "fashion_mnist": "FashionMNIST/raw",
+    "camvid": "camvid",
+    "imagenet_sample": "imagenet_sample",
+}
+
+# Figures are drawn without a screen; the library itself never sets a backend.
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+# The same examples in every run; time limits would only measure how busy the machine is.
+settings.register_profile(
+    "netdeconv",
+    derandomize=True,
+    deadline=None,
+    max_examples=40,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("netdeconv")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Fix the number of threads: a reduction split differently rounds differently."""
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """Every test starts from the same random state, whichever tests ran before it."""
+    random.seed(SEED)
+    np.random.seed(SEED)
+    torch.manual_seed(SEED)
+
+
+@pytest.fixture(scope="session")
+def real_data(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A function from a data set's name to the root folder that holds it, or a skip that says what to do."""
+    packed = REPOSITORY.parent / "shared" / "datasets" / "prepare.py"
+    expanded: dict[str, Path] = {}
+
+    def find(name: str) -> Path:
+        given = os.environ.get("NETDECONV_DATA")
+        if given and (Path(given) / MARKERS[name]).exists():
+            return Path(given)
+        if name in expanded:
+            return expanded[name]
+        if not packed.exists():
+            pytest.skip(f"no {name} data: set NETDECONV_DATA to a folder that holds {MARKERS[name]}")
+        root = next(iter(expanded.values()), None) or tmp_path_factory.mktemp("datasets")
+        command = [sys.executable, str(packed), str(root), "--only", name]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            pytest.fail(f"expanding {name} failed:\n{done.stdout}\n{done.stderr}")
+        expanded[name] = root
+        return root
+
+    return find
+
+
+@pytest.fixture
+def data_root(real_data: Callable[[str], Path]) -> Path:
+    """The root folder of real CIFAR-10; other data sets are asked for with ``real_data(name)``."""
+    return real_data("cifar10")

@@ -1,0 +1,61 @@
+"""What is shown runs: the python blocks of README.md and docs/, and the docstrings' examples."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+# Blocks opened with "python" run, in order and in one namespace a file. A block that only shows
+# a form, such as a session on a cluster, is opened with "py".
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)")
+
+
+def blocks(page: Path) -> list[tuple[int, str]]:
+    text = page.read_text(encoding="utf-8")
+    return [(text.count("\n", 0, found.start(1)) + 1, found.group(1)) for found in BLOCK.finditer(text)]
+
+
+def library_modules() -> list[str]:
+    names = []
+    for part in ("linalg", "nn", "surgery"):
+        package = importlib.import_module(f"netdeconv.{part}")
+        names.append(package.__name__)
+        names.extend(info.name for info in pkgutil.walk_packages(package.__path__, package.__name__ + "."))
+    return names
+
+
+def test_readme_shows_code():
+    assert blocks(REPOSITORY / "README.md")
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=lambda p: p.name)
+def test_python_blocks_run(page, tmp_path, monkeypatch):
+    pytest.importorskip("torchvision")
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {"__name__": "__docs__"}
+    for line, source in blocks(page):
+        # Blank lines in front make a traceback name the page's own line.
+        code = compile("\n" * (line - 1) + source, str(page), "exec")
+        exec(code, namespace)
+
+
+@pytest.mark.parametrize("name", library_modules())
+def test_docstring_examples_run(name):
+    module = importlib.import_module(name)
+    failed, _ = doctest.testmod(module, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    assert failed == 0
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_lead_somewhere(page):
+    targets = LINK.findall(page.read_text(encoding="utf-8"))
+    broken = [target for target in targets if not (page.parent / target).exists()]
+    assert not broken
