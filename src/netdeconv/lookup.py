@@ -1,0 +1,32 @@
+"""Names to things: one lookup whose error says which name was probably meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class UnknownNameError(ValueError):
+    """A name that is in no table; the message holds the nearest one and all that exist."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
+    """Return the error for ``name``, which is no ``kind`` of the ``known`` ones."""
+    names = list(known)
+    nearest = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.4)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    return UnknownNameError(f"unknown {kind} {name!r}{hint} (known: {', '.join(names)})")
+
+
+def look_up(kind: str, name: str, table: Mapping[str, T]) -> T:
+    """Return ``table[name]``.
+
+    Raises:
+        UnknownNameError: when the table has no such name, with the nearest one.
+    """
+    if name not in table:
+        raise unknown_name(kind, name, table)
+    return table[name]
