@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import dataclasses
 import doctest
 import importlib
 import pkgutil
@@ -15,6 +17,8 @@ PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 # Blocks opened with "python" run, in order and in one namespace a file. A block that only shows
 # a form, such as a session on a cluster, is opened with "py".
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# A row of a settings table: | `name` | `default` | meaning |
+SETTING = re.compile(r"^\| `(\w+)` \| `([^`]+)` \|", re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)")
 
 
@@ -59,3 +63,12 @@ def test_links_lead_somewhere(page):
     targets = LINK.findall(page.read_text(encoding="utf-8"))
     broken = [target for target in targets if not (page.parent / target).exists()]
     assert not broken
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/user-guide.md"])
+def test_settings_tables_state_the_defaults(page):
+    whitening = importlib.import_module("netdeconv.nn.whitening").Whitening
+    defaults = {field.name: field.default for field in dataclasses.fields(whitening)}
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    stated = {name: ast.literal_eval(value) for name, value in SETTING.findall(text)}
+    assert stated == defaults
