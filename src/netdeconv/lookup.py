@@ -16,8 +16,9 @@ class UnknownNameError(ValueError):
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
     """Return the error for ``name``, which is no ``kind`` of the ``known`` ones."""
     names = list(known)
-    nearest = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.4)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    by_lower = {known_name.lower(): known_name for known_name in names}
+    nearest = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.4)
+    hint = f"; did you mean {by_lower[nearest[0]]!r}?" if nearest else ""
     return UnknownNameError(f"unknown {kind} {name!r}{hint} (known: {', '.join(names)})")
 
 

@@ -1,0 +1,40 @@
+"""One training loop for all tasks: settings in, a run directory and its measurements out."""
+
+from __future__ import annotations
+
+from netdeconv.training.checkpoint import CheckpointError, load_checkpoint, restore_model, save_checkpoint
+from netdeconv.training.config import NetworkConfig, TrainingConfig, differing_settings, from_plain, to_plain
+from netdeconv.training.evaluation import batch_statistics, evaluate
+from netdeconv.training.loop import RunResult, run
+from netdeconv.training.network import build_network
+from netdeconv.training.optimizers import OPTIMIZERS, SCHEDULES, OptimizerConfig
+from netdeconv.training.progress import LiveBars, PlainLines, Reporter, Silent
+from netdeconv.training.run_directory import RunDirectory, RunDirectoryError, environment, read_config
+
+__all__ = [
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "CheckpointError",
+    "LiveBars",
+    "NetworkConfig",
+    "OptimizerConfig",
+    "PlainLines",
+    "Reporter",
+    "RunDirectory",
+    "RunDirectoryError",
+    "RunResult",
+    "Silent",
+    "TrainingConfig",
+    "batch_statistics",
+    "build_network",
+    "differing_settings",
+    "environment",
+    "evaluate",
+    "from_plain",
+    "load_checkpoint",
+    "read_config",
+    "restore_model",
+    "run",
+    "save_checkpoint",
+    "to_plain",
+]

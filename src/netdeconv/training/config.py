@@ -1,0 +1,149 @@
+"""Settings of a run: frozen dataclasses that become plain data and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
+
+from netdeconv.data import DataConfig
+from netdeconv.nn.whitening import Whitening
+from netdeconv.training.optimizers import OptimizerConfig
+from netdeconv.training.task import Task
+
+T = TypeVar("T")
+Precision = Literal["auto", "32-true", "bf16-mixed"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """Which network, and what is converted to network deconvolution.
+
+    Args:
+        arch: a name of :func:`netdeconv.models.list_names`.
+        width: factor on all channels.
+        bias: whether whitened convolutions have a bias.
+        whitening: settings of the whitened layers; ``None`` trains the network with batch norm;
+            ``False`` whitens what ``stem`` and ``linear`` name and keeps batch norm elsewhere.
+        stem: settings of the first convolution; ``None``: as the others; ``False``: left as it is.
+        linear: settings of linear layers; ``None``: as the others; ``False``: left as they are.
+    """
+
+    arch: str = "vgg11"
+    width: float = 1.0
+    bias: bool = True
+    whitening: Whitening | Literal[False] | None = None
+    stem: Whitening | Literal[False] | None = None
+    linear: Whitening | Literal[False] | None = None
+
+    def __post_init__(self) -> None:
+        if self.whitening is None and (self.stem or self.linear):
+            raise ValueError("stem and linear need whitening: give its settings, or False for these layers alone")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """One run.
+
+    Args:
+        task: what a loss and a metric are.
+        data: which images.
+        network: which network.
+        optimizer: how it learns.
+        epochs: passes over the training images.
+        seed: of the initial weights, the order of the images and their augmentation.
+        precision: ``"auto"``: bfloat16 where the processor is fast at it, else float32.
+        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        threads: processor threads; ``None`` leaves torch's choice.
+        evaluate_batch_statistics: whether every epoch is evaluated a second time with the whitened
+            layers using each batch's own statistics.
+        check_finite: whether NaN and infinity are looked for in every layer (slow).
+        result_path: run directory; ``None``: a new one in ``runs``.
+    """
+
+    task: Task
+    data: DataConfig = DataConfig()
+    network: NetworkConfig = NetworkConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    epochs: int = 20
+    seed: int = 0
+    precision: Precision = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = None
+    evaluate_batch_statistics: bool = False
+    check_finite: bool = False
+    result_path: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "threads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        if self.seed < 0:
+            raise ValueError(f"seed must not be negative, got {self.seed}")
+        if self.precision not in typing.get_args(Precision):
+            raise ValueError(f"precision must be one of {typing.get_args(Precision)}, got {self.precision!r}")
+
+
+def to_plain(config: TrainingConfig) -> dict[str, Any]:
+    """Return the settings as dictionaries, strings, numbers."""
+    plain = dataclasses.asdict(config)
+    plain["task"]["name"] = config.task.name
+    return plain
+
+
+def from_plain(plain: Mapping[str, Any], tasks: Mapping[str, type]) -> TrainingConfig:
+    """Return the settings that :func:`to_plain` made plain.
+
+    Args:
+        plain: dictionaries, strings, numbers.
+        tasks: the classes of the tasks by name.
+
+    Raises:
+        ValueError: when a setting is unknown or out of range.
+    """
+    settings = dict(plain)
+    try:
+        task = dict(settings.pop("task"))
+        task_class = tasks[task.pop("name")]
+        return _build(TrainingConfig, {**settings, "task": _build(task_class, task)})
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"these are not the settings of a run: {error}") from error
+
+
+def _build(cls: type[T], plain: Mapping[str, Any]) -> T:
+    hints = typing.get_type_hints(cls)
+    return cls(**{name: _revive(hints[name], value) for name, value in plain.items()})
+
+
+def _revive(hint: Any, value: Any) -> Any:  # noqa: ANN401
+    """Turn a dictionary back into the dataclass that the annotation allows; other values stay."""
+    if isinstance(value, list):
+        return tuple(value)
+    if not isinstance(value, dict):
+        return value
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) or typing.get_origin(hint) else (hint,)
+    return _build(next(option for option in options if dataclasses.is_dataclass(option)), value)  # type: ignore[arg-type]
+
+
+def differing_settings(ours: TrainingConfig, theirs: TrainingConfig) -> list[str]:
+    """Return the names and values of settings that change a run's numbers and differ."""
+    free = {"result_path", "threads", "data.data_dir", "data.download", "data.verify"}
+    flat_ours, flat_theirs = (_flatten(to_plain(config)) for config in (ours, theirs))
+    return [
+        f"{name} is {flat_theirs.get(name)!r} there, {flat_ours.get(name)!r} here"
+        for name in sorted({*flat_ours, *flat_theirs})
+        if name not in free and flat_ours.get(name) != flat_theirs.get(name)
+    ]
+
+
+def _flatten(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in plain.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = list(value) if isinstance(value, tuple) else value
+    return flat

@@ -1,0 +1,45 @@
+"""Measuring a network on an evaluation set, with running or with batch statistics."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from netdeconv.data import InMemoryImages
+from netdeconv.training.task import Meter
+
+
+@torch.no_grad()
+def evaluate(model: Callable[[Tensor], Tensor], data: InMemoryImages, meter: Meter) -> dict[str, float]:
+    """Run the network over all batches, in the mode it is in, and return what the meter measured."""
+    for inputs, targets in data:
+        meter.update(model(inputs), targets)
+    return meter.compute()
+
+
+@contextlib.contextmanager
+def batch_statistics(model: nn.Module) -> Iterator[None]:
+    """Let normalising layers use each batch's own statistics, as in training, and forget what they saw.
+
+    The other layers are in evaluation mode. Buffers and modes are as before afterwards.
+    """
+    modes = {module: module.training for module in model.modules()}
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    for module in modes:
+        module.training = _normalises(module)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
+        for module, training in modes.items():
+            module.training = training
+
+
+def _normalises(module: nn.Module) -> bool:
+    return isinstance(module, _BatchNorm) or hasattr(module, "running_whitening")

@@ -1,0 +1,50 @@
+"""Which number format is fast on this machine, and settings of the process while a run lasts."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+
+import torch
+
+
+def resolve_precision(requested: str, device: torch.device) -> str:
+    """Return Fabric's name of the precision: ``"auto"`` becomes bfloat16 where it is fast."""
+    if requested != "auto":
+        return requested
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = device.type == "cpu" and _processor_multiplies_bfloat16()
+    return "bf16-mixed" if fast else "32-true"
+
+
+def _processor_multiplies_bfloat16() -> bool:
+    """Whether the processor has AMX or AVX512 instructions for bfloat16 products."""
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
+
+
+@contextlib.contextmanager
+def process_settings(threads: int | None) -> Iterator[None]:
+    """Set what belongs to the process for a run, and put it back.
+
+    Denormal numbers are flushed to zero: late in training, momentum and decayed weights are full
+    of them, and processors handle them many times slower.
+    """
+    threads_before = torch.get_num_threads()
+    loggers = [logging.getLogger(name) for name in ("lightning.fabric", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    torch.set_flush_denormal(True)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(threads_before)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,166 @@
+"""What a person sees of a run: live bars in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Protocol, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class Reporter(Protocol):
+    """Is told what happens in a run."""
+
+    def start(self, *, epochs: int, steps: int, first_epoch: int) -> None:
+        """Hear the number of epochs, of steps in each, and which epoch comes first."""
+
+    def step(self, *, epoch: int, step: int, images: int, loss: float) -> None:
+        """Hear of a finished step."""
+
+    def epoch(self, record: Mapping[str, Any]) -> None:
+        """Hear the measurements of a finished epoch."""
+
+
+class Silent:
+    """Says nothing."""
+
+    def start(self, *, epochs: int, steps: int, first_epoch: int) -> None:
+        """Say nothing."""
+
+    def step(self, *, epoch: int, step: int, images: int, loss: float) -> None:
+        """Say nothing."""
+
+    def epoch(self, record: Mapping[str, Any]) -> None:
+        """Say nothing."""
+
+
+class _Rate:
+    """Images a second and steps to go, over the steps since the start."""
+
+    def __init__(self) -> None:
+        self._begun = time.perf_counter()
+        self._images = 0
+        self._steps = 0
+
+    def add(self, images: int) -> None:
+        self._images += images
+        self._steps += 1
+
+    def images_per_second(self) -> float:
+        return self._images / max(time.perf_counter() - self._begun, 1e-9)
+
+    def remaining(self, steps: int) -> str:
+        seconds = steps * (time.perf_counter() - self._begun) / max(self._steps, 1)
+        return str(datetime.timedelta(seconds=round(seconds)))
+
+
+def epoch_line(record: Mapping[str, Any], epochs: int) -> str:
+    """Return one line with the measurements of an epoch."""
+    batch = record.get("accuracy_batch_statistics")
+    return (
+        f"epoch {record['epoch']}/{epochs}  train loss {record['train_loss']:.4f}  "
+        f"{record['evaluated_on']} loss {record['loss']:.4f}  accuracy {record['accuracy']:.2f} %"
+        + (f" (batch statistics {batch:.2f} %)" if batch is not None else "")
+        + f"  {record['seconds']:.1f} s"
+    )
+
+
+class PlainLines:
+    """Prints a line every so many steps and after every epoch.
+
+    Args:
+        name: put before every line, when there are several runs.
+        every: steps between lines.
+        file: where to; ``None`` for standard output.
+    """
+
+    def __init__(self, name: str = "", *, every: int = 50, file: TextIO | None = None) -> None:
+        self._prefix = f"{name}: " if name else ""
+        self._every = every
+        self._file = file
+        self._rate = _Rate()
+        self._epochs = self._steps = 0
+
+    def start(self, *, epochs: int, steps: int, first_epoch: int) -> None:
+        """Note the totals."""
+        del first_epoch
+        self._epochs, self._steps = epochs, steps
+        self._rate = _Rate()
+
+    def step(self, *, epoch: int, step: int, images: int, loss: float) -> None:
+        """Print the loss, images a second and the time that remains, now and then."""
+        self._rate.add(images)
+        if step % self._every == 0:
+            remaining = (self._epochs - epoch) * self._steps + self._steps - step
+            self._print(
+                f"epoch {epoch}/{self._epochs}  step {step}/{self._steps}  loss {loss:.4f}  "
+                f"{self._rate.images_per_second():.0f} images/s  ETA {self._rate.remaining(remaining)}"
+            )
+
+    def epoch(self, record: Mapping[str, Any]) -> None:
+        """Print the epoch's measurements."""
+        self._print(epoch_line(record, self._epochs))
+
+    def _print(self, text: str) -> None:
+        print(self._prefix + text, file=self._file or sys.stdout, flush=True)
+
+
+class LiveBars:
+    """A terminal's live bars, one for each run; use as a context manager."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[state]}"),
+            TimeElapsedColumn(),
+            TextColumn("ETA"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+
+    def __enter__(self) -> LiveBars:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def bar(self, name: str) -> Reporter:
+        """Return the reporter of one run, drawn as one bar."""
+        return _Bar(self._progress, name)
+
+
+class _Bar:
+    def __init__(self, progress: Progress, name: str) -> None:
+        self._progress = progress
+        self._name = name
+        self._task = progress.add_task(name, total=None, state="", start=False)
+        self._rate = _Rate()
+        self._epochs = self._steps = 0
+
+    def start(self, *, epochs: int, steps: int, first_epoch: int) -> None:
+        self._epochs, self._steps = epochs, steps
+        self._rate = _Rate()
+        self._progress.start_task(self._task)
+        self._progress.update(self._task, total=epochs * steps, completed=(first_epoch - 1) * steps)
+
+    def step(self, *, epoch: int, step: int, images: int, loss: float) -> None:
+        self._rate.add(images)
+        self._progress.update(
+            self._task,
+            completed=(epoch - 1) * self._steps + step,
+            description=f"{self._name} epoch {epoch}/{self._epochs}",
+            state=f"loss {loss:.3f}  {self._rate.images_per_second():.0f} images/s",
+        )
+
+    def epoch(self, record: Mapping[str, Any]) -> None:
+        self._progress.console.print(f"{self._name}: {epoch_line(record, self._epochs)}", highlight=False)
