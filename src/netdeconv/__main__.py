@@ -1,0 +1,9 @@
+"""``python -m netdeconv``."""
+
+from __future__ import annotations
+
+import sys
+
+from netdeconv.cli.main import main
+
+sys.exit(main())

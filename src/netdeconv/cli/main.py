@@ -1,0 +1,63 @@
+"""Choosing the command, and turning errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from netdeconv.lookup import look_up
+
+USAGE = """usage: netdeconv COMMAND [options]
+
+commands:
+  train     train one network, with batch norm or with network deconvolution
+  list      list archs or datasets
+
+`netdeconv COMMAND --help` lists the command's options."""
+
+INTERRUPTED = 130
+
+
+def _train(arguments: Sequence[str]) -> int:
+    from netdeconv.cli import train
+
+    return train.main(arguments)
+
+
+def _list(arguments: Sequence[str]) -> int:
+    from netdeconv.cli import listing
+
+    return listing.main(arguments)
+
+
+# Imported when called: `netdeconv --help` need not wait for torch.
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"train": _train, "list": _list}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: what was typed after ``netdeconv``; ``None`` for the process's own.
+
+    Returns:
+        0: done; 1: the run failed; 2: the arguments make no sense; 130: stopped with Ctrl-C.
+    """
+    typed = list(sys.argv[1:] if arguments is None else arguments)
+    if not typed or typed[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0 if typed else 2
+    try:
+        return look_up("command", typed[0], COMMANDS)(typed[1:])
+    except KeyboardInterrupt:
+        print("netdeconv: stopped; `netdeconv train --resume RUN` continues after the last finished epoch", file=sys.stderr)
+        return INTERRUPTED
+    except ValueError as error:
+        return _refuse(error, 2)
+    except (OSError, FloatingPointError, RuntimeError) as error:
+        return _refuse(error, 1)
+
+
+def _refuse(error: Exception, code: int) -> int:
+    print(f"netdeconv: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+    return code

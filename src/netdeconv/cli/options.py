@@ -1,0 +1,68 @@
+"""The options, as tables: the original program's keywords with their defaults, then ours."""
+
+from __future__ import annotations
+
+import typing
+
+from netdeconv.cli.parser import Option, switch
+from netdeconv.nn.whitening import Layout, Structure
+from netdeconv.training.config import Precision
+
+# Unchecked here (no argparse choices): the tables of names make the better error.
+NETWORK: dict[str, Option] = {
+    "--arch": Option("vgg11", "network, see `netdeconv list archs`"),
+    "--width": Option(1.0, "factor on the channels of every layer"),
+}
+TRAINING: dict[str, Option] = {
+    "--epochs": Option(20, "passes over the training images"),
+    "--batch-size": Option(128, "images in a batch"),
+    "--lr": Option(0.1, "learning rate"),
+    "--optimizer": Option("SGD", "SGD, Adam, AdamW or RMSprop"),
+    "--lr-scheduler": Option("cosine", "cosine, multistep or constant; set at every step"),
+    "--momentum": Option(0.9, "of SGD and RMSprop, first beta of the Adams"),
+    "--wd": Option(1e-3, "weight decay"),
+    "--loss": Option("CE", "CE, cross entropy, or L2, squared error against one-hot targets"),
+    "--seed": Option(0, "of weights, order and augmentation"),
+}
+WHITENING: dict[str, Option] = {
+    "--block": Option(64, "channels that share one whitening block in convolutions"),
+    "--block-fc": Option(512, "features that share one block in linear layers; 0 leaves linear layers plain"),
+    "--deconv-iter": Option(5, "Newton-Schulz steps"),
+    "--eps": Option(1e-5, "added to the covariance's diagonal"),
+    "--stride": Option(3, "take a patch at every n-th position"),
+    "--bias": Option(True, "whether whitened convolutions have a bias"),
+    "--freeze": Option(True, "hold the first layer's whitening constant in 900 of 1000 steps"),
+    "--layout": Option("interleaved", "which features form a block", {"choices": typing.get_args(Layout)}),
+}
+STRUCTURE: dict[str, Option] = {
+    "--deconv": Option(False, "True: network deconvolution; False: batch norm"),
+    "--structure": Option(
+        "full", "what one whitening matrix covers, stem excepted", {"choices": typing.get_args(Structure)}
+    ),
+    "--stem": Option(True, "True: whiten the first convolution's whole patches, with more steps; False: as the others"),
+}
+DATA: dict[str, Option] = {
+    "--data-dir": Option(None, "folder of the data sets; else NETDECONV_DATA, else ./data", {"type": str}),
+    "--download": switch("fetch the data set when it is absent"),
+    "--no-verify": switch("accept CIFAR files whose md5 is not the published one (re-encoded copies)"),
+    "--validation-size": Option(
+        0, "evaluate on this many images cut from the training set, and leave the test set alone"
+    ),
+    "--num-workers": Option(
+        0, "accepted for the original command lines: the images are in memory, no loader processes run"
+    ),
+}
+MACHINE: dict[str, Option] = {
+    "--precision": Option("auto", "auto: bfloat16 where it is fast", {"choices": typing.get_args(Precision)}),
+    "--device": Option("auto", "where to compute", {"choices": ("auto", "cpu", "cuda")}),
+    "--threads": Option(None, "processor threads; else torch's choice", {"type": int}),
+    "--msg": Option(True, "show progress"),
+    "--evaluate-batch-statistics": switch("evaluate a second time with each batch's own statistics"),
+    "--check-finite": switch("look for NaN and infinity in every layer, and name the first (slow)"),
+    "--result-path": Option(None, "run directory; else a new one in runs", {"type": str}),
+}
+
+
+def dataset(default: str) -> dict[str, Option]:
+    """Return the option that names the data set."""
+    return {"--dataset": Option(default, "see `netdeconv list datasets`")}

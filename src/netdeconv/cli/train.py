@@ -1,0 +1,82 @@
+"""``netdeconv train``: one network, one run directory."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from netdeconv.cli import options as tables
+from netdeconv.cli.parser import Option, Parser, UsageError
+from netdeconv.cli.settings import training_config
+from netdeconv.tasks import TASKS
+from netdeconv.training import RunResult, TrainingConfig, differing_settings, from_plain, read_config, run
+
+RESUME = {"--resume": Option("", "run directory to continue from its last finished epoch, with its settings")}
+
+
+def parser() -> Parser:
+    """Return the parser of ``netdeconv train``."""
+    built = Parser(
+        prog="netdeconv train",
+        description="Train and evaluate one network, with batch norm or with network deconvolution.",
+    )
+    for table in (
+        tables.STRUCTURE,
+        tables.NETWORK,
+        tables.dataset("cifar10"),
+        tables.TRAINING,
+        tables.WHITENING,
+        tables.DATA,
+        tables.MACHINE,
+        RESUME,
+    ):
+        built.add_options(table)
+    return built
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Train as the arguments say."""
+    own = parser()
+    options, given = own.parse(arguments)
+    config = training_config(options)
+    if options.resume:
+        config = _resumed(options.resume, config, given)
+    result = run(config, progress=options.msg, resume=bool(options.resume))
+    _print_end(result)
+    return 0
+
+
+def _resumed(folder: str, asked: TrainingConfig, given: set[str]) -> TrainingConfig:
+    """Return the settings of the run to continue, with this machine's own folder and threads."""
+    path = Path(folder).expanduser()
+    path = path.parent if path.is_file() else path
+    saved = from_plain(read_config(path), TASKS)
+    if "result_path" in given and Path(str(asked.result_path)).resolve() != path.resolve():
+        raise UsageError(f"--resume continues in {path}: leave --result-path out")
+    free = {name: getattr(asked, name) for name in ("threads",) if name in given}
+    data = dataclasses.replace(
+        saved.data, **{name: getattr(asked.data, name) for name in ("data_dir", "download") if name in given}
+    )
+    merged = dataclasses.replace(saved, data=data, result_path=str(path), **free)
+    changed = given - {"resume", "result_path", "threads", "data_dir", "download", "no_verify", "msg", "num_workers"}
+    if changed:
+        # Given again, a setting must be as it was: the run goes on to the numbers it would have had.
+        differing = differing_settings(asked, saved)
+        names = {_setting_of(flag) for flag in changed}
+        conflicts = [text for text in differing if text.split(" ")[0].rpartition(".")[2] in names]
+        if conflicts:
+            raise UsageError(f"--resume keeps the settings of {path}, but {'; '.join(conflicts)}")
+    return merged
+
+
+def _setting_of(flag: str) -> str:
+    return {"wd": "weight_decay", "lr_scheduler": "schedule", "optimizer": "name"}.get(flag, flag)
+
+
+def _print_end(result: RunResult) -> None:
+    last = result.history[-1]
+    print(
+        f"{last['evaluated_on']} accuracy {result.accuracy:.2f} % after {len(result.history)} epochs, "
+        f"{result.seconds:.1f} s of training, {1000 * result.seconds_per_step:.0f} ms a step; results in {result.path}"
+    )
