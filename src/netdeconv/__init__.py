@@ -1,0 +1,40 @@
+"""Network deconvolution: whiten what every layer sees instead of batch-normalising what it emits."""
+
+from importlib.metadata import PackageNotFoundError as _PackageNotFoundError
+from importlib.metadata import version as _version
+
+from netdeconv.linalg import inverse_sqrt
+from netdeconv.nn import (
+    ChannelWhitening,
+    Freeze,
+    WhitenedConv1d,
+    WhitenedConv2d,
+    WhitenedConv3d,
+    WhitenedConvTranspose2d,
+    WhitenedLinear,
+    Whitening,
+)
+from netdeconv.surgery import convert, describe, fold, load_reference_state_dict, recalibrate
+
+try:
+    __version__ = _version("netdeconv")
+except _PackageNotFoundError:  # imported from a source tree that was never installed
+    __version__ = "0+unknown"
+
+__all__ = [
+    "ChannelWhitening",
+    "Freeze",
+    "WhitenedConv1d",
+    "WhitenedConv2d",
+    "WhitenedConv3d",
+    "WhitenedConvTranspose2d",
+    "WhitenedLinear",
+    "Whitening",
+    "__version__",
+    "convert",
+    "describe",
+    "fold",
+    "inverse_sqrt",
+    "load_reference_state_dict",
+    "recalibrate",
+]

@@ -1,0 +1,26 @@
+"""Surgery on models: conversion, folding, statistics, checkpoints of others. Needs torch alone."""
+
+from netdeconv.surgery.affine import ChannelAffine
+from netdeconv.surgery.convert import convert
+from netdeconv.surgery.describe import Description, LayerCost, LayerDescription, describe
+from netdeconv.surgery.finite import check_finite
+from netdeconv.surgery.fold import fold
+from netdeconv.surgery.notices import CalibrationWarning, NothingChangedWarning
+from netdeconv.surgery.recalibrate import recalibrate
+from netdeconv.surgery.reference import LoadedKeys, load_reference_state_dict
+
+__all__ = [
+    "CalibrationWarning",
+    "ChannelAffine",
+    "Description",
+    "LayerCost",
+    "LayerDescription",
+    "LoadedKeys",
+    "NothingChangedWarning",
+    "check_finite",
+    "convert",
+    "describe",
+    "fold",
+    "load_reference_state_dict",
+    "recalibrate",
+]

@@ -1,0 +1,156 @@
+"""Function-preserving conversion: weights that undo the whitening on the data of given batches."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from netdeconv.nn import WhitenedLayer, Whitening
+from netdeconv.surgery.affine import ChannelAffine
+from netdeconv.surgery.batches import Call, calls
+from netdeconv.surgery.plain import is_plain, num_outputs, whitened_twin
+from netdeconv.surgery.policy import Plan
+from netdeconv.surgery.statistics import equal_weights
+from netdeconv.surgery.trace import Trace
+from netdeconv.surgery.tree import evaluation_mode
+
+
+class Calibrated:
+    """What a calibration found: replacements, and the last batch with the original's outputs."""
+
+    def __init__(self, last: Call, outputs: Any) -> None:
+        self.last, self.outputs = last, outputs
+        self.layers: dict[nn.Module, nn.Module] = {}
+        self.norms: dict[nn.Module, nn.Module] = {}
+        self.kept: dict[nn.Module, str] = {}
+
+
+def calibrate(model: nn.Module, plan: Plan, batches: Iterable[Any]) -> Calibrated:
+    """Run the batches through the model in evaluation mode and build the layers that preserve its function.
+
+    Batch norms whose only input is a converted layer's output, read by nothing else, are absorbed into that
+    layer; others become :class:`ChannelAffine`. The model itself is not changed.
+    """
+    layers = {model.get_submodule(name): whitening for name, whitening in plan.layers.items()}
+    norms = [model.get_submodule(name) for name in plan.norms]
+    twins = {layer: _fresh_twin(layer, whitening) for layer, whitening in layers.items()}
+    trace = Trace(layers, norms)
+    result = _observe(model, twins, trace, batches)
+    absorbed: dict[nn.Module, nn.Module] = {}
+    for norm in norms:
+        reason = _obstacle(norm) if norm in trace.called else "no calibration batch reached it"
+        if reason is not None:
+            result.kept[norm] = reason
+            continue
+        layer = trace.absorbing_layer(norm)
+        if layer is None:
+            result.norms[norm] = _affine(norm)
+        else:
+            absorbed[layer] = norm
+            result.norms[norm] = nn.Identity()
+    for layer, twin in twins.items():
+        if layer in trace.called:
+            twin.assign_folded_(*_plain_function(layer, absorbed.get(layer)))  # type: ignore[operator]
+            result.layers[layer] = twin
+        else:
+            result.kept[layer] = "no calibration batch reached it"
+    return result
+
+
+def _fresh_twin(layer: nn.Module, whitening: Whitening) -> WhitenedLayer:
+    """A twin with parameters of its own: they will differ, and the originals may be shared."""
+    assert is_plain(layer)
+    twin = whitened_twin(layer, whitening, bias=True)
+    for name, parameter in list(twin.named_parameters(recurse=False)):
+        setattr(twin, name, nn.Parameter(parameter.detach().clone(), requires_grad=parameter.requires_grad))
+    return twin
+
+
+def _observe(
+    model: nn.Module, twins: dict[nn.Module, WhitenedLayer], trace: Trace, batches: Iterable[Any]
+) -> Calibrated:
+    """Show every twin its layer's inputs, with equal weight of all batches."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(evaluation_mode(model))
+        stack.enter_context(equal_weights(twins.values()))
+        names = {layer: name for name, layer in model.named_modules()}
+        for layer, twin in twins.items():
+            hook = layer.register_forward_pre_hook(_observer(twin, names[layer]), with_kwargs=True)
+            stack.callback(hook.remove)
+        result = None
+        for call in calls(batches, model):
+            with trace:
+                outputs = model(*call.args, **call.kwargs)
+                trace.count_reads(outputs)
+            result = Calibrated(call, outputs)
+    assert result is not None
+    return result
+
+
+def _observer(twin: WhitenedLayer, name: str) -> Any:
+    def observe(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        try:
+            twin.observe(args[0] if args else kwargs["input"])
+        except ValueError as error:
+            raise ValueError(f"calibrating layer {name!r}: {error}") from error
+
+    return observe
+
+
+def _obstacle(norm: nn.Module) -> str | None:
+    """Why a norm is no function of one channel in evaluation mode, or None."""
+    if isinstance(norm, nn.GroupNorm):
+        return "a group norm is not affine: it cannot be absorbed without changing the function"
+    if not isinstance(norm.running_mean, Tensor):
+        return "it has no running statistics, so its evaluation depends on the batch"
+    return None
+
+
+def _affine_of(norm: nn.Module) -> tuple[Tensor, Tensor]:
+    """Scale and shift, in float64, of a batch norm in evaluation mode."""
+    mean, variance = norm.running_mean, norm.running_var
+    assert isinstance(mean, Tensor)
+    assert isinstance(variance, Tensor)
+    assert isinstance(norm.eps, float)
+    scale = (variance.double() + norm.eps).rsqrt()
+    if isinstance(norm.weight, Tensor):
+        scale = scale * norm.weight.detach().double()
+    shift = -mean.double() * scale
+    if isinstance(norm.bias, Tensor):
+        shift = shift + norm.bias.detach().double()
+    return scale, shift
+
+
+def _affine(norm: nn.Module) -> ChannelAffine:
+    scale, shift = _affine_of(norm)
+    like = norm.weight if isinstance(norm.weight, Tensor) else norm.running_mean
+    assert isinstance(like, Tensor)
+    affine = ChannelAffine(scale.numel(), device=like.device, dtype=like.dtype)
+    with torch.no_grad():
+        affine.weight.copy_(scale)
+        affine.bias.copy_(shift)
+    affine.requires_grad_(like.requires_grad or not isinstance(norm.weight, Tensor))
+    return affine
+
+
+def _plain_function(layer: nn.Module, norm: nn.Module | None) -> tuple[Tensor, Tensor]:
+    """Weight and bias, in float64, of the plain layer followed by the norm that it absorbs."""
+    assert is_plain(layer)
+    weight = layer.weight.detach().double()
+    bias = weight.new_zeros(num_outputs(layer)) if layer.bias is None else layer.bias.detach().double()
+    if norm is None:
+        return weight, bias
+    scale, shift = _affine_of(norm)
+    if isinstance(
+        layer, nn.ConvTranspose2d
+    ):  # (G C, O, k, k): outputs are the second dimension of each group
+        groups = weight.unflatten(0, (layer.groups, -1))
+        weight = (groups * scale.view(layer.groups, 1, -1, 1, 1)).view_as(weight)
+    else:
+        weight = weight * scale.view(-1, *(1,) * (weight.dim() - 1))
+    return weight, bias * scale + shift

@@ -1,0 +1,187 @@
+"""One line from a model with batch norm to one with whitened layers."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+from netdeconv.nn import WhitenedLayer
+from netdeconv.surgery.batches import relative_difference, tensors_in
+from netdeconv.surgery.calibration import Calibrated, calibrate
+from netdeconv.surgery.notices import CalibrationWarning, NothingChangedWarning, logger
+from netdeconv.surgery.plain import is_plain, whitened_twin
+from netdeconv.surgery.policy import Plan, Setting, Settings, make_plan
+from netdeconv.surgery.selection import Selection
+from netdeconv.surgery.tree import evaluation_mode, refuse_wrapped, replace
+
+
+def convert(
+    model: nn.Module,
+    whitening: Setting = None,
+    *,
+    linear: Setting = None,
+    stem: Setting = None,
+    depthwise: Setting = None,
+    select: Selection = None,
+    calibration: Iterable[Any] | None = None,
+    inplace: bool = False,
+) -> nn.Module:
+    r"""Replace convolutions and linear layers by whitened ones, and remove the norms they make redundant.
+
+    Without ``calibration`` the weights are kept as they are and the function changes: train from here. With
+    it, weights become :math:`W D^{-1}`, so that in evaluation mode the outputs stay what they were: fine-tune
+    from here.
+
+    Converted are exactly Conv1d, Conv2d, Conv3d, ConvTranspose2d and Linear. Subclasses may compute something
+    else and are skipped, as are children of ``nn.MultiheadAttention`` and ``nn.TransformerEncoderLayer``,
+    which read weights without calling the layer. The logger ``netdeconv.surgery`` says (INFO) what was
+    converted and what was skipped, and why.
+
+    Removed (an ``nn.Identity`` takes the place) is a BatchNorm, SyncBatchNorm or GroupNorm that ``select``
+    selects too, when ``whitening`` is not False and the nearest layer before or after it, in registration
+    order, was converted. So ``select="layer1"`` takes that part's norms along, and ``select="stem"`` or
+    ``whitening=False`` keeps all of them. Where norms were removed, converted layers that had no bias get
+    one, starting at zero; activations are switched to ``inplace=False``, for an Identity no longer gives them
+    a tensor of their own.
+
+    Args:
+        model: any module; already whitened layers are left as they are.
+        whitening: settings of convolutions, grouped ones included; None for the defaults, False to leave them
+            alone.
+        linear: settings of linear layers; None as ``whitening``, False to leave them alone.
+        stem: likewise, of the first convolution in registration order.
+        depthwise: likewise, of convolutions with one input channel for each group.
+        select: which modules may be touched. None: all. ``"stem"``: the first convolution. A pattern or
+            several (``*``, ``?``, ``[...]``) of qualified names: a pattern covers the modules it names and
+            all inside them; one that begins with ``!`` excludes (``"!fc"``: all but ``fc``). A function of
+            name and module.
+        calibration: batches on which to preserve the function: each a tensor, a tuple or list whose first
+            element is the input, or a mapping of keyword arguments. Batch norms are absorbed into the layer
+            they follow; others become :class:`netdeconv.surgery.ChannelAffine`; group norms, and what no
+            batch reaches, stay as they are.
+        inplace: change the model itself. Without calibration its weights remain the same parameter objects,
+            so an optimiser that holds them goes on working (a new bias has to be added to it).
+
+    Returns:
+        The converted copy, or the model itself. Device, dtype, mode, requires_grad, memory format, hooks and
+        sharing of modules are those of the model. No random numbers are drawn.
+
+    Raises:
+        TypeError: when a setting, ``select`` or a batch is none of the accepted things.
+        ValueError: when a pattern matches no name; when the model is wrapped in DistributedDataParallel, or
+            is itself a single layer and to be changed in place; when there is no batch, or one with too few
+            samples for a layer.
+
+    Warns:
+        NothingChangedWarning: when no layer was converted.
+        CalibrationWarning: when outputs on the last batch differ by more than sqrt(eps) of their dtype,
+            relative to the largest one. Expected where a forward is random or reads weights without calling
+            the layer.
+
+    Source:
+        Ye et al., "Network Deconvolution", ICLR 2020: batch norm is removed and every layer whitens its own
+        input.
+
+    Example:
+        >>> net = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU())
+        >>> [type(layer).__name__ for layer in convert(net)]
+        ['WhitenedConv2d', 'Identity', 'ReLU']
+    """
+    refuse_wrapped(model)
+    settings = Settings.of(whitening, linear=linear, stem=stem, depthwise=depthwise)
+    plan = make_plan(model, settings, select)
+    if inplace and "" in plan.layers:
+        raise ValueError(
+            "a single layer cannot be replaced in place: use the copy that convert(layer) returns"
+        )
+    target = model if inplace else copy.deepcopy(model)
+    if not plan.layers:
+        return _apply(target, {}, {}, plan.skipped)
+    if calibration is None:
+        return _apply(target, *_keeping_weights(target, plan), plan.skipped)
+    return _preserving_function(target, plan, calibration)
+
+
+def _keeping_weights(
+    model: nn.Module, plan: Plan
+) -> tuple[dict[nn.Module, nn.Module], dict[nn.Module, nn.Module]]:
+    """Replacements of layers and norms that keep the parameters."""
+    layers: dict[nn.Module, nn.Module] = {}
+    for name, whitening in plan.layers.items():
+        layer = model.get_submodule(name)
+        assert is_plain(layer)
+        layers[layer] = whitened_twin(layer, whitening, bias=bool(plan.norms))
+    return layers, {model.get_submodule(name): nn.Identity() for name in plan.norms}
+
+
+def _preserving_function(model: nn.Module, plan: Plan, batches: Iterable[Any]) -> nn.Module:
+    found = calibrate(model, plan, batches)
+    names = {module: name for name, module in model.named_modules()}
+    kept = {names[module]: reason for module, reason in found.kept.items()}
+    converted = _apply(model, found.layers, found.norms, {**plan.skipped, **kept})
+    if found.layers:
+        _compare(converted, found)
+    return converted
+
+
+def _apply(
+    model: nn.Module,
+    layers: dict[nn.Module, nn.Module],
+    norms: dict[nn.Module, nn.Module],
+    skipped: dict[str, str],
+) -> nn.Module:
+    """Replace, say what was replaced and what was not, and warn where that was nothing."""
+    names = {module: name or "the model" for name, module in model.named_modules()}
+    for old, new in {**layers, **norms}.items():
+        logger.info("%s: %s -> %s%s", names[old], type(old).__name__, type(new).__name__, _blocks(new))
+    for name, reason in skipped.items():
+        logger.info("%s: skipped, %s", name or "the model", reason)
+    if not layers:
+        warnings.warn(
+            "convert changed nothing: no selected layer can be whitened that is not yet "
+            "(the logger netdeconv.surgery says at level INFO which layers were skipped, and why)",
+            NothingChangedWarning,
+            stacklevel=3,
+        )
+        return model
+    converted = replace(model, {**layers, **norms})
+    if norms:
+        for module in converted.modules():
+            if getattr(module, "inplace", None) is True:
+                module.inplace = False  # type: ignore[assignment]
+    return converted
+
+
+def _blocks(layer: nn.Module) -> str:
+    """The blocks that a whitened layer settled on, beside those that were asked for."""
+    if not isinstance(layer, WhitenedLayer):
+        return ""
+    size = layer.matrix_size
+    return (
+        f": {layer.whitening.structure}, {layer.num_matrices} x {size}x{size}, {layer.num_groups} group(s) "
+        f"of {layer.group_size} channels (asked: {layer.whitening.group_size})"
+    )
+
+
+def _compare(converted: nn.Module, found: Calibrated) -> None:
+    """Warn when the converted model's outputs on the last batch are not the original's."""
+    with torch.no_grad(), evaluation_mode(converted):
+        outputs = converted(*found.last.args, **found.last.kwargs)
+    difference = relative_difference(outputs, found.outputs)
+    coarsest = max(
+        (torch.finfo(t.dtype).eps for t in tensors_in(found.outputs) if t.is_floating_point()), default=0.0
+    )
+    logger.info("outputs on the last calibration batch differ by %.3g of the largest", difference)
+    if not difference <= coarsest**0.5:
+        warnings.warn(
+            "the converted model does not reproduce the original: outputs on the last calibration batch "
+            f"differ by {difference:.3g}, relative to the largest (bound {coarsest**0.5:.3g}). The forward may be "
+            "random, or read weights without calling the layer; exclude such layers through select",
+            CalibrationWarning,
+            stacklevel=4,
+        )

@@ -1,0 +1,214 @@
+"""What every whitened layer of a model does, and what its statistics cost beside its own arithmetic."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from netdeconv.nn import ChannelWhitening, WhitenedLayer
+from netdeconv.surgery.batches import calls
+from netdeconv.surgery.tree import evaluation_mode
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerCost:
+    """Multiply-adds of one training forward pass, relative to those of the layer without whitening.
+
+    Args:
+        covariance: of all sampled rows.
+        inverse_root: of the matrices, by n steps of Newton-Schulz.
+        weight_product: of the whitening matrices and the weight.
+    """
+
+    covariance: float
+    inverse_root: float
+    weight_product: float
+
+    @property
+    def total(self) -> float:
+        """The sum of the three."""
+        return self.covariance + self.inverse_root + self.weight_product
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerDescription:
+    """One whitened layer.
+
+    Args:
+        name: qualified name; empty for the model itself.
+        type: name of the class.
+        structure: of the settings, or "channel" where the layer knows no other.
+        group_size: channels in a block, as used.
+        num_groups: blocks that share a matrix.
+        num_matrices: whitening matrices (groups of the convolution).
+        matrix_size: their rows.
+        num_iterations: Newton-Schulz steps.
+        cost: relative cost; None without an example input, and for layers that it did not reach.
+    """
+
+    name: str
+    type: str
+    structure: str
+    group_size: int
+    num_groups: int
+    num_matrices: int
+    matrix_size: int
+    num_iterations: int
+    cost: LayerCost | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """The whitened layers of a model: iterate over it, index it, or print it as a table.
+
+    Args:
+        rows: one for each layer, in registration order.
+    """
+
+    rows: tuple[LayerDescription, ...]
+
+    def __iter__(self) -> Iterator[LayerDescription]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> LayerDescription:
+        return self.rows[index]
+
+    def __str__(self) -> str:
+        head = ["layer", "type", "structure", "group size", "groups", "matrices", "steps"]
+        costs = ["covariance", "inverse root", "weight product"]
+        with_cost = any(row.cost is not None for row in self.rows)
+        table = [head + costs if with_cost else head]
+        for row in self.rows:
+            matrices = f"{row.num_matrices} x {row.matrix_size}x{row.matrix_size}"
+            numbers = [row.group_size, row.num_groups, matrices, row.num_iterations]
+            cells = [row.name or "-", row.type, row.structure, *map(str, numbers)]
+            if with_cost:
+                values = dataclasses.astuple(row.cost) if row.cost is not None else (None,) * 3
+                cells += ["-" if value is None else f"{value:.3f}" for value in values]
+            table.append(cells)
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        lines = [
+            "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in table
+        ]
+        lines.insert(1, "  ".join("-" * width for width in widths))
+        return "\n".join(lines)
+
+
+def describe(model: nn.Module, example_input: Any = None) -> Description:
+    r"""Tabulate the whitened layers of a model.
+
+    With P sampled rows of D features in each of G matrices, S blocks, n steps and O·C/G·K weights,
+    multiply-adds are covariance :math:`G P S D^2`, inverse root :math:`G (3n - 3) D^3`, weight product
+    :math:`(O·C/G·K) D`; a separable layer adds those of its tap matrix. They are given relative to the plain
+    layer's own; a backward pass costs about twice as much of each.
+
+    Args:
+        model: any module.
+        example_input: one batch, to learn the sizes of feature maps from: a tensor, a tuple or list whose
+            first element is the input, or a mapping of keyword arguments. None: no costs.
+
+    Returns:
+        A :class:`Description`; ``print`` shows it as a table.
+
+    Example:
+        >>> print(describe(WhitenedLinear(128, 10)))
+        layer  type            structure  group size  groups  matrices   steps
+        -----  --------------  ---------  ----------  ------  ---------  -----
+        -      WhitenedLinear  channel    64          2       1 x 64x64  5
+    """
+    layers = {module: name for name, module in model.named_modules() if isinstance(module, WhitenedLayer)}
+    costs = {} if example_input is None else _costs(model, layers, example_input)
+    return Description(
+        tuple(
+            LayerDescription(
+                name,
+                type(layer).__name__,
+                _structure(layer),
+                layer.group_size,
+                layer.num_groups,
+                layer.num_matrices,
+                layer.matrix_size,
+                layer.whitening.num_iterations,
+                costs.get(layer),
+            )
+            for layer, name in layers.items()
+        )
+    )
+
+
+def _structure(layer: WhitenedLayer) -> str:
+    """What the layer does: without kernel taps, or where it is transposed, every structure is "channel"."""
+    if layer.running_tap_whitening is not None:
+        return "separable"
+    return layer.whitening.structure if layer.matrix_size > layer.group_size else "channel"
+
+
+def _costs(
+    model: nn.Module, layers: dict[WhitenedLayer, str], example: Any
+) -> dict[WhitenedLayer, LayerCost]:
+    """Costs from the shapes of one pass in evaluation mode; a layer called twice has its last call's."""
+    found: dict[WhitenedLayer, LayerCost] = {}
+
+    def note(layer: WhitenedLayer, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> None:
+        found[layer] = _cost(layer, args[0] if args else kwargs["input"], output)
+
+    handles = [layer.register_forward_hook(note, with_kwargs=True) for layer in layers]
+    try:
+        with torch.no_grad(), evaluation_mode(model):
+            for call in calls([example], model):
+                model(*call.args, **call.kwargs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+def _cost(layer: WhitenedLayer, input: Tensor, output: Tensor) -> LayerCost:
+    rows, plain, weights = _sizes(layer, input, output)
+    matrices, size = layer.num_matrices, layer.matrix_size
+    samples = rows * layer.num_groups
+    products = 3 * layer.whitening.num_iterations - 3  # the first step needs one product, the last two
+    covariance = matrices * samples * size**2
+    root = matrices * products * size**3
+    weight = weights * size
+    taps = layer.running_tap_whitening
+    if taps is not None:
+        k = taps.shape[-1]
+        covariance += (
+            matrices * samples * layer.group_size * (k * size + k**2)
+        )  # metric times taps, then their products
+        root += matrices * (products * k**3 + size**3)  # the metric is the matrix squared
+        weight += weights * k
+    return LayerCost(covariance / plain, root / plain, weight / plain)
+
+
+def _sizes(layer: WhitenedLayer, input: Tensor, output: Tensor) -> tuple[int, int, int]:
+    """Sampled rows, multiply-adds of the plain layer, and weights (of channel whitening: its own C·B)."""
+    step = layer.whitening.sampling_stride
+    if isinstance(layer, ChannelWhitening):
+        positions = input.numel() // layer.num_features
+        weights = layer.num_features * layer.group_size
+        spatial = input.shape[2:]
+        return input.shape[0] * math.prod(-(-n // step) for n in spatial), positions * weights, 0
+    weight = layer.weight
+    assert isinstance(weight, Tensor)
+    if isinstance(layer, nn.Linear):
+        rows = input.numel() // layer.in_features
+        return rows, rows * weight.numel(), weight.numel()
+    seen = input if isinstance(layer, nn.ConvTranspose2d) else output
+    axes = weight.dim() - 2
+    spatial = seen.shape[-axes:]
+    batch = seen.shape[0] if seen.dim() == axes + 2 else 1
+    return (
+        batch * math.prod(-(-n // step) for n in spatial),
+        batch * math.prod(spatial) * weight.numel(),
+        weight.numel(),
+    )

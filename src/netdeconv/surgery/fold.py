@@ -1,0 +1,91 @@
+"""Deployment: whitened layers become the plain layers that they are in evaluation mode."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+
+from torch import nn
+
+from netdeconv.nn import ChannelWhitening, WhitenedLayer
+from netdeconv.surgery.notices import NothingChangedWarning, logger
+from netdeconv.surgery.plain import is_weighted, plain_twin
+from netdeconv.surgery.tree import names_of, refuse_wrapped, replace
+
+# by the number of dimensions of an input (N, C, ...)
+_POINTWISE = {3: nn.Conv1d, 4: nn.Conv2d, 5: nn.Conv3d}
+
+
+def fold(model: nn.Module, *, inplace: bool = False) -> nn.Module:
+    r"""Replace whitened layers by plain torch layers with the outputs of evaluation mode.
+
+    The plain weight is :math:`D w`, the plain bias :math:`b - \mu D w`. Folded layers are ``nn.Conv1d``,
+    ``Conv2d``, ``Conv3d``, ``ConvTranspose2d`` and ``Linear`` with a bias, and have no other state than
+    weight and bias; a :class:`netdeconv.ChannelWhitening` becomes a 1x1 convolution, or a linear layer where
+    its input was (N, C).
+
+    Args:
+        model: any module with whitened layers.
+        inplace: change the model itself instead of a copy.
+
+    Returns:
+        The folded copy, or the model itself. In training mode, too, it computes what evaluation mode
+        computed.
+
+    Raises:
+        ValueError: when a ChannelWhitening has seen no input yet, so that its number of dimensions is
+            unknown; when the model is wrapped in DistributedDataParallel, or is itself a single layer and to
+            be changed in place.
+
+    Warns:
+        NothingChangedWarning: when there is no whitened layer to fold.
+
+    Numerics:
+        The product is computed in float32 or wider and cast to the parameters' dtype.
+
+    Example:
+        >>> fold(nn.Sequential(WhitenedLinear(4, 2)))
+        Sequential(
+          (0): Linear(in_features=4, out_features=2, bias=True)
+        )
+    """
+    refuse_wrapped(model)
+    if inplace and isinstance(model, WhitenedLayer):
+        raise ValueError("a single layer cannot be replaced in place: use the copy that fold(layer) returns")
+    target = model if inplace else copy.deepcopy(model)
+    replacements: dict[nn.Module, nn.Module] = {}
+    for layer, names in names_of(target).items():
+        if isinstance(layer, ChannelWhitening):
+            replacements[layer] = _pointwise(layer, names[0])
+        elif is_weighted(layer):
+            assert isinstance(layer, WhitenedLayer)
+            replacements[layer] = plain_twin(layer, *layer.folded_weight_and_bias())  # type: ignore[operator]
+        elif isinstance(layer, WhitenedLayer):
+            logger.info("%s: skipped, a subclass that may compute something else", names[0] or "the model")
+    if not replacements:
+        warnings.warn(
+            "fold changed nothing: the model has no whitened layer", NothingChangedWarning, stacklevel=2
+        )
+    return replace(target, replacements)
+
+
+def _pointwise(layer: ChannelWhitening, name: str) -> nn.Module:
+    """The layer without spatial extent that a channel whitening is in evaluation mode."""
+    dims = layer.input_dims
+    if dims is None:
+        raise ValueError(
+            f"ChannelWhitening {name or 'the model'!r} has seen no input, so it is unknown whether it becomes a "
+            "linear layer or a convolution: run one batch through the model first"
+        )
+    matrix, bias = layer.folded_matrix_and_bias()
+    channels = layer.num_features
+    plain: nn.Module
+    if dims == 2:
+        plain = nn.Linear(channels, channels, device="meta", dtype=matrix.dtype)
+    elif dims in _POINTWISE:
+        plain = _POINTWISE[dims](channels, channels, 1, device="meta", dtype=matrix.dtype)
+    else:
+        raise ValueError(f"ChannelWhitening {name!r} saw inputs of {dims} dimensions: no convolution fits")
+    plain.weight = nn.Parameter(matrix.reshape(channels, channels, *(1,) * (dims - 2)))
+    plain.bias = nn.Parameter(bias)
+    return plain

@@ -1,0 +1,106 @@
+"""A plain torch layer's whitened twin, and back: same arguments, same parameters, no initialisation."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias, TypeGuard
+
+import torch
+from torch import Tensor, nn
+
+from netdeconv.nn import (
+    WhitenedConv1d,
+    WhitenedConv2d,
+    WhitenedConv3d,
+    WhitenedConvTranspose2d,
+    WhitenedLayer,
+    WhitenedLinear,
+    Whitening,
+)
+
+PlainLayer: TypeAlias = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.Linear
+
+# Exact types: a subclass may read its weight in another way, or have its weight read by its parent.
+_TWINS: dict[type[nn.Module], Any] = {
+    nn.Conv1d: WhitenedConv1d,
+    nn.Conv2d: WhitenedConv2d,
+    nn.Conv3d: WhitenedConv3d,
+    nn.ConvTranspose2d: WhitenedConvTranspose2d,
+    nn.Linear: WhitenedLinear,
+}
+_PLAIN: dict[type[nn.Module], Any] = {whitened: plain for plain, whitened in _TWINS.items()}
+_LAYOUTS = (torch.channels_last, torch.channels_last_3d)
+
+
+def is_plain(module: nn.Module) -> TypeGuard[PlainLayer]:
+    """Whether the module is exactly one of the types that have a whitened twin."""
+    return type(module) in _TWINS
+
+
+def plain_base(module: nn.Module) -> type[nn.Module] | None:
+    """The plain type that a module is a subclass of, if any."""
+    return next((plain for plain in _TWINS if isinstance(module, plain)), None)
+
+
+def is_weighted(module: nn.Module) -> bool:
+    """Whether the module is exactly one of the whitened types with a weight."""
+    return type(module) in _PLAIN
+
+
+def _arguments(layer: nn.Module) -> dict[str, Any]:
+    names = ["in_features", "out_features"]
+    if not isinstance(layer, nn.Linear):
+        names = [
+            "in_channels",
+            "out_channels",
+            "kernel_size",
+            "stride",
+            "padding",
+            "dilation",
+            "groups",
+            "padding_mode",
+        ]
+    if isinstance(layer, nn.ConvTranspose2d):
+        names.append("output_padding")
+    return {name: getattr(layer, name) for name in names}
+
+
+def num_outputs(layer: PlainLayer) -> int:
+    """Output channels or features of a plain layer."""
+    return layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
+
+
+def whitened_twin(layer: PlainLayer, whitening: Whitening, *, bias: bool) -> WhitenedLayer:
+    """A whitened layer that holds the plain one's parameters themselves, and a zero bias where asked for.
+
+    It is built on the meta device: no memory for a second weight, and no random numbers drawn.
+    """
+    weight = layer.weight
+    own = layer.bias
+    if own is None and bias:
+        own = nn.Parameter(weight.new_zeros(num_outputs(layer)), requires_grad=weight.requires_grad)
+    twin = _TWINS[type(layer)](
+        **_arguments(layer), bias=own is not None, device="meta", dtype=weight.dtype, whitening=whitening
+    )
+    twin.weight, twin.bias = weight, own
+    for name, buffer in twin.named_buffers(recurse=False):
+        setattr(twin, name, torch.empty_like(buffer, device=weight.device))
+    assert isinstance(twin, WhitenedLayer)
+    twin.reset_running_stats()
+    return twin
+
+
+def plain_twin(layer: nn.Module, weight: Tensor, bias: Tensor) -> nn.Module:
+    """The plain layer of a whitened one, with the given values, in the memory format of the old weight."""
+    old = layer.weight
+    assert isinstance(old, Tensor)
+    for layout in _LAYOUTS:
+        if old.dim() == (4 if layout is torch.channels_last else 5) and not old.is_contiguous():
+            weight = (
+                weight.contiguous(memory_format=layout) if old.is_contiguous(memory_format=layout) else weight
+            )
+    twin = _PLAIN[type(layer)](**_arguments(layer), bias=True, device="meta", dtype=weight.dtype)
+    requires_grad = old.requires_grad
+    twin.weight = nn.Parameter(weight, requires_grad=requires_grad)
+    twin.bias = nn.Parameter(bias, requires_grad=requires_grad)
+    assert isinstance(twin, nn.Module)
+    return twin

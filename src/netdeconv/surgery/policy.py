@@ -1,0 +1,132 @@
+"""What a conversion does with each module: decided here, before anything is changed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+
+from netdeconv.nn import WhitenedLayer, Whitening
+from netdeconv.surgery.plain import is_plain, plain_base
+from netdeconv.surgery.selection import Selection, selected
+from netdeconv.surgery.tree import names_of
+
+Setting: TypeAlias = Whitening | bool | None
+
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, nn.GroupNorm)
+# Their fused paths read the weights of their children without calling them.
+_READS_WEIGHTS = (nn.MultiheadAttention, nn.TransformerEncoderLayer)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """The whitening of each kind of layer; None leaves the kind as it is."""
+
+    convolution: Whitening | None
+    linear: Whitening | None
+    stem: Whitening | None
+    depthwise: Whitening | None
+
+    @classmethod
+    def of(cls, whitening: Setting, *, linear: Setting, stem: Setting, depthwise: Setting) -> Settings:
+        """Resolve what a user gives: None means as ``whitening``, False means leave alone."""
+        base = _setting("whitening", whitening, Whitening())
+        return cls(
+            base,
+            _setting("linear", linear, base),
+            _setting("stem", stem, base),
+            _setting("depthwise", depthwise, base),
+        )
+
+
+def _setting(name: str, value: Setting, default: Whitening | None) -> Whitening | None:
+    if value is None:
+        return default
+    if value is False:
+        return None
+    if isinstance(value, Whitening):
+        return value
+    raise TypeError(f"{name} must be a Whitening, None or False, got {value!r}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is to be done, by qualified name (the first one of a shared module)."""
+
+    layers: dict[str, Whitening]
+    norms: list[str]
+    skipped: dict[str, str]
+
+
+def make_plan(model: nn.Module, settings: Settings, select: Selection) -> Plan:
+    """Decide what becomes of every module; the model is only looked at."""
+    names = names_of(model)
+    stem = next((module for module in names if isinstance(module, _ConvNd)), None)
+    chosen = selected(names, select, stem)
+    fused = {child for parent in names if isinstance(parent, _READS_WEIGHTS) for child in parent.modules()}
+    layers: dict[str, Whitening] = {}
+    skipped: dict[str, str] = {}
+    for module, own in names.items():
+        if module not in chosen or isinstance(module, WhitenedLayer) or plain_base(module) is None:
+            continue
+        decision = "its parent reads the weight without calling it" if module in fused else _refusal(module)
+        if decision is None:
+            kind = _kind(module, stem)
+            whitening: Whitening | None = getattr(settings, kind)
+            if whitening is not None:
+                layers[own[0]] = whitening
+                continue
+            decision = f"{kind} layers are to be left as they are"
+        skipped[own[0]] = decision
+    converted = {model.get_submodule(name) for name in layers}
+    norms: list[str] = []
+    if settings.convolution is not None:
+        for norm in _neighbours(list(names), converted):
+            if norm in chosen and type(norm) in _NORMS:
+                norms.append(names[norm][0])
+            elif norm in chosen:
+                skipped[names[norm][0]] = f"{_called(norm)} is a subclass that may do more than normalise"
+    return Plan(layers, norms, skipped)
+
+
+def _kind(layer: nn.Module, stem: nn.Module | None) -> str:
+    if layer is stem:
+        return "stem"
+    if isinstance(layer, nn.Linear):
+        return "linear"
+    assert isinstance(layer, _ConvNd)
+    return "depthwise" if layer.groups == layer.in_channels > 1 else "convolution"
+
+
+def _refusal(layer: nn.Module) -> str | None:
+    """Why this layer cannot be converted, or None."""
+    if not is_plain(layer):
+        return f"{_called(layer)} is a subclass that may compute something else"
+    if not isinstance(layer._parameters.get("weight"), torch.Tensor):
+        return "its weight is no parameter (computed by weight_norm or the like)"
+    if not layer.weight.is_floating_point():
+        return f"its weight is {layer.weight.dtype}"
+    return None
+
+
+def _neighbours(modules: Sequence[nn.Module], converted: set[nn.Module]) -> list[nn.Module]:
+    """Norm layers whose nearest layer before or after them, in registration order, is converted."""
+    order = [m for m in modules if isinstance(m, (_BatchNorm, nn.GroupNorm, WhitenedLayer)) or plain_base(m)]
+    is_norm = [isinstance(m, (_BatchNorm, nn.GroupNorm)) for m in order]
+    found = []
+    for index, module in enumerate(order):
+        if is_norm[index]:
+            before = next((order[i] for i in range(index - 1, -1, -1) if not is_norm[i]), None)
+            after = next((order[i] for i in range(index + 1, len(order)) if not is_norm[i]), None)
+            if before in converted or after in converted:
+                found.append(module)
+    return found
+
+
+def _called(module: nn.Module) -> str:
+    return f"{type(module).__module__}.{type(module).__qualname__}"
