@@ -1,0 +1,23 @@
+"""Inverse square roots and covariances of patches, with hand-written gradients. Needs torch alone."""
+
+from netdeconv.linalg.converged import ConvergedNewtonSchulz
+from netdeconv.linalg.covariance import patch_statistics, tap_covariance
+from netdeconv.linalg.eigendecomposition import Eigendecomposition
+from netdeconv.linalg.grouping import Grouping
+from netdeconv.linalg.inverse_sqrt import inverse_sqrt, whitening_residual
+from netdeconv.linalg.newton_schulz import NewtonSchulz
+from netdeconv.linalg.patches import PatchGeometry, gather_patches, scatter_patches
+
+__all__ = [
+    "ConvergedNewtonSchulz",
+    "Eigendecomposition",
+    "Grouping",
+    "NewtonSchulz",
+    "PatchGeometry",
+    "gather_patches",
+    "inverse_sqrt",
+    "patch_statistics",
+    "scatter_patches",
+    "tap_covariance",
+    "whitening_residual",
+]

@@ -1,0 +1,150 @@
+r"""Mean and covariance of sampled patches, with hand-written gradients.
+
+Letters: as in patches.py; n = S P rows of a matrix.
+
+Both functions also return the input itself. The convolution reads that alias, so in backward the gradient which the
+convolution produced arrives here, and the statistics' share is added at the sampled positions: no zero-filled gradient,
+no second pass over the activation, and the patches are read again instead of kept. ``exclusive`` adds in place.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from netdeconv.linalg.grouping import Grouping
+from netdeconv.linalg.patches import PatchGeometry, gather_patches, scatter_patches
+from netdeconv.linalg.precision import full_precision, statistics_dtype, symmetrize
+
+
+def patch_statistics(
+    x: Tensor, geometry: PatchGeometry, grouping: Grouping, *, centred: bool = True, exclusive: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Mean and covariance of sampled patches.
+
+    :math:`\mu = \frac1n \sum x`, :math:`\Sigma = \frac1n \sum (x - \mu)^T (x - \mu)`, centred before the product.
+
+    Args:
+        x: input of any floating dtype; statistics are float32 or wider.
+        centred: whether the covariance is centred; False is the published channel whitening.
+        exclusive: the caller promises that the returned ``x`` is read by one operation alone, whose backward makes
+            the gradient of ``x`` anew (a convolution, a linear layer); backward then adds to it in place.
+
+    Shapes:
+        x (N, C, ...); results x itself, mean (G, D), covariance (G, D, D).
+
+    Returns:
+        ``x`` (use it in place of the input: its gradient then flows through here), mean, covariance.
+
+    Raises:
+        ValueError: when the kernel is larger than the input.
+
+    Numerics:
+        Both are sums over n rows in float32; the error of an entry grows with sqrt(n) eps at most.
+    """
+    same, mean_GD, covariance_GDD = _PatchStatistics.apply(x, geometry, grouping, centred, exclusive)
+    return same, mean_GD, covariance_GDD
+
+
+class _PatchStatistics(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, geometry: PatchGeometry, grouping: Grouping, centred: bool, exclusive: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        with full_precision(x):
+            patches = gather_patches(x, geometry, grouping, dtype=statistics_dtype(x.dtype))
+            rows = patches.shape[1]
+            mean_GD = patches.mean(1)
+            if centred:
+                patches -= mean_GD.unsqueeze(1)
+            covariance_GDD = patches.mT @ patches / rows
+        ctx.geometry, ctx.grouping, ctx.centred, ctx.exclusive = geometry, grouping, centred, exclusive
+        ctx.save_for_backward(x, mean_GD)
+        return x.view_as(x), mean_GD, covariance_GDD
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
+        x, mean_GD = ctx.saved_tensors
+        grad_x, grad_mean_GD, grad_covariance_GDD = grads
+        with full_precision(x):
+            patches = gather_patches(x, ctx.geometry, ctx.grouping, dtype=mean_GD.dtype)
+            rows = patches.shape[1]
+            if ctx.centred:
+                patches = patches - mean_GD.unsqueeze(1)
+            share = torch.baddbmm(
+                grad_mean_GD.unsqueeze(1), patches, symmetrize(grad_covariance_GDD), beta=1 / rows, alpha=2 / rows
+            )
+            own = ctx.exclusive and not torch.is_grad_enabled()
+            grad_x = grad_x if own else grad_x.clone()
+            return scatter_patches(share, grad_x, ctx.geometry, ctx.grouping), None, None, None, None
+
+
+def tap_covariance(
+    x: Tensor,
+    mean_GB: Tensor,
+    metric_GBB: Tensor,
+    geometry: PatchGeometry,
+    grouping: Grouping,
+    *,
+    exclusive: bool = False,
+) -> tuple[Tensor, Tensor]:
+    r"""Covariance of kernel taps after the channels were whitened, averaged over channels.
+
+    With patches x of K taps and the metric :math:`M = D_{channel}^2`:
+    :math:`\Sigma_{kl} = \frac{1}{n B} \sum (x_k - \mu)^T M (x_l - \mu)`.
+
+    Shapes:
+        x (N, C, ...), mean (G, B), metric (G, B, B) symmetric; results x itself and covariance (G, K, K).
+
+    Returns:
+        ``x`` (as in :func:`patch_statistics`) and the covariance.
+    """
+    same, covariance_GKK = _TapCovariance.apply(x, mean_GB, metric_GBB, geometry, grouping, exclusive)
+    return same, covariance_GKK
+
+
+def _centred_taps(x: Tensor, mean_GB: Tensor, geometry: PatchGeometry, grouping: Grouping) -> Tensor:
+    """(G, K, n, B)."""
+    patches = gather_patches(x, geometry, grouping, dtype=mean_GB.dtype, taps_first=True)
+    return patches.unflatten(2, (-1, mean_GB.shape[1])) - mean_GB[:, None, None, :]
+
+
+class _TapCovariance(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        mean_GB: Tensor,
+        metric_GBB: Tensor,
+        geometry: PatchGeometry,
+        grouping: Grouping,
+        exclusive: bool,
+    ) -> tuple[Tensor, Tensor]:
+        with full_precision(x):
+            taps = _centred_taps(x, mean_GB, geometry, grouping)
+            weighted = taps.flatten(1, 2) @ metric_GBB
+            flat = taps.flatten(2)
+            covariance_GKK = flat @ weighted.view_as(flat).mT / flat.shape[2]
+        ctx.geometry, ctx.grouping, ctx.exclusive = geometry, grouping, exclusive
+        ctx.save_for_backward(x, mean_GB, metric_GBB)
+        return x.view_as(x), covariance_GKK
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None, None]:
+        x, mean_GB, metric_GBB = ctx.saved_tensors
+        grad_x, grad_covariance_GKK = grads
+        with full_precision(x):
+            taps = _centred_taps(x, mean_GB, ctx.geometry, ctx.grouping)
+            scale = 1 / (taps.shape[2] * taps.shape[3])
+            mixed = (symmetrize(grad_covariance_GKK) * scale) @ taps.flatten(2)  # G K (n B)
+            mixed = mixed.view(taps.shape[0], -1, taps.shape[3])  # G (K n) B
+            grad_metric_GBB = symmetrize(taps.flatten(1, 2).mT @ mixed)
+            share = 2 * (mixed @ metric_GBB)
+            grad_mean_GB = -share.sum(1)
+            share = share.view(taps.shape[0], taps.shape[1], -1)
+            own = ctx.exclusive and not torch.is_grad_enabled()
+            grad_x = grad_x if own else grad_x.clone()
+            grad_x = scatter_patches(share, grad_x, ctx.geometry, ctx.grouping, taps_first=True)
+        return grad_x, grad_mean_GB, grad_metric_GBB, None, None, None

@@ -1,0 +1,117 @@
+r"""Inverse square root by a fixed number of Newton-Schulz steps, with a hand-written derivative.
+
+The coupled iteration Y <- Y T, Z <- T Z, T = (3 I - Z Y) / 2 starts from Y = P = A / ||A||_F and Z = I.
+All its matrices are polynomials of P and commute, so the product P_k = Z_k Y_k can be carried instead of Y_k:
+
+    P_{k+1} = P_k T_k^2        T_k = (3 I - P_k) / 2        Z_{k+1} = T_k Z_k
+
+The first step needs no product for Z and the last none for P: 3 (n - 1) products for n steps. P depends on itself
+alone and its fixed point I is super-attractive, so rounding errors do not grow once converged.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from netdeconv.linalg.precision import full_precision, symmetrize
+
+
+@dataclasses.dataclass(frozen=True)
+class NewtonSchulz:
+    """A fixed number of Newton-Schulz steps: partial whitening, the paper's method.
+
+    A direction with eigenvalue ``l = lambda / ||A||_F`` receives a gain of at most ``1.5**n / sqrt(||A||_F)``.
+
+    Args:
+        num_iterations: steps, at least 1. Three give matrix products each, but for the first.
+
+    Raises:
+        ValueError: when ``num_iterations`` is not a positive integer.
+    """
+
+    num_iterations: int = 5
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.num_iterations, int) or self.num_iterations < 1:
+            raise ValueError(f"num_iterations must be a positive integer, got {self.num_iterations!r}")
+
+    def __call__(self, matrix: Tensor) -> Tensor:
+        """Apply to symmetric matrices (B, D, D)."""
+        root: Tensor = _NewtonSchulzRoot.apply(matrix, self.num_iterations)
+        return root
+
+
+def _eye_like(matrix: Tensor) -> Tensor:
+    return torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
+
+
+def _scaled(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Symmetric matrices divided by their Frobenius norm, and the norms (B, 1, 1)."""
+    matrix = symmetrize(matrix)
+    norm = torch.linalg.matrix_norm(matrix, keepdim=True).clamp_min(torch.finfo(matrix.dtype).tiny)
+    return matrix / norm, norm
+
+
+def _step(product: Tensor) -> Tensor:
+    """P -> P T^2 with T = (3 I - P) / 2."""
+    half = torch.baddbmm(product, product, product, beta=1.5, alpha=-0.5)
+    return torch.baddbmm(half, half, product, beta=1.5, alpha=-0.5)
+
+
+def _derivative_step(product: Tensor, tangent: Tensor) -> Tensor:
+    """Directional derivative of P -> P T^2 = (9 P - 6 P^2 + P^3) / 4, in two products.
+
+    With X = dP P:  d(P^2) = X + X^T,  d(P^3) = V + V^T  for  V = (X + X^T / 2) P.
+    """
+    x = tangent @ product
+    v = (x + 0.5 * x.mT) @ product
+    return 2.25 * tangent - 1.5 * (x + x.mT) + 0.25 * (v + v.mT)
+
+
+def _root_of_scaled(product: Tensor, num_iterations: int) -> Tensor:
+    root = 1.5 * _eye_like(product) - 0.5 * product
+    for _ in range(num_iterations - 1):
+        product = _step(product)
+        root = torch.baddbmm(root, product, root, beta=1.5, alpha=-0.5)
+    return root
+
+
+def _derivative_of_scaled(product: Tensor, tangent: Tensor, num_iterations: int) -> Tensor:
+    """Directional derivative of the n-step polynomial; it equals its own adjoint. Iterates are recomputed."""
+    root = 1.5 * _eye_like(product) - 0.5 * product
+    root_tangent = -0.5 * tangent
+    for step in range(num_iterations - 1):
+        tangent = _derivative_step(product, tangent)
+        product = _step(product)
+        root_tangent = 1.5 * root_tangent - 0.5 * (tangent @ root + product @ root_tangent)
+        if step < num_iterations - 2:
+            root = torch.baddbmm(root, product, root, beta=1.5, alpha=-0.5)
+    return root_tangent
+
+
+class _NewtonSchulzRoot(torch.autograd.Function):
+    """Keeps the matrix and the result; backward recomputes the iterates and is itself differentiable."""
+
+    @staticmethod
+    def forward(ctx: Any, matrix: Tensor, num_iterations: int) -> Tensor:
+        with full_precision(matrix):
+            scaled, norm = _scaled(matrix)
+            root = symmetrize(_root_of_scaled(scaled, num_iterations)) / norm.sqrt()
+        ctx.num_iterations = num_iterations
+        ctx.save_for_backward(matrix, root)
+        return root
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        matrix, root = ctx.saved_tensors
+        with full_precision(matrix):
+            grad = symmetrize(grads[0])
+            scaled, norm = _scaled(matrix)
+            # R = p(A / s) s^(-1/2): through p, and through the norm s, whose gradient is A / s.
+            through_p = _derivative_of_scaled(scaled, grad, ctx.num_iterations) / norm.sqrt()
+            through_s = (through_p * scaled + 0.5 * grad * root).sum((-2, -1), keepdim=True)
+            return (through_p - through_s * scaled) / norm, None

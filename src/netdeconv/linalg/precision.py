@@ -1,0 +1,21 @@
+"""Where statistics and inverse roots are computed: float32 or wider, outside autocast."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def full_precision(tensor: Tensor) -> torch.autocast:
+    """Context without autocast on the tensor's device; also guards backward passes run inside autocast."""
+    return torch.autocast(tensor.device.type, enabled=False)
+
+
+def statistics_dtype(dtype: torch.dtype) -> torch.dtype:
+    """The dtype of statistics over data of ``dtype``: float32 for narrower types, else itself."""
+    return torch.promote_types(dtype, torch.float32)
+
+
+def symmetrize(matrix: Tensor) -> Tensor:
+    """The symmetric part of matrices (..., D, D)."""
+    return (matrix + matrix.mT) * 0.5

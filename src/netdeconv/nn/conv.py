@@ -1,0 +1,155 @@
+"""Whitened convolutions: torch's, whose input patches are whitened by way of the weight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from netdeconv.linalg import Grouping, PatchGeometry
+from netdeconv.nn.functional import Statistics, batch_statistics
+from netdeconv.nn.weighted import WeightedWhitenedLayer, compute_dtype
+from netdeconv.nn.whitening import Whitening
+
+_ARGUMENTS = """
+
+    Takes torch's constructor arguments, then ``whitening=`` (a :class:`Whitening`, or None for its defaults). Weight
+    and bias have torch's shapes and initialisation; unbatched input is accepted.
+
+    Shapes:
+        as torch's. Buffers: ``running_mean`` (G, D) and ``running_whitening`` (G, D, D) with G = ``groups``.
+
+    Raises:
+        ValueError: in training when fewer than two patches can be sampled, or the kernel is larger than the input.
+
+    Numerics:
+        Statistics, inverse roots and the product of D and the weight are float32 or wider, outside autocast; the
+        product is cast last. Rows are sampled from the input as the convolution reads it (autocast's dtype).
+
+    Source:
+        Ye et al., "Network Deconvolution", ICLR 2020. Differences: docs/differences-from-reference.md.
+"""
+
+
+class _WhitenedConvNd(WeightedWhitenedLayer):
+    """The part that does not depend on the number of dimensions."""
+
+    stride: tuple[int, ...]
+    padding: str | tuple[int, ...]
+    dilation: tuple[int, ...]
+    kernel_size: tuple[int, ...]
+    groups: int
+    in_channels: int
+    padding_mode: str
+    _reversed_padding_repeated_twice: list[int]
+    _conv_forward: Callable[[Tensor, Tensor, Tensor | None], Tensor]
+
+    def _set_up(self, whitening: Whitening | None) -> None:
+        whitening = whitening or Whitening()
+        reference = whitening.layout == "reference"
+        grouping = Grouping.of(
+            self.in_channels,
+            self.groups,
+            whitening.group_size,
+            interleaved=whitening.layout != "blocks",
+            common_divisor=reference,
+        )
+        step = tuple(stride * whitening.sampling_stride for stride in self.stride)
+        axes = len(self.kernel_size)
+        # torch keeps the padding of both sides, last axis first
+        both = self._reversed_padding_repeated_twice
+        padding = tuple((both[2 * axis], both[2 * axis + 1]) for axis in reversed(range(axes)))
+        if self.padding_mode != "zeros":
+            padding = ((0, 0),) * axes  # statistics see the input already padded
+        self._geometry = PatchGeometry(self.kernel_size, step, padding, self.dilation)
+        ones, none = (1,) * axes, ((0, 0),) * axes
+        self._pixels = PatchGeometry(ones, step, none, ones)
+        if reference and self._geometry.num_taps == 1:
+            self._geometry = PatchGeometry((1,), (step[0] ** 2,), raster=True)
+        self._register_statistics(
+            grouping, self._geometry.num_taps, whitening, self.weight, full=whitening.structure == "full"
+        )
+
+    def _prepare(self, input: Tensor) -> Tensor:
+        x = input.to(compute_dtype(input))
+        if x.dim() == len(self.kernel_size) + 1:
+            x = x.unsqueeze(0)
+        if self.padding_mode != "zeros":
+            x = nn.functional.pad(x, self._reversed_padding_repeated_twice, mode=self.padding_mode)
+        return x
+
+    def _batch_statistics(self, x: Tensor) -> tuple[Tensor, Statistics]:
+        geometry, pixels = self._geometry, self._pixels
+        first = geometry if self.whitening.structure == "full" else pixels
+        if first.num_samples(x.shape) * self.num_groups < 2:
+            geometry, pixels = _every_position(geometry, self.stride), _every_position(pixels, self.stride)
+            first = geometry if self.whitening.structure == "full" else pixels
+            if first.num_samples(x.shape) * self.num_groups < 2:
+                raise ValueError(
+                    f"whitening needs at least two sampled patches in training, got input {tuple(x.shape)}: "
+                    "use a larger batch or input, or evaluation mode"
+                )
+        return batch_statistics(x, geometry, pixels, self.grouping, self.whitening, exclusive=True)
+
+    def _weight_rows(self, weight: Tensor) -> Tensor:
+        return weight.flatten(2)
+
+    def _from_rows(self, rows: Tensor) -> Tensor:
+        return rows.reshape(self.weight.shape)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Convolve the whitened input; shapes as torch's."""
+        x, weight, bias = self._effective(self._prepare(input))
+        y = self._convolve(x, weight, bias)
+        return y.squeeze(0) if input.dim() == len(self.kernel_size) + 1 else y
+
+    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        convolution = getattr(torch, f"conv{len(self.kernel_size)}d")
+        padding = self.padding if self.padding_mode == "zeros" else 0
+        with torch.autocast(x.device.type, enabled=False):
+            return cast(Tensor, convolution(x, weight, bias, self.stride, padding, self.dilation, self.groups))
+
+    def extra_repr(self) -> str:
+        """Torch's description, then the whitening's."""
+        return f"{super().extra_repr()}, {self._extra_repr()}"
+
+
+def _every_position(geometry: PatchGeometry, stride: tuple[int, ...]) -> PatchGeometry:
+    """The same patches, sampled at every output position."""
+    step = (1,) if geometry.raster else stride
+    return PatchGeometry(geometry.kernel_size, step, geometry.padding, geometry.dilation, geometry.raster)
+
+
+class WhitenedConv1d(_WhitenedConvNd, nn.Conv1d):
+    __doc__ = "1-dimensional convolution of whitened input patches (N, C, L)." + _ARGUMENTS
+
+    def __init__(self, *args: Any, whitening: Whitening | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._set_up(whitening)
+
+
+class WhitenedConv2d(_WhitenedConvNd, nn.Conv2d):
+    __doc__ = (
+        "2-dimensional convolution of whitened input patches (N, C, H, W)."
+        + _ARGUMENTS
+        + """
+    Example:
+        >>> layer = WhitenedConv2d(3, 8, 3, padding=1, whitening=Whitening(group_size=16))
+        >>> layer(torch.randn(4, 3, 12, 12)).shape
+        torch.Size([4, 8, 12, 12])
+"""
+    )
+
+    def __init__(self, *args: Any, whitening: Whitening | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._set_up(whitening)
+
+
+class WhitenedConv3d(_WhitenedConvNd, nn.Conv3d):
+    __doc__ = "3-dimensional convolution of whitened input patches (N, C, D, H, W)." + _ARGUMENTS
+
+    def __init__(self, *args: Any, whitening: Whitening | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._set_up(whitening)

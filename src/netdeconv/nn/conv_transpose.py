@@ -1,0 +1,97 @@
+"""Whitened transposed convolution: the channels of its input pixels are whitened by way of the weight."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from torch import Tensor, nn
+
+from netdeconv.linalg import Grouping, PatchGeometry
+from netdeconv.nn.functional import Statistics, batch_statistics
+from netdeconv.nn.weighted import WeightedWhitenedLayer, compute_dtype
+from netdeconv.nn.whitening import Whitening
+
+
+class WhitenedConvTranspose2d(WeightedWhitenedLayer, nn.ConvTranspose2d):
+    r"""Transposed convolution of a whitened input.
+
+    A transposed convolution is a linear map of one input pixel's channels to k k outputs: its patches are pixels, and
+    every structure whitens channels. The response to the mean differs between output phases where the kernel is no
+    multiple of the stride; its average, :math:`\sum_{taps} \mu D w / stride^2`, is taken from the bias, so that the
+    folded layer is a plain one.
+
+    Takes torch's constructor arguments, then ``whitening=``.
+
+    Shapes:
+        as torch's: (N, C, H, W) or (C, H, W). Buffers ``running_mean`` (G, B), ``running_whitening`` (G, B, B).
+
+    Raises:
+        ValueError: in training when fewer than two pixels can be sampled.
+
+    Numerics:
+        As :class:`WhitenedConv2d`.
+
+    Source:
+        Not in the paper, which has no transposed convolutions.
+
+    Example:
+        >>> WhitenedConvTranspose2d(8, 4, 2, stride=2)(torch.randn(2, 8, 5, 5)).shape
+        torch.Size([2, 4, 10, 10])
+    """
+
+    def __init__(self, *args: Any, whitening: Whitening | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        whitening = whitening or Whitening()
+        grouping = Grouping.of(
+            self.in_channels,
+            self.groups,
+            whitening.group_size,
+            interleaved=whitening.layout != "blocks",
+            common_divisor=whitening.layout == "reference",
+        )
+        self._pixels = PatchGeometry((1, 1), (whitening.sampling_stride,) * 2, ((0, 0),) * 2, (1, 1))
+        self._register_statistics(grouping, 1, whitening, self.weight, full=False)
+
+    def _prepare(self, input: Tensor) -> Tensor:
+        x = input.to(compute_dtype(input))
+        return x.unsqueeze(0) if x.dim() == 3 else x
+
+    def _batch_statistics(self, x: Tensor) -> tuple[Tensor, Statistics]:
+        pixels = self._pixels
+        if pixels.num_samples(x.shape) * self.num_groups < 2:
+            pixels = PatchGeometry((1, 1), (1, 1), ((0, 0),) * 2, (1, 1))
+            if pixels.num_samples(x.shape) * self.num_groups < 2:
+                raise ValueError(
+                    f"whitening needs at least two sampled pixels in training, got input {tuple(x.shape)}: "
+                    "use a larger batch or input, or evaluation mode"
+                )
+        return batch_statistics(x, pixels, pixels, self.grouping, self.whitening, exclusive=True)
+
+    def _weight_rows(self, weight: Tensor) -> Tensor:
+        """(C, O, k, k) to (G O k k, C/G, 1)."""
+        return weight.unflatten(0, (self.groups, -1)).flatten(2).transpose(1, 2).flatten(0, 1).unsqueeze(2)
+
+    def _from_rows(self, rows: Tensor) -> Tensor:
+        grouped = rows.squeeze(2).unflatten(0, (self.groups, -1))
+        return grouped.transpose(1, 2).reshape(self.weight.shape)
+
+    def _reduce_response(self, response: Tensor) -> Tensor:
+        return response.view(-1, math.prod(self.kernel_size)).sum(1) / math.prod(self.stride)
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """Transposed convolution of the whitened input; shapes as torch's."""
+        padding = [0, 0]
+        if output_size is not None or self.output_padding != (0, 0):
+            padding = self._output_padding(
+                input, output_size, self.stride, self.padding, self.kernel_size, 2, self.dilation
+            )  # type: ignore[arg-type]
+        x, weight, bias = self._effective(self._prepare(input))
+        y = nn.functional.conv_transpose2d(
+            x, weight, bias, self.stride, self.padding, padding, self.groups, self.dilation
+        )  # type: ignore[arg-type]
+        return y.squeeze(0) if input.dim() == 3 else y
+
+    def extra_repr(self) -> str:
+        """Torch's description, then the whitening's."""
+        return f"{super().extra_repr()}, {self._extra_repr()}"

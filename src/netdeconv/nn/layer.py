@@ -1,0 +1,166 @@
+"""What all whitened layers share: settings, running statistics, schedule, cached evaluation weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from netdeconv.linalg import Grouping
+from netdeconv.linalg.precision import statistics_dtype
+from netdeconv.nn.functional import Statistics
+from netdeconv.nn.whitening import Whitening
+
+_STATISTICS = ("running_mean", "running_whitening", "running_tap_whitening", "running_mean2", "running_var")
+
+
+class WhitenedLayer(nn.Module):
+    """Base of every whitened layer; ``isinstance(module, WhitenedLayer)`` tells them from plain ones.
+
+    Buffers: ``running_mean`` (G, D), ``running_whitening`` (G, D, D), ``num_batches_tracked`` (), for separable layers
+    ``running_tap_whitening`` (G, K, K), with a freeze schedule ``num_steps`` (). They stay in float32 or wider
+    when the module is cast to half precision.
+    """
+
+    whitening: Whitening
+    grouping: Grouping
+    running_mean: Tensor
+    running_whitening: Tensor
+    running_tap_whitening: Tensor | None
+    num_batches_tracked: Tensor
+    num_steps: Tensor | None
+    matrix_size: int
+    _cache: Any = None
+    _version = 1
+
+    def _register_statistics(
+        self, grouping: Grouping, num_taps: int, whitening: Whitening, like: Tensor, *, full: bool
+    ) -> None:
+        self.whitening, self.grouping, self.matrix_size = whitening, grouping, grouping.block_channels
+        if full:
+            self.matrix_size *= num_taps
+        g, d, dtype, device = grouping.num_matrices, self.matrix_size, statistics_dtype(like.dtype), like.device
+        self.register_buffer("running_mean", torch.zeros(g, d, dtype=dtype, device=device))
+        self.register_buffer("running_whitening", torch.empty(g, d, d, dtype=dtype, device=device))
+        separable = whitening.structure == "separable" and num_taps > 1
+        taps = torch.empty(g, num_taps, num_taps, dtype=dtype, device=device) if separable else None
+        self.register_buffer("running_tap_whitening", taps)
+        self.register_buffer("num_batches_tracked", torch.zeros((), dtype=torch.int64, device=device))
+        frozen = torch.zeros((), dtype=torch.int64, device=device) if whitening.freeze is not None else None
+        self.register_buffer("num_steps", frozen)
+        self.reset_running_stats()
+
+    @property
+    def num_matrices(self) -> int:
+        """Whitening matrices of the layer: one for each group of a grouped convolution."""
+        return self.grouping.num_matrices
+
+    @property
+    def num_groups(self) -> int:
+        """Blocks that share one matrix and are stacked as further samples."""
+        return self.grouping.num_blocks
+
+    @property
+    def group_size(self) -> int:
+        """Channels in a block, as the layer uses it."""
+        return self.grouping.block_channels
+
+    def reset_running_stats(self) -> None:
+        """Forget all statistics: mean zero, identity whitening, schedule at its start."""
+        with torch.no_grad():
+            self.running_mean.zero_()
+            for matrix in (self.running_whitening, self.running_tap_whitening):
+                if matrix is not None:
+                    matrix.copy_(torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device))
+            self.num_batches_tracked.zero_()
+            if self.num_steps is not None:
+                self.num_steps.zero_()
+
+    def running_statistics(self) -> Statistics:
+        """The statistics that evaluation uses."""
+        return Statistics(self.running_mean, self.running_whitening, self.running_tap_whitening)
+
+    def observe(self, input: Tensor) -> None:
+        """Update the running statistics from an input as a training step does, without computing an output.
+
+        Shapes: input as the layer's forward takes it.
+        Raises: ValueError when fewer than two rows would be sampled.
+        """
+        with torch.no_grad():
+            self._update(self._batch_statistics(self._prepare(input))[1])
+
+    def _prepare(self, input: Tensor) -> Tensor:
+        """The input as a batch (N, C, ...) in the dtype of the computation."""
+        raise NotImplementedError
+
+    def _batch_statistics(self, x: Tensor) -> tuple[Tensor, Statistics]:
+        raise NotImplementedError
+
+    def _statistics(self, x: Tensor) -> tuple[Tensor, Statistics]:
+        """Training: the batch's statistics, after noting them; or the running ones where the schedule freezes."""
+        x, batch = self._batch_statistics(x)
+        freeze = self.whitening.freeze
+        if freeze is None or self.num_steps is None:
+            self._update(batch)
+            return x, batch
+        active = self.num_steps % freeze.period < freeze.active
+        self._update(batch, active)
+        self.num_steps.add_(1)
+        running = self.running_statistics()
+        taps = running.taps
+        if taps is not None and batch.taps is not None:
+            taps = torch.where(active, batch.taps, taps)
+        return x, Statistics(
+            torch.where(active, batch.mean, running.mean), torch.where(active, batch.matrix, running.matrix), taps
+        )
+
+    @torch.no_grad()
+    def _update(self, batch: Statistics, active: Tensor | None = None) -> None:
+        """Move the running statistics towards the batch's; on the device, without waiting for it."""
+        one = torch.ones_like(self.num_batches_tracked) if active is None else active.to(torch.int64)
+        self.num_batches_tracked.add_(one)
+        weight = self._momentum() * one
+        for running, new in zip(self.running_statistics(), batch, strict=True):
+            if running is not None and new is not None:
+                running.lerp_(new.detach().to(running.dtype), weight.to(running.dtype))
+
+    def _momentum(self) -> Tensor:
+        """Weight of the new batch: bias-corrected, so the first batch counts fully; constant as published."""
+        count = self.num_batches_tracked.to(self.running_mean.dtype).clamp_min(1)
+        momentum = self.whitening.momentum
+        if momentum is None:
+            return 1 / count
+        if self.whitening.layout == "reference":
+            return torch.full_like(count, momentum)
+        return momentum / (1 - (1 - momentum) ** count)
+
+    def train(self, mode: bool = True) -> WhitenedLayer:
+        """Switch mode; cached evaluation weights are dropped."""
+        self._cache = None
+        super().train(mode)
+        return self
+
+    def _apply(self, fn: Any, recurse: bool = True) -> WhitenedLayer:
+        """Move or cast; statistics are never narrowed below float32."""
+        self._cache = None
+        kept = {name: self._buffers[name] for name in _STATISTICS if self._buffers.get(name) is not None}
+        super()._apply(fn, recurse)
+        for name, old in kept.items():
+            new = self._buffers[name]
+            if old is not None and new is not None and statistics_dtype(new.dtype) != new.dtype:
+                self._buffers[name] = old.to(device=new.device, dtype=torch.float32)
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_cache": None}  # type: ignore[misc]
+
+    def _extra_repr(self) -> str:
+        settings = self.whitening
+        parts = [f"structure={settings.structure!r}", f"group_size={self.group_size}"]
+        if self.num_groups > 1:
+            parts.append(f"num_groups={self.num_groups}")
+        parts.append(f"num_iterations={settings.num_iterations}")
+        if settings.layout != Whitening().layout:
+            parts.append(f"layout={settings.layout!r}")
+        return ", ".join(parts)

@@ -1,0 +1,80 @@
+"""Whitened linear layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from netdeconv.linalg import Grouping, PatchGeometry
+from netdeconv.nn.functional import Statistics, batch_statistics
+from netdeconv.nn.weighted import WeightedWhitenedLayer, compute_dtype
+from netdeconv.nn.whitening import Whitening
+
+
+class WhitenedLinear(WeightedWhitenedLayer, nn.Linear):
+    """Linear layer of whitened features; every row is sampled.
+
+    Takes torch's constructor arguments, then ``whitening=``, whose ``group_size`` counts features.
+
+    Shapes:
+        (..., F) to (..., O); rows of all leading dimensions are samples. Buffers ``running_mean`` (1, B),
+        ``running_whitening`` (1, B, B).
+
+    Raises:
+        ValueError: in training with fewer than two rows.
+
+    Numerics:
+        As :class:`WhitenedConv2d`. With fewer rows than features in a block the covariance is singular; few
+        iterations then bound the gain of unseen directions.
+
+    Source:
+        Ye et al., "Network Deconvolution", ICLR 2020; the published default is 512 features in a block.
+
+    Example:
+        >>> WhitenedLinear(6, 2)(torch.randn(8, 6)).shape
+        torch.Size([8, 2])
+    """
+
+    _rows = PatchGeometry()
+
+    def __init__(self, *args: Any, whitening: Whitening | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        whitening = whitening or Whitening()
+        grouping = Grouping.of(
+            self.in_features,
+            1,
+            whitening.group_size,
+            interleaved=False,  # the published linear layer groups neighbouring features in every layout
+            common_divisor=whitening.layout == "reference",
+        )
+        self._register_statistics(grouping, 1, whitening, self.weight, full=False)
+
+    def _prepare(self, input: Tensor) -> Tensor:
+        return input.to(compute_dtype(input)).reshape(-1, self.in_features)
+
+    def _batch_statistics(self, x: Tensor) -> tuple[Tensor, Statistics]:
+        if x.shape[0] * self.num_groups < 2:
+            raise ValueError(
+                f"whitening needs at least two rows in training, got {x.shape[0]}: "
+                "use a larger batch, or evaluation mode"
+            )
+        return batch_statistics(x, self._rows, self._rows, self.grouping, self.whitening, exclusive=True)
+
+    def _weight_rows(self, weight: Tensor) -> Tensor:
+        return weight.unsqueeze(2)
+
+    def _from_rows(self, rows: Tensor) -> Tensor:
+        return rows.squeeze(2)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply to (..., F)."""
+        x, weight, bias = self._effective(self._prepare(input))
+        with torch.autocast(x.device.type, enabled=False):
+            y = nn.functional.linear(x, weight, bias)
+        return y.reshape(*input.shape[:-1], self.out_features)
+
+    def extra_repr(self) -> str:
+        """Torch's description, then the whitening's."""
+        return f"{super().extra_repr()}, {self._extra_repr()}"
