@@ -55,7 +55,10 @@ def test_python_blocks_run(page, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", library_modules())
 def test_docstring_examples_run(name):
     module = importlib.import_module(name)
-    known = {"torch": torch, "nn": torch.nn, "nd": importlib.import_module("netdeconv"), **vars(module)}
+    # As after "from netdeconv import *" and the usual two lines of torch.
+    package = importlib.import_module("netdeconv")
+    public = {public_name: getattr(package, public_name) for public_name in package.__all__}
+    known = {"torch": torch, "nn": torch.nn, **public, **vars(module)}
     failed, _ = doctest.testmod(
         module, globs=known, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     )
