@@ -10,6 +10,7 @@ from netdeconv.lookup import look_up
 USAGE = """usage: netdeconv COMMAND [options]
 
 commands:
+  compare   one network with several normalisations: table, plot, run directory
   train     train one network, with batch norm or with network deconvolution
   list      list archs or datasets
 
@@ -24,6 +25,12 @@ def _train(arguments: Sequence[str]) -> int:
     return train.main(arguments)
 
 
+def _compare(arguments: Sequence[str]) -> int:
+    from netdeconv.cli import compare
+
+    return compare.main(arguments)
+
+
 def _list(arguments: Sequence[str]) -> int:
     from netdeconv.cli import listing
 
@@ -31,7 +38,7 @@ def _list(arguments: Sequence[str]) -> int:
 
 
 # Imported when called: `netdeconv --help` need not wait for torch.
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"train": _train, "list": _list}
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"train": _train, "compare": _compare, "list": _list}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,15 +56,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0 if typed else 2
     try:
         return look_up("command", typed[0], COMMANDS)(typed[1:])
-    except KeyboardInterrupt:
-        print("netdeconv: stopped; `netdeconv train --resume RUN` continues after the last finished epoch", file=sys.stderr)
-        return INTERRUPTED
+    except KeyboardInterrupt as stop:
+        return _refuse(stop, INTERRUPTED)
     except ValueError as error:
         return _refuse(error, 2)
     except (OSError, FloatingPointError, RuntimeError) as error:
         return _refuse(error, 1)
 
 
-def _refuse(error: Exception, code: int) -> int:
+def _refuse(error: BaseException, code: int) -> int:
     print(f"netdeconv: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
     return code

@@ -39,7 +39,9 @@ STRUCTURE: dict[str, Option] = {
     "--structure": Option(
         "full", "what one whitening matrix covers, stem excepted", {"choices": typing.get_args(Structure)}
     ),
-    "--stem": Option(True, "True: whiten the first convolution's whole patches, with more steps; False: as the others"),
+    "--stem": Option(
+        True, "whiten the first convolution's whole patches, with more steps; False: as the others"
+    ),
 }
 DATA: dict[str, Option] = {
     "--data-dir": Option(None, "folder of the data sets; else NETDECONV_DATA, else ./data", {"type": str}),

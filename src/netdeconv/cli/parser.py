@@ -41,7 +41,7 @@ def switch(help_text: str) -> Option:
 class Parser(argparse.ArgumentParser):
     """Raises :class:`UsageError` instead of leaving the program."""
 
-    def __init__(self, **settings: Any) -> None:  # noqa: ANN401
+    def __init__(self, **settings: Any) -> None:
         super().__init__(allow_abbrev=False, formatter_class=_Formatter, **settings)
 
     def error(self, message: str) -> NoReturn:
@@ -66,7 +66,7 @@ class Parser(argparse.ArgumentParser):
         probe = argparse.Namespace(**{action.dest: _NOT_GIVEN for action in actions})
         values, unknown = self.parse_known_args(list(arguments), probe)
         if unknown:
-            flags = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
+            flags = [flag for action in self._actions for flag in action.option_strings if len(flag) > 2]
             raise UsageError(str(unknown_option(unknown[0], flags)))
         given = {action.dest for action in actions if getattr(values, action.dest) is not _NOT_GIVEN}
         for action in actions:

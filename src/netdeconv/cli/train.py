@@ -10,8 +10,31 @@ from netdeconv.cli import options as tables
 from netdeconv.cli.parser import Option, Parser, UsageError
 from netdeconv.cli.settings import training_config
 from netdeconv.tasks import TASKS
-from netdeconv.training import RunResult, TrainingConfig, differing_settings, from_plain, read_config, run
+from netdeconv.training import (
+    RunResult,
+    TrainingConfig,
+    differing_settings,
+    from_plain,
+    read_config,
+    run,
+    to_plain,
+)
+from netdeconv.viz import curves
 
+# They do not change a run's numbers.
+FREE_WHEN_RESUMING = frozenset(
+    {"resume", "result_path", "threads", "data_dir", "download", "no_verify", "msg", "num_workers"}
+)
+# Where a setting is called otherwise than the option.
+SETTING_OF = {
+    "wd": "weight_decay",
+    "lr_scheduler": "schedule",
+    "deconv": "whitening",
+    "block": "group_size",
+    "block_fc": "linear",
+    "deconv_iter": "num_iterations",
+    "stride": "sampling_stride",
+}
 RESUME = {"--resume": Option("", "run directory to continue from its last finished epoch, with its settings")}
 
 
@@ -43,6 +66,10 @@ def main(arguments: Sequence[str]) -> int:
     if options.resume:
         config = _resumed(options.resume, config, given)
     result = run(config, progress=options.msg, resume=bool(options.resume))
+    figure = curves(
+        {config.network.arch: result.history}, title=f"{config.network.arch} on {config.data.dataset}"
+    )
+    figure.savefig(result.path / "curves.png", dpi=120)
     _print_end(result)
     return 0
 
@@ -59,24 +86,21 @@ def _resumed(folder: str, asked: TrainingConfig, given: set[str]) -> TrainingCon
         saved.data, **{name: getattr(asked.data, name) for name in ("data_dir", "download") if name in given}
     )
     merged = dataclasses.replace(saved, data=data, result_path=str(path), **free)
-    changed = given - {"resume", "result_path", "threads", "data_dir", "download", "no_verify", "msg", "num_workers"}
+    changed = given - FREE_WHEN_RESUMING
     if changed:
         # Given again, a setting must be as it was: the run goes on to the numbers it would have had.
-        differing = differing_settings(asked, saved)
-        names = {_setting_of(flag) for flag in changed}
-        conflicts = [text for text in differing if text.split(" ")[0].rpartition(".")[2] in names]
+        differing = differing_settings(asked, to_plain(saved))
+        names = {SETTING_OF.get(flag, flag) for flag in changed}
+        conflicts = [text for name, text in differing.items() if names & set(name.split("."))]
         if conflicts:
             raise UsageError(f"--resume keeps the settings of {path}, but {'; '.join(conflicts)}")
     return merged
-
-
-def _setting_of(flag: str) -> str:
-    return {"wd": "weight_decay", "lr_scheduler": "schedule", "optimizer": "name"}.get(flag, flag)
 
 
 def _print_end(result: RunResult) -> None:
     last = result.history[-1]
     print(
         f"{last['evaluated_on']} accuracy {result.accuracy:.2f} % after {len(result.history)} epochs, "
-        f"{result.seconds:.1f} s of training, {1000 * result.seconds_per_step:.0f} ms a step; results in {result.path}"
+        f"{result.seconds:.1f} s of training, {1000 * result.seconds_per_step:.0f} ms a step; "
+        f"results in {result.path}"
     )

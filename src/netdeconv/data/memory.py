@@ -57,7 +57,7 @@ class TrainingImages(InMemoryImages):
     """Shuffled and augmented batches; an epoch depends on (seed, epoch) alone and can be replayed.
 
     The last batch of an epoch is left out when it holds less than half of ``batch_size``: statistics
-    of a handful of images would disturb the others. The order changes, so other images are left out next time.
+    of a handful of images would disturb the others. The order changes, so others are left out next time.
 
     Args:
         augmentation: random changes; ``None`` for none.

@@ -54,7 +54,7 @@ DATASETS: dict[str, DatasetInfo] = {
         mean=(0.306,),
         std=(0.324,),
         augmentation=Augmentation(padding=4),
-        source="scikit-learn load_digits, 8x8 scaled to 32x32 (E. Alpaydin, C. Kaynak, 1998); comes with scikit-learn",
+        source="E. Alpaydin, C. Kaynak, 1998; scikit-learn's load_digits, 8x8 scaled to 32x32",
         licence="CC BY 4.0",
     ),
     "cifar10": DatasetInfo(

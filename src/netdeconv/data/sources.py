@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from netdeconv.data.registry import info
 from netdeconv.data.split import balanced_split
@@ -61,8 +62,8 @@ def read(
     if entry.reader == "digits":
         return _read_digits()
     root = resolve_data_dir(data_dir)
-    train, test = (_read_torchvision(name, root, part, download=download, verify=verify) for part in (True, False))
-    return train, test
+    settings = {"download": download, "verify": verify}
+    return _read_torchvision(name, root, True, **settings), _read_torchvision(name, root, False, **settings)
 
 
 def _read_digits() -> tuple[RawImages, RawImages]:
@@ -70,7 +71,7 @@ def _read_digits() -> tuple[RawImages, RawImages]:
 
     digits = load_digits()
     images_NHW = torch.from_numpy(digits.images).float().mul(255 / 16)
-    scaled = torch.nn.functional.interpolate(images_NHW[:, None], size=(32, 32), mode="bilinear", align_corners=False)
+    scaled = functional.interpolate(images_NHW[:, None], size=(32, 32), mode="bilinear", align_corners=False)
     images = scaled.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
     labels = torch.from_numpy(digits.target).long()
     train, test = balanced_split(labels, _DIGITS_TEST_SIZE, seed=0)
@@ -117,7 +118,7 @@ def _read_torchvision(name: str, root: Path, train: bool, *, download: bool, ver
     return RawImages(_as_nhwc(dataset.data), _labels_of(dataset))
 
 
-def _download(name: str, root: Path, train: bool, opener: Callable[..., Any]) -> Any:  # noqa: ANN401
+def _download(name: str, root: Path, train: bool, opener: Callable[..., Any]) -> Any:
     try:
         return opener(str(root), train, True)
     except (RuntimeError, OSError) as failed:
@@ -128,18 +129,19 @@ def _how_to_get(name: str, root: Path, reason: str) -> str:
     lines = " ".join(reason.split())
     return (
         f"data set {name!r} was not found in {root.resolve()} ({lines}). "
-        f"Name the folder that holds it with --data-dir or {DATA_VARIABLE}, or allow the download with --download"
+        f"Name the folder that holds it with --data-dir or {DATA_VARIABLE}, "
+        "or allow the download with --download"
         + ("; re-encoded copies of CIFAR need --no-verify." if name.startswith("cifar") else ".")
     )
 
 
-def _as_nhwc(data: Any) -> Tensor:  # noqa: ANN401
+def _as_nhwc(data: Any) -> Tensor:
     images = data if isinstance(data, Tensor) else torch.from_numpy(np.ascontiguousarray(data))
     if images.ndim == 3:
         return images[..., None].contiguous()
     return images.permute(0, 2, 3, 1).contiguous() if images.shape[1] in (1, 3) else images.contiguous()
 
 
-def _labels_of(dataset: Any) -> Tensor:  # noqa: ANN401
+def _labels_of(dataset: Any) -> Tensor:
     labels = dataset.targets if hasattr(dataset, "targets") else dataset.labels
     return torch.as_tensor(np.asarray(labels), dtype=torch.int64)

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
-from netdeconv.models.registry import ARCHITECTURES, Architecture, StemSettings, architecture, build, list_names
+from netdeconv.models.registry import (
+    ARCHITECTURES,
+    Architecture,
+    StemSettings,
+    architecture,
+    build,
+    list_names,
+)
 
 __all__ = ["ARCHITECTURES", "Architecture", "StemSettings", "architecture", "build", "list_names"]

@@ -51,10 +51,14 @@ def _vgg_of(name: str) -> Callable[..., nn.Module]:
 
 ARCHITECTURES: dict[str, Architecture] = {
     **{
-        name: Architecture(build=_vgg_of(name), stem=StemSettings(), description=f"VGG-{name[3:]} for small images")
+        name: Architecture(
+            build=_vgg_of(name), stem=StemSettings(), description=f"VGG-{name[3:]} for small images"
+        )
         for name in VGG_STAGES
     },
-    "lenet": Architecture(build=lenet, stem=StemSettings(), description="two 5x5 convolutions, three linear layers"),
+    "lenet": Architecture(
+        build=lenet, stem=StemSettings(), description="two 5x5 convolutions, three linear layers"
+    ),
     "mlp": Architecture(build=mlp, stem=None, description="three hidden linear layers of 128, sigmoid"),
 }
 
@@ -73,7 +77,9 @@ def architecture(name: str) -> Architecture:
     return look_up("architecture", name, ARCHITECTURES)
 
 
-def build(name: str, *, num_classes: int, in_channels: int, width: float = 1.0, image_size: int = 32) -> nn.Module:
+def build(
+    name: str, *, num_classes: int, in_channels: int, width: float = 1.0, image_size: int = 32
+) -> nn.Module:
     """Build a network with batch norm, freshly initialised from torch's global generator.
 
     Args:
@@ -92,7 +98,11 @@ def build(name: str, *, num_classes: int, in_channels: int, width: float = 1.0, 
         'Sequential'
     """
     entry = architecture(name)
-    for setting, value in (("num_classes", num_classes), ("in_channels", in_channels), ("image_size", image_size)):
+    for setting, value in (
+        ("num_classes", num_classes),
+        ("in_channels", in_channels),
+        ("image_size", image_size),
+    ):
         if value < 1:
             raise ValueError(f"{setting} must be at least 1, got {value}")
     if not width > 0:

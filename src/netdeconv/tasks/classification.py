@@ -70,4 +70,7 @@ class ClassificationMeter:
 
     def compute(self) -> dict[str, float]:
         """Return ``loss`` and ``accuracy``."""
-        return {"loss": float(self._loss.compute()), "accuracy": round(100 * float(self._accuracy.compute()), 4)}
+        return {
+            "loss": float(self._loss.compute()),
+            "accuracy": round(100 * float(self._accuracy.compute()), 4),
+        }

@@ -64,7 +64,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise
     except (RuntimeError, EOFError, ValueError, OSError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         reason = str(error).strip().splitlines()[:1]
-        raise CheckpointError(f"{path} is truncated, damaged or not a checkpoint ({' '.join(reason)})") from error
+        message = f"{path} is truncated, damaged or not a checkpoint ({' '.join(reason)})"
+        raise CheckpointError(message) from error
     if not isinstance(state, dict) or "model" not in state:
         raise CheckpointError(f"{path} is not a checkpoint of a run: it holds no model")
     return state

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import types
 import typing
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
@@ -40,7 +39,7 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         if self.whitening is None and (self.stem or self.linear):
-            raise ValueError("stem and linear need whitening: give its settings, or False for these layers alone")
+            raise ValueError("stem and linear need whitening: its settings, or False for these layers alone")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,9 +63,9 @@ class TrainingConfig:
     """
 
     task: Task
-    data: DataConfig = DataConfig()
-    network: NetworkConfig = NetworkConfig()
-    optimizer: OptimizerConfig = OptimizerConfig()
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    network: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)
+    optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     epochs: int = 20
     seed: int = 0
     precision: Precision = "auto"
@@ -118,25 +117,36 @@ def _build(cls: type[T], plain: Mapping[str, Any]) -> T:
     return cls(**{name: _revive(hints[name], value) for name, value in plain.items()})
 
 
-def _revive(hint: Any, value: Any) -> Any:  # noqa: ANN401
+def _revive(hint: Any, value: Any) -> Any:
     """Turn a dictionary back into the dataclass that the annotation allows; other values stay."""
     if isinstance(value, list):
         return tuple(value)
     if not isinstance(value, dict):
         return value
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) or typing.get_origin(hint) else (hint,)
-    return _build(next(option for option in options if dataclasses.is_dataclass(option)), value)  # type: ignore[arg-type]
+    options: tuple[type, ...] = typing.get_args(hint) or (hint,)
+    return _build(next(option for option in options if dataclasses.is_dataclass(option)), value)
 
 
-def differing_settings(ours: TrainingConfig, theirs: TrainingConfig) -> list[str]:
-    """Return the names and values of settings that change a run's numbers and differ."""
-    free = {"result_path", "threads", "data.data_dir", "data.download", "data.verify"}
-    flat_ours, flat_theirs = (_flatten(to_plain(config)) for config in (ours, theirs))
-    return [
-        f"{name} is {flat_theirs.get(name)!r} there, {flat_ours.get(name)!r} here"
-        for name in sorted({*flat_ours, *flat_theirs})
-        if name not in free and flat_ours.get(name) != flat_theirs.get(name)
-    ]
+# A run may be continued with other values of these: they do not change its numbers.
+FREE_SETTINGS = frozenset({"result_path", "threads", "data.data_dir", "data.download", "data.verify"})
+
+
+def differing_settings(ours: TrainingConfig, saved: Mapping[str, Any]) -> dict[str, str]:
+    """Return the settings that change a run's numbers and differ from those of a saved run.
+
+    Args:
+        ours: settings.
+        saved: the other's, plain.
+
+    Returns:
+        For every name, parts joined with dots, what differs in words.
+    """
+    here, there = _flatten(to_plain(ours)), _flatten(saved)
+    return {
+        name: f"{name} was {there.get(name)!r}, not {here.get(name)!r}"
+        for name in sorted({*here, *there} - FREE_SETTINGS)
+        if here.get(name) != there.get(name)
+    }
 
 
 def _flatten(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from netdeconv.data import InMemoryImages
+from netdeconv.nn import WhitenedLayer
 from netdeconv.training.task import Meter
 
 
@@ -30,16 +31,17 @@ def batch_statistics(model: nn.Module) -> Iterator[None]:
     modes = {module: module.training for module in model.modules()}
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     for module in modes:
-        module.training = _normalises(module)
+        module.train(_normalises(module))
     try:
         yield
     finally:
         with torch.no_grad():
             for buffer, before in buffers:
                 buffer.copy_(before)
+        # Parents come before their children, whose own mode thus has the last word.
         for module, training in modes.items():
-            module.training = training
+            module.train(training)
 
 
 def _normalises(module: nn.Module) -> bool:
-    return isinstance(module, _BatchNorm) or hasattr(module, "running_whitening")
+    return isinstance(module, (WhitenedLayer, _BatchNorm))

@@ -16,14 +16,15 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from netdeconv.data import Splits
+from netdeconv.surgery import check_finite
 from netdeconv.training.checkpoint import CheckpointError, load_checkpoint, restore_model, save_checkpoint
-from netdeconv.training.config import TrainingConfig, to_plain
+from netdeconv.training.config import TrainingConfig, differing_settings, to_plain
 from netdeconv.training.evaluation import batch_statistics, evaluate
 from netdeconv.training.network import build_network
 from netdeconv.training.optimizers import build_optimizer, set_learning_rate
 from netdeconv.training.precision import process_settings, resolve_precision
 from netdeconv.training.progress import LiveBars, PlainLines, Reporter, Silent
-from netdeconv.training.run_directory import CONFIG, RunDirectory, environment
+from netdeconv.training.run_directory import RunDirectory, RunDirectoryError, environment, read_config
 from netdeconv.training.task import Meter
 
 # Reading the loss waits for the device: on a graphics card only this often.
@@ -76,11 +77,20 @@ def run(config: TrainingConfig, *, progress: bool | Reporter = True, resume: boo
         CheckpointError: when the checkpoint is damaged or of another network.
         MissingDataError: when the data set is not on this machine.
         FloatingPointError: when the loss is NaN or infinite, with the step.
+        KeyboardInterrupt: when stopped, with how to go on.
     """
     name = f"{config.network.arch}-{config.data.dataset}"
-    with process_settings(config.threads), RunDirectory(config.result_path, name=name, resume=resume) as directory:
-        with _reporter(progress) as reporter:
+    with (
+        process_settings(config.threads),
+        RunDirectory(config.result_path, name=name, resume=resume) as directory,
+        _reporter(progress) as reporter,
+    ):
+        try:
             return _Run(config, directory, reporter).finish()
+        except KeyboardInterrupt as stop:
+            raise KeyboardInterrupt(
+                f"stopped; `netdeconv train --resume {directory.path}` continues after the last finished epoch"
+            ) from stop
 
 
 @contextlib.contextmanager
@@ -100,6 +110,12 @@ class _Run:
     """The state of a run between epochs: network, optimiser, history."""
 
     def __init__(self, config: TrainingConfig, directory: RunDirectory, reporter: Reporter) -> None:
+        if directory.is_resumed:
+            conflicts = differing_settings(config, read_config(directory.path))
+            if conflicts:
+                raise RunDirectoryError(
+                    f"{directory.path} has other settings: {'; '.join(conflicts.values())}"
+                )
         self.config = config
         self.directory = directory
         self.reporter = reporter
@@ -109,12 +125,12 @@ class _Run:
         device = self.fabric.device
         self.data: Splits = config.task.open(config.data, seed=config.seed, device=device)
         torch.manual_seed(config.seed)
-        network = build_network(config.network, self.data.info).to(device, memory_format=torch.channels_last)
-        self.network = network
-        self.model, self.optimizer = self.fabric.setup(network, build_optimizer(network.parameters(), config.optimizer))
+        self.network = build_network(config.network, self.data.info).to(device)
+        self.network.to(memory_format=torch.channels_last)
+        optimizer = build_optimizer(self.network.parameters(), config.optimizer)
+        self.model, self.optimizer = self.fabric.setup(self.network, optimizer)
         self.history: list[dict[str, Any]] = []
-        directory.write_json("environment.json", environment(device, precision))
-        directory.write_json(CONFIG, to_plain(config))
+        directory.begin(to_plain(config), environment(device, precision))
 
     def finish(self) -> RunResult:
         """Train the epochs that remain."""
@@ -163,7 +179,9 @@ class _Run:
         for step, (inputs, targets) in enumerate(self.data.train.epoch(epoch)):
             rate = set_learning_rate(self.optimizer, self.config.optimizer, done + step, total)
             self.optimizer.zero_grad(set_to_none=True)
-            loss = task.compute_loss(self.model(inputs), targets)
+            with check_finite(self.network) if self.config.check_finite else contextlib.nullcontext():
+                outputs = self.model(inputs)
+            loss = task.compute_loss(outputs, targets)
             self.fabric.backward(loss)
             self.optimizer.step()
             on_device.append(loss.detach())
@@ -174,7 +192,8 @@ class _Run:
                 seconds += [(now - begun) / len(on_device)] * len(on_device)
                 begun = now
                 on_device.clear()
-            self.reporter.step(epoch=epoch, step=step + 1, images=len(targets), loss=float(losses[len(seconds) - 1]))
+            known = float(losses[max(len(seconds), 1) - 1])
+            self.reporter.step(epoch=epoch, step=step + 1, images=len(targets), loss=known)
         return losses, seconds, rate
 
     @property
@@ -186,7 +205,8 @@ class _Run:
         if len(bad):
             step = int(bad[0])
             raise FloatingPointError(
-                f"the training loss is {float(losses[step])} at step {done + step + 1} (epoch {epoch}, step {step + 1}); "
+                f"the training loss is {float(losses[step])} at step {done + step + 1} "
+                f"(epoch {epoch}, step {step + 1}); "
                 "a lower learning rate may help, and --check-finite names the layer where it begins"
             )
 

@@ -6,6 +6,8 @@ from torch import nn
 
 from netdeconv import models
 from netdeconv.data import DatasetInfo
+from netdeconv.nn import WhitenedLayer
+from netdeconv.surgery import convert
 from netdeconv.training.config import NetworkConfig
 
 
@@ -24,8 +26,6 @@ def build_network(config: NetworkConfig, data: DatasetInfo) -> nn.Module:
     )
     if config.whitening is None:
         return model
-    from netdeconv.surgery import convert
-
     converted = convert(model, config.whitening, stem=config.stem, linear=config.linear)
     if not config.bias:
         _remove_biases(converted)
@@ -34,8 +34,6 @@ def build_network(config: NetworkConfig, data: DatasetInfo) -> nn.Module:
 
 def _remove_biases(model: nn.Module) -> None:
     """Take the bias from whitened convolutions; the mean that whitening subtracts stays."""
-    from netdeconv.nn import WhitenedLayer
-
     for module in model.modules():
         if isinstance(module, WhitenedLayer) and not isinstance(module, nn.Linear):
             module.register_parameter("bias", None)

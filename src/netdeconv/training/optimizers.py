@@ -50,7 +50,9 @@ def _sgd(parameters: Iterable[nn.Parameter], config: OptimizerConfig) -> torch.o
 
 
 def _rmsprop(parameters: Iterable[nn.Parameter], config: OptimizerConfig) -> torch.optim.Optimizer:
-    return torch.optim.RMSprop(parameters, config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
+    return torch.optim.RMSprop(
+        parameters, config.lr, momentum=config.momentum, weight_decay=config.weight_decay
+    )
 
 
 def _adam(parameters: Iterable[nn.Parameter], config: OptimizerConfig) -> torch.optim.Optimizer:
@@ -99,7 +101,9 @@ def build_optimizer(parameters: Iterable[nn.Parameter], config: OptimizerConfig)
     return OPTIMIZERS[config.name](parameters, config)
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, config: OptimizerConfig, step: int, total: int) -> float:
+def set_learning_rate(
+    optimizer: torch.optim.Optimizer, config: OptimizerConfig, step: int, total: int
+) -> float:
     """Set the learning rate of step number ``step`` of ``total`` and return it.
 
     A closed form of the step, so a resumed run has exactly the rates of an uninterrupted one.

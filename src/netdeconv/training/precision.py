@@ -22,7 +22,7 @@ def resolve_precision(requested: str, device: torch.device) -> str:
 
 def _processor_multiplies_bfloat16() -> bool:
     """Whether the processor has AMX or AVX512 instructions for bfloat16 products."""
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
 
 

@@ -47,6 +47,7 @@ class RunDirectory:
             raise RunDirectoryError(f"{self.path} holds no run to resume: there is no {CONFIG} in it")
         if self.path.exists() and not self.path.is_dir():
             raise RunDirectoryError(f"{self.path} is not a folder")
+        self.is_resumed = resume
         self._is_new = not any(self.path.iterdir()) if self.path.exists() else True
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = filelock.FileLock(self.path / "run.lock")
@@ -57,7 +58,8 @@ class RunDirectory:
         if not resume and (self.path / CONFIG).exists():
             self._lock.release()
             raise RunDirectoryError(
-                f"{self.path} already holds a run: choose another --result-path, or continue it with --resume {self.path}"
+                f"{self.path} already holds a run: choose another --result-path, "
+                f"or continue it with --resume {self.path}"
             )
 
     def __enter__(self) -> RunDirectory:
@@ -80,6 +82,15 @@ class RunDirectory:
     def metrics(self) -> Path:
         """The file with one line of JSON an epoch."""
         return self.path / "metrics.jsonl"
+
+    def begin(self, config: Mapping[str, Any], surroundings: Mapping[str, Any]) -> None:
+        """Write the settings, unless the run is resumed, and add this session to the record of versions."""
+        file = self.path / "environment.json"
+        sessions = json.loads(file.read_text(encoding="utf-8"))["sessions"] if file.exists() else []
+        self.write_json(file.name, {"sessions": [*sessions, dict(surroundings)]})
+        if not self.is_resumed:
+            # Last: from here on the folder holds a run.
+            self.write_json(CONFIG, config)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a file of settings or results, whole or not at all."""
@@ -139,7 +150,8 @@ def _processor_name() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
 
 
 def _new_folder(name: str) -> Path:

@@ -1,0 +1,136 @@
+"""``netdeconv compare``: one network with several normalisations, a table and a plot."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from netdeconv.cli import options as tables
+from netdeconv.cli.parser import Option, Parser
+from netdeconv.cli.settings import base_config, whitening_choice
+from netdeconv.recipes import VARIANTS, Comparison, compare, plan
+from netdeconv.tasks import TASKS
+from netdeconv.training import LiveBars, PlainLines, Reporter, Silent, TrainingConfig, from_plain, read_config
+
+# A network and a number of epochs that three variants finish in a minute on two cores.
+SMALLER = {"--width": 0.25, "--epochs": 8, "--block": 32}
+OWN: dict[str, Option] = {
+    "--variants": Option(
+        ["batch_norm", "channel", "full"], f"of {', '.join(VARIANTS)}", {"nargs": "+", "type": str}
+    ),
+    "--bn-lr": Option(
+        [0.1, 0.02],
+        "learning rates of batch norm: one run each, the best counts",
+        {"nargs": "+", "type": float},
+    ),
+    "--resume": Option("", "directory of a comparison to continue, with its settings"),
+}
+_COLUMNS_OF_EPOCHS = 10
+
+
+def parser() -> Parser:
+    """Return the parser of ``netdeconv compare``."""
+    built = Parser(
+        prog="netdeconv compare",
+        description="Train one network with several normalisations: same weights at the start, seed and budget.",
+    )
+    own = {**OWN, **tables.dataset("digits"), **tables.NETWORK, **tables.TRAINING, **tables.WHITENING}
+    for flag, default in SMALLER.items():
+        own[flag] = dataclasses.replace(own[flag], default=default)
+    for table in (own, tables.DATA, tables.MACHINE):
+        built.add_options(table)
+    return built
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Compare as the arguments say, print the table, and say where everything is."""
+    options, _ = parser().parse(arguments)
+    if options.resume:
+        runs = _saved_runs(options.resume)
+        path = options.resume
+    else:
+        runs = plan(
+            base_config(options),
+            options.variants,
+            choice=whitening_choice(options),
+            baseline_lrs=options.bn_lr,
+        )
+        path = options.result_path
+    with _reporters(options.msg) as reporter:
+        comparison = compare(runs, path, reporter=reporter, resume=bool(options.resume))
+    text = render(comparison, runs)
+    (comparison.path / "table.txt").write_text(text, encoding="utf-8")
+    print(text, end="")
+    print(f"curves, settings, versions and measurements: {comparison.path}")
+    return 0
+
+
+def _saved_runs(folder: str) -> dict[str, TrainingConfig]:
+    return {
+        label: from_plain(plain, TASKS) for label, plain in read_config(Path(folder)).get("runs", {}).items()
+    }
+
+
+@contextlib.contextmanager
+def _reporters(show: bool) -> Iterator[Callable[[str], Reporter]]:
+    if not show:
+        yield lambda label: Silent()
+    elif (console := Console()).is_terminal:
+        with LiveBars(console) as bars:
+            yield bars.bar
+    else:
+        yield PlainLines
+
+
+def render(comparison: Comparison, runs: Mapping[str, TrainingConfig]) -> str:
+    """Return the table as text, with a caption that says what was compared."""
+    epochs = len(comparison.rows[0].accuracies)
+    shown = [epoch for epoch in range(1, epochs + 1) if _is_shown(epoch, epochs)]
+    table = Table(title=f"{comparison.evaluated_on} accuracy (%) after every epoch", title_justify="left")
+    for heading in ("run", "lr", *map(str, shown), "final", "ms/step", "s", "s to batch norm's best"):
+        table.add_column(heading, justify="left" if heading == "run" else "right")
+    for row in comparison.rows:
+        reached = row.seconds_to_baseline
+        table.add_row(
+            row.label.partition(" lr ")[0],
+            f"{row.lr:g}",
+            *(f"{row.accuracies[epoch - 1]:.1f}" for epoch in shown),
+            f"{row.accuracies[-1]:.2f}",
+            f"{1000 * row.seconds_per_step:.0f}",
+            f"{row.seconds:.1f}",
+            "-" if comparison.baseline is None else "not reached" if reached is None else f"{reached:.1f}",
+        )
+    buffer = io.StringIO()
+    console = Console(file=buffer, width=max(100, 50 + 8 * len(shown)), color_system=None)
+    console.print(table)
+    console.print(caption(comparison, runs), highlight=False)
+    return buffer.getvalue()
+
+
+def _is_shown(epoch: int, epochs: int) -> bool:
+    every = -(-epochs // _COLUMNS_OF_EPOCHS)
+    return epoch % every == 0 or epoch == 1
+
+
+def caption(comparison: Comparison, runs: Mapping[str, TrainingConfig]) -> str:
+    """Say what was compared, in sentences."""
+    config = next(iter(runs.values()))
+    tried = [row.lr for row in comparison.rows if runs[row.label].network.whitening is None]
+    optimizer, data, network = config.optimizer, config.data, config.network
+    text = (
+        f"{network.arch}, width {network.width:g}, {data.dataset}, {config.epochs} epochs, batch {data.batch_size}, "
+        f"{optimizer.name}, weight decay {optimizer.weight_decay:g}, {optimizer.schedule} schedule, "
+        f"seed {config.seed}. Seconds are of training alone, ms/step is a median."
+    )
+    if comparison.baseline is not None:
+        text += (
+            f" Batch norm was run with lr {' and '.join(f'{lr:g}' for lr in tried)}; its best accuracy after any "
+            f"epoch is {comparison.baseline:.2f} %."
+        )
+    return text
