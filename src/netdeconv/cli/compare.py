@@ -38,7 +38,7 @@ def parser() -> Parser:
     """Return the parser of ``netdeconv compare``."""
     built = Parser(
         prog="netdeconv compare",
-        description="Train one network with several normalisations: same weights at the start, seed and budget.",
+        description="Train one network with several normalisations: same first weights, seed and budget.",
     )
     own = {**OWN, **tables.dataset("digits"), **tables.NETWORK, **tables.TRAINING, **tables.WHITENING}
     for flag, default in SMALLER.items():
@@ -124,13 +124,13 @@ def caption(comparison: Comparison, runs: Mapping[str, TrainingConfig]) -> str:
     tried = [row.lr for row in comparison.rows if runs[row.label].network.whitening is None]
     optimizer, data, network = config.optimizer, config.data, config.network
     text = (
-        f"{network.arch}, width {network.width:g}, {data.dataset}, {config.epochs} epochs, batch {data.batch_size}, "
-        f"{optimizer.name}, weight decay {optimizer.weight_decay:g}, {optimizer.schedule} schedule, "
+        f"{network.arch}, width {network.width:g}, {data.dataset}, {config.epochs} epochs, "
+        f"batch {data.batch_size}, {optimizer.name}, weight decay {optimizer.weight_decay:g}, {optimizer.schedule} schedule, "
         f"seed {config.seed}. Seconds are of training alone, ms/step is a median."
     )
     if comparison.baseline is not None:
         text += (
-            f" Batch norm was run with lr {' and '.join(f'{lr:g}' for lr in tried)}; its best accuracy after any "
-            f"epoch is {comparison.baseline:.2f} %."
+            f" Batch norm was run with lr {' and '.join(f'{lr:g}' for lr in tried)}; "
+            f"its best accuracy after any epoch is {comparison.baseline:.2f} %."
         )
     return text

@@ -132,7 +132,7 @@ def compare(
 
 
 def seconds_to(history: Sequence[Mapping[str, Any]], accuracy: float) -> float | None:
-    """Return the training seconds until an epoch ends with at least this accuracy; ``None`` when none does."""
+    """Return the training seconds until an epoch ends with at least this accuracy, or ``None``."""
     return next((record["cumulative_seconds"] for record in history if record["accuracy"] >= accuracy), None)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeVar
 
 from netdeconv.data import DataConfig
@@ -141,19 +141,19 @@ def differing_settings(ours: TrainingConfig, saved: Mapping[str, Any]) -> dict[s
     Returns:
         For every name, parts joined with dots, what differs in words.
     """
-    here, there = _flatten(to_plain(ours)), _flatten(saved)
     return {
-        name: f"{name} was {there.get(name)!r}, not {here.get(name)!r}"
-        for name in sorted({*here, *there} - FREE_SETTINGS)
-        if here.get(name) != there.get(name)
+        name: f"{name} was {before!r}, not {now!r}"
+        for name, now, before in _differences(to_plain(ours), saved)
+        if name not in FREE_SETTINGS
     }
 
 
-def _flatten(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in plain.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = list(value) if isinstance(value, tuple) else value
-    return flat
+def _differences(
+    here: Mapping[str, Any], there: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    for name in sorted({*here, *there}):
+        now, before = here.get(name), there.get(name)
+        if isinstance(now, dict) and isinstance(before, dict):
+            yield from _differences(now, before, f"{prefix}{name}.")
+        elif now != before:
+            yield prefix + name, now, before

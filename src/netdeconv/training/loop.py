@@ -89,7 +89,7 @@ def run(config: TrainingConfig, *, progress: bool | Reporter = True, resume: boo
             return _Run(config, directory, reporter).finish()
         except KeyboardInterrupt as stop:
             raise KeyboardInterrupt(
-                f"stopped; `netdeconv train --resume {directory.path}` continues after the last finished epoch"
+                f"stopped; --resume {directory.path} continues after the last finished epoch"
             ) from stop
 
 
