@@ -73,9 +73,9 @@ def convert(
 
     Raises:
         TypeError: when a setting, ``select`` or a batch is none of the accepted things.
-        ValueError: when a pattern matches no name; when the model is wrapped in DistributedDataParallel, or
-            is itself a single layer and to be changed in place; when there is no batch, or one with too few
-            samples for a layer.
+        ValueError: when a pattern matches no name; when the model is compiled or wrapped in
+            DistributedDataParallel, or is itself a single layer and to be changed in place; when there is no
+            batch, or one with too few samples for a layer.
 
     Warns:
         NothingChangedWarning: when no layer was converted.
@@ -180,8 +180,8 @@ def _compare(converted: nn.Module, found: Calibrated) -> None:
     if not difference <= coarsest**0.5:
         warnings.warn(
             "the converted model does not reproduce the original: outputs on the last calibration batch "
-            f"differ by {difference:.3g}, relative to the largest (bound {coarsest**0.5:.3g}). The forward may be "
-            "random, or read weights without calling the layer; exclude such layers through select",
+            f"differ by {difference:.3g}, relative to the largest (bound {coarsest**0.5:.3g}). The forward "
+            "may be random, or read weights without calling the layer: exclude such layers through select",
             CalibrationWarning,
             stacklevel=4,
         )

@@ -34,8 +34,8 @@ def fold(model: nn.Module, *, inplace: bool = False) -> nn.Module:
 
     Raises:
         ValueError: when a ChannelWhitening has seen no input yet, so that its number of dimensions is
-            unknown; when the model is wrapped in DistributedDataParallel, or is itself a single layer and to
-            be changed in place.
+            unknown; when the model is compiled or wrapped in DistributedDataParallel, or is itself a single
+            layer and to be changed in place.
 
     Warns:
         NothingChangedWarning: when there is no whitened layer to fold.
@@ -85,7 +85,7 @@ def _pointwise(layer: ChannelWhitening, name: str) -> nn.Module:
     elif dims in _POINTWISE:
         plain = _POINTWISE[dims](channels, channels, 1, device="meta", dtype=matrix.dtype)
     else:
-        raise ValueError(f"ChannelWhitening {name!r} saw inputs of {dims} dimensions: no convolution fits")
+        raise ValueError(f"ChannelWhitening {name!r} saw inputs of {dims} dimensions: none fits")
     plain.weight = nn.Parameter(matrix.reshape(channels, channels, *(1,) * (dims - 2)))
     plain.bias = nn.Parameter(bias)
     return plain

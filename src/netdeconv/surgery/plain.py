@@ -28,7 +28,7 @@ _TWINS: dict[type[nn.Module], Any] = {
     nn.Linear: WhitenedLinear,
 }
 _PLAIN: dict[type[nn.Module], Any] = {whitened: plain for plain, whitened in _TWINS.items()}
-_LAYOUTS = (torch.channels_last, torch.channels_last_3d)
+_CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 def is_plain(module: nn.Module) -> TypeGuard[PlainLayer]:
@@ -93,11 +93,9 @@ def plain_twin(layer: nn.Module, weight: Tensor, bias: Tensor) -> nn.Module:
     """The plain layer of a whitened one, with the given values, in the memory format of the old weight."""
     old = layer.weight
     assert isinstance(old, Tensor)
-    for layout in _LAYOUTS:
-        if old.dim() == (4 if layout is torch.channels_last else 5) and not old.is_contiguous():
-            weight = (
-                weight.contiguous(memory_format=layout) if old.is_contiguous(memory_format=layout) else weight
-            )
+    layout = _CHANNELS_LAST.get(old.dim())
+    if layout is not None and not old.is_contiguous() and old.is_contiguous(memory_format=layout):
+        weight = weight.contiguous(memory_format=layout)
     twin = _PLAIN[type(layer)](**_arguments(layer), bias=True, device="meta", dtype=weight.dtype)
     requires_grad = old.requires_grad
     twin.weight = nn.Parameter(weight, requires_grad=requires_grad)

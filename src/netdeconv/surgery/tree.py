@@ -20,7 +20,9 @@ _HOOKS = (
 
 
 def refuse_wrapped(model: nn.Module) -> None:
-    """Raise for a model whose wrapper keeps its own books on the parameters."""
+    """Raise for a model whose wrapper keeps its own books on the layers or their parameters."""
+    if hasattr(model, "_orig_mod"):
+        raise ValueError("the model is compiled: operate on the model itself, then compile the result")
     if isinstance(model, DistributedDataParallel):
         raise ValueError(
             "the model is wrapped in DistributedDataParallel: operate on model.module, then wrap it"
