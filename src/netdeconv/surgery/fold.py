@@ -74,8 +74,8 @@ def _pointwise(layer: ChannelWhitening, name: str) -> nn.Module:
     dims = layer.input_dims
     if dims is None:
         raise ValueError(
-            f"ChannelWhitening {name or 'the model'!r} has seen no input, so it is unknown whether it becomes a "
-            "linear layer or a convolution: run one batch through the model first"
+            f"ChannelWhitening {name or 'the model'!r} has seen no input, so it is unknown whether it becomes "
+            "a linear layer or a convolution: run one batch through the model first"
         )
     matrix, bias = layer.folded_matrix_and_bias()
     channels = layer.num_features
@@ -85,7 +85,7 @@ def _pointwise(layer: ChannelWhitening, name: str) -> nn.Module:
     elif dims in _POINTWISE:
         plain = _POINTWISE[dims](channels, channels, 1, device="meta", dtype=matrix.dtype)
     else:
-        raise ValueError(f"ChannelWhitening {name!r} saw inputs of {dims} dimensions: none fits")
+        raise ValueError(f"ChannelWhitening {name!r} saw inputs of {dims} dimensions: no plain layer fits")
     plain.weight = nn.Parameter(matrix.reshape(channels, channels, *(1,) * (dims - 2)))
     plain.bias = nn.Parameter(bias)
     return plain
