@@ -125,8 +125,9 @@ def caption(comparison: Comparison, runs: Mapping[str, TrainingConfig]) -> str:
     optimizer, data, network = config.optimizer, config.data, config.network
     text = (
         f"{network.arch}, width {network.width:g}, {data.dataset}, {config.epochs} epochs, "
-        f"batch {data.batch_size}, {optimizer.name}, weight decay {optimizer.weight_decay:g}, {optimizer.schedule} schedule, "
-        f"seed {config.seed}. Seconds are of training alone, ms/step is a median."
+        f"batch {data.batch_size}, {optimizer.name}, weight decay {optimizer.weight_decay:g}, "
+        f"{optimizer.schedule} schedule, seed {config.seed}. "
+        "Seconds are of training alone, ms/step is a median."
     )
     if comparison.baseline is not None:
         text += (

@@ -37,7 +37,7 @@ def _list(arguments: Sequence[str]) -> int:
     return listing.main(arguments)
 
 
-# Imported when called: `netdeconv --help` need not wait for torch.
+# Imported when called: `netdeconv --help` need not wait for what trains.
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"train": _train, "compare": _compare, "list": _list}
 
 

@@ -58,17 +58,20 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         CheckpointError: when the file is truncated, damaged, or holds more than tensors and plain data.
         FileNotFoundError: when there is no such file.
     """
+    with path.open("rb") as file:
+        if not zipfile.is_zipfile(file):
+            raise _damaged(path, "its archive has no end")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise
-    except (RuntimeError, EOFError, ValueError, OSError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        reason = str(error).strip().splitlines()[:1]
-        message = f"{path} is truncated, damaged or not a checkpoint ({' '.join(reason)})"
-        raise CheckpointError(message) from error
+    except (RuntimeError, EOFError, ValueError, OSError, pickle.UnpicklingError) as error:
+        raise _damaged(path, next(iter(str(error).strip().splitlines()), type(error).__name__)) from error
     if not isinstance(state, dict) or "model" not in state:
         raise CheckpointError(f"{path} is not a checkpoint of a run: it holds no model")
     return state
+
+
+def _damaged(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(f"{path} is truncated, damaged or not a checkpoint ({reason})")
 
 
 def restore_model(model: nn.Module, saved: Mapping[str, Tensor], path: Path) -> None:

@@ -1,0 +1,257 @@
+"""What is typed becomes the settings of a run; errors are one line and an exit code."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+import pytest
+
+from netdeconv.cli import main, train
+from netdeconv.cli.settings import training_config
+from netdeconv.nn import Freeze, Whitening
+from netdeconv.training import RunDirectory, load_checkpoint
+
+SMALL = (
+    "--dataset digits --arch mlp --width 0.25 --epochs 2 --threads 1 --lr 0.02 --batch-size 256 --msg False"
+)
+README = (
+    "--lr .1 --optimizer SGD --arch vgg11 --epochs 20 --dataset cifar10 --batch-size 128 --msg True "
+    "--deconv {} --block-fc {} --wd .001"
+)
+
+
+def settings(line: str):
+    return training_config(train.parser().parse(shlex.split(line))[0])
+
+
+def refused(line: str, capsys) -> tuple[int, str]:
+    """Exit code and the one line on standard error."""
+    code = main(shlex.split(line))
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1, captured.err
+    assert captured.err.startswith("netdeconv: ")
+    assert "Traceback" not in captured.err
+    return code, captured.err
+
+
+def test_the_first_line_of_the_original_readme():
+    config = settings(README.format("False", 0))
+    assert config.network.arch == "vgg11"
+    assert config.network.whitening is None
+    assert (config.epochs, config.data.dataset, config.data.batch_size) == (20, "cifar10", 128)
+    optimizer = config.optimizer
+    assert (optimizer.name, optimizer.lr, optimizer.weight_decay) == ("SGD", 0.1, 1e-3)
+    assert (optimizer.momentum, optimizer.schedule) == (0.9, "cosine")
+
+
+def test_the_second_line_of_the_original_readme():
+    network = settings(README.format("True", 512)).network
+    base = Whitening(group_size=64, num_iterations=5, eps=1e-5, sampling_stride=3, layout="interleaved")
+    assert network.whitening == base
+    assert network.linear == Whitening(group_size=512, layout="interleaved")
+    assert network.stem == Whitening(num_iterations=15, freeze=Freeze(), layout="interleaved")
+
+
+@pytest.mark.parametrize(
+    ("options", "part", "name", "value"),
+    [
+        ("--block 16", "whitening", "group_size", 16),
+        ("--deconv-iter 7", "whitening", "num_iterations", 7),
+        ("--eps 1e-3", "whitening", "eps", 1e-3),
+        ("--stride 2", "whitening", "sampling_stride", 2),
+        ("--structure channel", "whitening", "structure", "channel"),
+        ("--structure separable", "whitening", "structure", "separable"),
+        ("--structure channel", "stem", "structure", "full"),
+        ("--structure channel", "linear", "structure", "full"),
+        ("--layout blocks", "whitening", "layout", "blocks"),
+        ("--layout blocks", "linear", "layout", "blocks"),
+        ("--block 16", "stem", "group_size", 16),
+        ("--block-fc 8", "linear", "group_size", 8),
+        ("--freeze False", "stem", "freeze", None),
+    ],
+)
+def test_options_of_the_whitening_arrive(options, part, name, value):
+    network = settings(f"--deconv True {options}").network
+    assert getattr(getattr(network, part), name) == value
+
+
+def test_options_of_the_run_arrive():
+    config = settings(
+        "--width 0.5 --bias False --loss L2 --seed 3 --precision 32-true --threads 1 --validation-size 100 "
+        "--momentum 0.8 --lr-scheduler multistep --optimizer AdamW --no-verify --download --data-dir here "
+        "--evaluate-batch-statistics --check-finite --device cpu --result-path there --epochs 3"
+    )
+    assert (config.network.width, config.network.bias, config.task.loss, config.seed) == (0.5, False, "L2", 3)
+    assert (config.precision, config.threads, config.device, config.epochs) == ("32-true", 1, "cpu", 3)
+    data = config.data
+    assert (data.validation_size, data.verify, data.download, data.data_dir) == (100, False, True, "here")
+    optimizer = config.optimizer
+    assert (optimizer.momentum, optimizer.schedule, optimizer.name) == (0.8, "multistep", "AdamW")
+    assert (config.evaluate_batch_statistics, config.check_finite, config.result_path) == (
+        True,
+        True,
+        "there",
+    )
+
+
+def test_without_a_stem_of_its_own_and_without_linear_layers():
+    network = settings("--deconv True --stem False --block-fc 0").network
+    assert network.stem is None
+    assert network.linear is False
+
+
+@pytest.mark.parametrize("text", ["True", "true", "1", "yes"])
+def test_truth_has_several_spellings(text):
+    assert settings(f"--deconv {text}").network.whitening is not None
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("trian", "unknown command 'trian'; did you mean 'train'?"),
+        ("train --arhc vgg11", "unknown option '--arhc'; did you mean '--arch'?"),
+        ("train --lrr=3", "unknown option '--lrr'; did you mean '--lr'?"),
+        ("train --arch vgg12", "unknown architecture 'vgg12'; did you mean"),
+        ("train --dataset cifr10", "unknown dataset 'cifr10'; did you mean 'cifar10'?"),
+        ("train --optimizer adam", "unknown optimizer 'adam'; did you mean 'Adam'?"),
+        ("train --lr-scheduler cosinus", "unknown lr-scheduler 'cosinus'; did you mean 'cosine'?"),
+        ("train --loss CEE", "unknown loss 'CEE'; did you mean 'CE'?"),
+        ("train --deconv perhaps", "expected True or False, got 'perhaps'"),
+        ("train --epochs 0", "epochs must be at least 1, got 0"),
+        ("train --epochs many", "invalid int value: 'many'"),
+        ("train --deconv True --block 0", "group_size must be a positive integer, got 0"),
+        ("train --deconv True --eps -1", "eps must be positive and finite, got -1.0"),
+        ("train --structure ful", "invalid choice: 'ful'"),
+        ("train --batch-size 0 --dataset digits", "batch_size must be at least 1, got 0"),
+        ("train --dataset digits --validation-size 5000", "cannot cut 5000 samples from 1297"),
+        ("compare --variants ful", "unknown variant 'ful'; did you mean 'full'?"),
+        ("compare --ephocs 3", "unknown option '--ephocs'; did you mean '--epochs'?"),
+        ("list arch", "unknown list 'arch'; did you mean 'archs'?"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_line_with_code_2(line, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, error = refused(line, capsys)
+    assert code == 2
+    assert message in error
+    assert not list(tmp_path.glob("runs/*"))
+
+
+def test_missing_data_is_refused_in_one_line(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, error = refused(f"train --dataset stl10 --data-dir {tmp_path}", capsys)
+    assert code == 1
+    assert str(tmp_path) in error
+    assert "--download" in error
+
+
+def test_training_leaves_a_run_directory_and_resuming_keeps_it(capsys, tmp_path):
+    path = tmp_path / "run"
+    assert main(shlex.split(f"train {SMALL} --result-path {path}")) == 0
+    out = capsys.readouterr().out
+    assert "test accuracy" in out
+    assert str(path) in out
+    names = {
+        "checkpoint.pt",
+        "config.json",
+        "curves.png",
+        "environment.json",
+        "metrics.jsonl",
+        "summary.json",
+    }
+    assert names <= {file.name for file in path.iterdir()}
+    before = (path / "metrics.jsonl").read_text()
+    assert main(["train", "--resume", str(path), "--msg", "False", "--lr", "0.02"]) == 0
+    assert main(["train", "--resume", str(path / "checkpoint.pt"), "--msg", "False"]) == 0
+    assert (path / "metrics.jsonl").read_text() == before
+    capsys.readouterr()
+
+    code, error = refused(f"train {SMALL} --result-path {path}", capsys)
+    assert code == 1
+    assert "already holds a run" in error
+    code, error = refused(f"train --resume {path} --lr 0.5", capsys)
+    assert code == 2
+    assert "optimizer.lr was 0.02, not 0.5" in error
+    code, error = refused(f"train --resume {path} --arch vgg11", capsys)
+    assert code == 2
+    assert "network.arch was 'mlp', not 'vgg11'" in error
+    code, error = refused(f"train --resume {path} --result-path {tmp_path / 'other'}", capsys)
+    assert code == 2
+    assert "leave --result-path out" in error
+    with RunDirectory(path, name="", resume=True):
+        code, error = refused(f"train --resume {path}", capsys)
+    assert code == 1
+    assert "in use by another run" in error
+
+    content = (path / "checkpoint.pt").read_bytes()
+    (path / "checkpoint.pt").write_bytes(content[: len(content) // 2])
+    code, error = refused(f"train --resume {path}", capsys)
+    assert code == 1
+    assert "checkpoint.pt is truncated" in error
+
+
+def test_a_checkpoint_of_another_architecture_is_refused_with_the_keys(capsys, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert main(shlex.split(f"train {SMALL} --epochs 1 --result-path {first}")) == 0
+    assert main(shlex.split(f"train {SMALL} --epochs 1 --arch lenet --result-path {second}")) == 0
+    (first / "checkpoint.pt").write_bytes((second / "checkpoint.pt").read_bytes())
+    capsys.readouterr()
+    code, error = refused(f"train --resume {first}", capsys)
+    assert code == 1
+    assert "belongs to another network" in error
+    assert "missing in the file: " in error
+    assert load_checkpoint(first / "checkpoint.pt")["epoch"] == 1
+
+
+def test_resuming_what_is_no_run_is_refused(capsys, tmp_path):
+    code, error = refused(f"train --resume {tmp_path / 'nothing'}", capsys)
+    assert code == 1
+    assert "holds no run" in error
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_a_diverging_run_is_refused_in_one_line(capsys, tmp_path):
+    line = f"train {SMALL} --lr 1e30 --precision 32-true --result-path {tmp_path / 'run'}"
+    code, error = refused(line, capsys)
+    assert code == 1
+    assert "--check-finite" in error
+
+
+def test_ctrl_c_says_how_to_go_on(capsys, tmp_path, monkeypatch):
+    from netdeconv.training import loop
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "save_checkpoint", interrupted)
+    code, error = refused(f"train {SMALL} --result-path {tmp_path / 'run'}", capsys)
+    assert code == 130
+    assert f"--resume {tmp_path / 'run'}" in error
+
+
+def test_lists_name_everything(capsys):
+    assert main(["list", "archs"]) == 0
+    assert main(["list", "datasets"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in ("vgg19", "lenet", "mlp", "digits", "stl10"))
+
+
+def test_comparing_prints_the_table_and_leaves_it(capsys, tmp_path):
+    path = tmp_path / "c"
+    line = (
+        "compare --arch lenet --width 0.5 --epochs 2 --batch-size 256 --block 4 --block-fc 16 --threads 1 "
+        f"--variants batch_norm stem_channel --bn-lr 0.1 0.02 --msg False --result-path {path}"
+    )
+    assert main(shlex.split(line)) == 0
+    out = capsys.readouterr().out
+    table = (path / "table.txt").read_text(encoding="utf-8")
+    assert table in out
+    summary = json.loads((path / "summary.json").read_text())
+    for row in summary["rows"]:
+        assert f"{row['accuracies'][-1]:.2f}" in table
+        assert f"{1000 * row['seconds_per_step']:.0f}" in table
+    assert "lr 0.1 and 0.02" in " ".join(table.split())
+    assert f"{summary['baseline']:.2f} %" in table
+    assert main(["compare", "--resume", str(path), "--msg", "False"]) == 0
+    assert (path / "table.txt").read_text(encoding="utf-8") == table

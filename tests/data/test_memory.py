@@ -1,0 +1,132 @@
+"""Batches: replayed bit for bit, cropped and mirrored as an independent loop does it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from netdeconv.data import DATASETS, Augmentation, RawImages, TrainingImages
+from netdeconv.data.memory import InMemoryImages, crop_and_flip
+
+CPU = torch.device("cpu")
+ENTRY = dataclasses.replace(DATASETS["cifar10"], mean=(0.5, 0.25, 0.0), std=(0.5, 0.25, 1.0))
+
+
+def some_images(count: int = 50) -> RawImages:
+    return RawImages(torch.randint(256, (count, 8, 8, 3), dtype=torch.uint8), torch.arange(count) % 10)
+
+
+def training(count: int = 50, **changes) -> TrainingImages:
+    settings = {
+        "batch_size": 16,
+        "device": CPU,
+        "augmentation": Augmentation(padding=2, flip=True),
+        "seed": 3,
+    }
+    torch.manual_seed(0)
+    return TrainingImages(some_images(count), ENTRY, **{**settings, **changes})
+
+
+def test_crop_and_flip_agree_with_a_loop_over_pixels():
+    images = some_images(6).images
+    top, left = torch.tensor([0, 4, 2, 1, 3, 2]), torch.tensor([0, 4, 2, 3, 1, 0])
+    flip = torch.tensor([False, True, False, True, True, False])
+    result = crop_and_flip(images, 2, top, left, flip)
+    for n in range(6):
+        for y in range(8):
+            for x in range(8):
+                source_x = 7 - x if flip[n] else x
+                row, column = int(top[n]) + y - 2, int(left[n]) + source_x - 2
+                inside = 0 <= row < 8 and 0 <= column < 8
+                expected = images[n, row, column] if inside else torch.zeros(3, dtype=torch.uint8)
+                assert torch.equal(result[n, y, x], expected), (n, y, x)
+
+
+def test_an_epoch_is_replayed_bit_for_bit_and_epochs_differ():
+    first, again, second = (list(training().epoch(number)) for number in (1, 1, 2))
+    assert all(torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in zip(first, again, strict=True))
+    assert not torch.equal(first[0][1], second[0][1])
+    other_seed = list(training(seed=4).epoch(1))
+    assert not torch.equal(first[0][1], other_seed[0][1])
+
+
+def test_replaying_does_not_depend_on_or_touch_the_global_generator():
+    data = training()
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    first = next(data.epoch(1))[0]
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(2)
+    assert torch.equal(next(data.epoch(1))[0], first)
+
+
+def test_an_epoch_holds_every_image_once_and_keeps_labels_with_images():
+    data = training(48, augmentation=None)
+    seen = [
+        (image, label)
+        for inputs, labels in data.epoch(1)
+        for image, label in zip(inputs, labels, strict=True)
+    ]
+    assert len(seen) == 48
+    originals = list(zip(data._normalise(data.images_NHWC), data.labels_N, strict=True))
+    found = {
+        index
+        for image, label in seen
+        for index, (original, its_label) in enumerate(originals)
+        if torch.equal(image, original) and label == its_label
+    }
+    assert found == set(range(48))
+
+
+def test_augmentation_moves_and_mirrors_about_half():
+    order, top, left, flip = training(1000)._choose(1)
+    assert len(set(order.tolist())) == 1000
+    assert set(top.tolist()) == set(left.tolist()) == set(range(5))
+    assert not torch.equal(top, left)
+    assert 400 < int(flip.sum()) < 600
+    assert not training(1000, augmentation=Augmentation(padding=2, flip=False))._choose(1)[3].any()
+
+
+@pytest.mark.parametrize(("count", "batches"), [(48, 3), (55, 3), (56, 4), (10, 1), (7, 1)])
+def test_a_last_batch_of_less_than_half_is_left_out(count, batches):
+    data = training(count)
+    assert len(data) == batches
+    sizes = [len(labels) for _, labels in data.epoch(1)]
+    assert len(sizes) == batches
+    assert sum(sizes) == (count if count != 55 else 48)
+
+
+def test_shards_are_disjoint_and_together_the_whole():
+    parts = [
+        torch.cat([labels for _, labels in training(64, shard=(rank, 2), augmentation=None).epoch(1)])
+        for rank in range(2)
+    ]
+    whole = torch.cat([labels for _, labels in training(64, augmentation=None).epoch(1)])
+    assert torch.equal(torch.stack(parts, 1).flatten(), whole)
+
+
+def test_batches_are_normalised_float32_and_channels_last():
+    raw = RawImages(torch.full((4, 8, 8, 3), 255, dtype=torch.uint8), torch.arange(4))
+    inputs, labels = next(iter(InMemoryImages(raw, ENTRY, batch_size=4, device=CPU)))
+    assert inputs.shape == (4, 3, 8, 8)
+    assert inputs.dtype == torch.float32
+    assert inputs.is_contiguous(memory_format=torch.channels_last)
+    # 255 is 1: (1 - mean) / std, within two roundings of float32.
+    expected = torch.tensor([1.0, 3.0, 1.0])
+    assert torch.allclose(inputs[0, :, 0, 0], expected, rtol=4 * torch.finfo(torch.float32).eps, atol=0)
+    assert labels.tolist() == [0, 1, 2, 3]
+
+
+def test_evaluation_keeps_the_order_and_every_image():
+    raw = some_images(50)
+    data = InMemoryImages(raw, ENTRY, batch_size=16, device=CPU)
+    labels = torch.cat([labels for _, labels in data])
+    assert len(data) == 4
+    assert torch.equal(labels, raw.labels)
+
+
+def test_a_batch_size_of_zero_is_refused():
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        training(batch_size=0)

@@ -1,0 +1,186 @@
+"""Reading data sets, cutting them, and saying what is missing."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from netdeconv.data import (
+    DATASETS,
+    DataConfig,
+    MissingDataError,
+    balanced_split,
+    info,
+    open_splits,
+    read,
+    resolve_data_dir,
+)
+
+CPU = torch.device("cpu")
+
+
+def test_digits_need_no_files_and_are_the_same_every_time():
+    (train, test), (train_again, _) = read("digits"), read("digits")
+    assert train.images.shape == (1297, 32, 32, 1)
+    assert test.images.shape == (500, 32, 32, 1)
+    assert train.images.dtype == torch.uint8
+    assert torch.equal(train.images, train_again.images)
+    # Every class in proportion: 1797 digits, 174 to 183 of each.
+    assert all(abs(int(count) - 50) <= 2 for count in test.labels.bincount(minlength=10))
+    assert int(train.images.max()) == 255
+
+
+def test_the_digits_of_train_and_test_are_all_of_scikit_learns():
+    from sklearn.datasets import load_digits
+
+    train, test = read("digits")
+    # Means of 4x4 pixels of a bilinear enlargement have the originals' total to within rounding and borders.
+    total = np.concatenate([train.images.numpy(), test.images.numpy()]).mean(dtype=np.float64) * 16 / 255
+    assert abs(total - load_digits().images.mean()) < 0.01
+    assert sorted(torch.cat([train.labels, test.labels]).tolist()) == sorted(load_digits().target.tolist())
+
+
+def test_normalisation_of_digits_is_that_of_its_training_images():
+    images = read("digits")[0].images.double() / 255
+    entry = info("digits")
+    assert abs(float(images.mean()) - entry.mean[0]) < 1e-3
+    assert abs(float(images.std()) - entry.std[0]) < 1e-3
+
+
+def test_every_entry_is_complete():
+    for name, entry in DATASETS.items():
+        channels, height, width = entry.shape
+        assert len(entry.mean) == len(entry.std) == channels, name
+        assert height == width
+        assert entry.source
+        assert entry.licence
+
+
+def test_an_unknown_data_set_is_refused_with_the_nearest():
+    with pytest.raises(ValueError, match=r"unknown dataset 'cifar_10'; did you mean 'cifar10'\?"):
+        read("cifar_10")
+
+
+def test_missing_data_says_where_it_looked_and_how_to_get_it(tmp_path):
+    for name in DATASETS.keys() - {"digits"}:
+        with pytest.raises(MissingDataError) as caught:
+            read(name, data_dir=str(tmp_path))
+        message = str(caught.value)
+        assert name in message
+        assert str(tmp_path) in message
+        assert "--data-dir" in message
+        assert "NETDECONV_DATA" in message
+        assert "--download" in message
+
+
+def test_a_failed_download_is_missing_data_with_the_reason(tmp_path, monkeypatch):
+    import torchvision
+
+    def no_network(*args, **kwargs):
+        raise OSError("the network is unreachable")
+
+    monkeypatch.setattr(torchvision.datasets.CIFAR10, "download", no_network)
+    with pytest.raises(MissingDataError, match="the network is unreachable"):
+        read("cifar10", data_dir=str(tmp_path), download=True)
+
+
+def test_the_data_folder_is_the_argument_then_the_variable_then_data(monkeypatch):
+    monkeypatch.setenv("NETDECONV_DATA", "from-variable")
+    assert str(resolve_data_dir("given")) == "given"
+    assert str(resolve_data_dir(None)) == "from-variable"
+    monkeypatch.delenv("NETDECONV_DATA")
+    assert str(resolve_data_dir(None)) == "data"
+
+
+def _write_cifar100(root):
+    folder = root / "cifar-100-python"
+    folder.mkdir()
+    rows = np.arange(2 * 3072, dtype=np.int64).reshape(2, 3072) % 256
+    for part in ("train", "test"):
+        content = {"data": rows.astype(np.uint8), "fine_labels": [7, 3]}
+        (folder / part).write_bytes(pickle.dumps(content))
+    (folder / "meta").write_bytes(pickle.dumps({"fine_label_names": [str(i) for i in range(100)]}))
+
+
+def test_reencoded_cifar_is_refused_unless_verifying_is_off(tmp_path):
+    _write_cifar100(tmp_path)
+    with pytest.raises(MissingDataError, match="--no-verify"):
+        read("cifar100", data_dir=str(tmp_path))
+    train, _ = read("cifar100", data_dir=str(tmp_path), verify=False)
+    assert train.labels.tolist() == [7, 3]
+    # Stored as all red, then all green, then all blue values, row by row.
+    assert train.images[0, 0, 1].tolist() == [1, (1024 + 1) % 256, (2048 + 1) % 256]
+    assert train.images[0, 1, 0].tolist() == [32, 32, 32]
+
+
+def test_verifying_stays_on_for_others_after_it_was_off(tmp_path):
+    _write_cifar100(tmp_path)
+    read("cifar100", data_dir=str(tmp_path), verify=False)
+    with pytest.raises(MissingDataError):
+        read("cifar100", data_dir=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "counts"),
+    [
+        ("cifar10", (32, 32, 3), (50000, 10000)),
+        ("fashion_mnist", (28, 28, 1), (60000, 10000)),
+    ],
+)
+def test_real_data_has_its_shape_and_statistics(real_data, name, shape, counts):
+    train, test = read(name, data_dir=str(real_data(name)))
+    assert (len(train.images), len(test.images)) == counts
+    assert train.images.shape[1:] == shape
+    values = torch.arange(256, dtype=torch.float64) / 255
+    for channel, (mean, std) in enumerate(zip(info(name).mean, info(name).std, strict=True)):
+        pixels = train.images[..., channel].flatten()
+        share = torch.bincount(pixels, minlength=256).double() / len(pixels)
+        found = float(share @ values)
+        # The registry has four decimals.
+        assert found == pytest.approx(mean, abs=1e-4)
+        assert float(share @ (values - found).square()) ** 0.5 == pytest.approx(std, abs=1e-4)
+    assert train.labels.bincount().tolist() == [counts[0] // 10] * 10
+
+
+def test_a_split_keeps_every_class_in_proportion_and_its_seed_decides():
+    labels = torch.tensor([0] * 600 + [1] * 300 + [2] * 100)
+    kept, cut = balanced_split(labels, 100, seed=5)
+    assert labels[cut].bincount().tolist() == [60, 30, 10]
+    assert sorted([*kept.tolist(), *cut.tolist()]) == list(range(1000))
+    assert torch.equal(cut, balanced_split(labels, 100, seed=5)[1])
+    assert not torch.equal(cut, balanced_split(labels, 100, seed=6)[1])
+
+
+@pytest.mark.parametrize("size", [0, 10, 11])
+def test_a_split_of_nothing_or_everything_is_refused(size):
+    with pytest.raises(ValueError, match=f"cannot cut {size} samples from 10"):
+        balanced_split(torch.zeros(10, dtype=torch.int64), size, seed=0)
+
+
+def test_validation_images_come_from_train_and_leave_test_alone():
+    train, test = read("digits")
+    splits = open_splits(DataConfig(validation_size=297), seed=0, device=CPU)
+    assert splits.evaluated_on == "validation"
+    assert (splits.train.num_samples, splits.evaluation.num_samples) == (1000, 297)
+    pool = {image.numpy().tobytes() for image in train.images}
+    held_out = {image.numpy().tobytes() for image in splits.evaluation.images_NHWC}
+    assert held_out <= pool
+    assert not held_out & {image.numpy().tobytes() for image in test.images}
+    assert not held_out & {image.numpy().tobytes() for image in splits.train.images_NHWC}
+
+
+def test_the_validation_split_does_not_depend_on_the_runs_seed():
+    first, second = (
+        open_splits(DataConfig(validation_size=100), seed=seed, device=CPU).evaluation for seed in (0, 1)
+    )
+    assert torch.equal(first.images_NHWC, second.images_NHWC)
+
+
+def test_without_validation_evaluation_is_on_test():
+    splits = open_splits(DataConfig(train_size=100), seed=0, device=CPU)
+    assert splits.evaluated_on == "test"
+    assert splits.train.num_samples == 100
+    assert torch.equal(splits.evaluation.images_NHWC, read("digits")[1].images)

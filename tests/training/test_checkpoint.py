@@ -1,0 +1,99 @@
+"""Checkpoints are whole, safe to load, and refused when they do not fit."""
+
+from __future__ import annotations
+
+import os
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+from netdeconv import models
+from netdeconv.training import CheckpointError, load_checkpoint, restore_model, save_checkpoint
+
+
+def a_model() -> nn.Module:
+    return models.build("lenet", num_classes=10, in_channels=1, width=0.5)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, {"model": a_model().state_dict(), "epoch": 1})
+    return path
+
+
+def test_what_was_saved_is_loaded(tmp_path):
+    model = a_model()
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, {"model": model.state_dict(), "history": [{"epoch": 1, "loss": 0.25}]})
+    state = load_checkpoint(path)
+    assert state["history"] == [{"epoch": 1, "loss": 0.25}]
+    other = a_model()
+    restore_model(other, state["model"], path)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
+    assert os.listdir(tmp_path) == ["checkpoint.pt"]
+
+
+@pytest.mark.parametrize("kept", [0, 1, 100, 0.5, 0.99])
+def test_a_truncated_file_is_refused_with_its_name(saved, kept):
+    content = saved.read_bytes()
+    saved.write_bytes(content[: int(kept * len(content)) if isinstance(kept, float) else kept])
+    with pytest.raises(CheckpointError, match=r"checkpoint\.pt is truncated, damaged or not a checkpoint"):
+        load_checkpoint(saved)
+
+
+def test_a_file_that_would_run_code_is_refused_and_does_not_run(tmp_path):
+    class Harmful:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "harmed"),))
+
+    path = tmp_path / "checkpoint.pt"
+    torch.save({"model": Harmful()}, path)
+    with pytest.raises(CheckpointError, match="not a checkpoint"):
+        load_checkpoint(path)
+    path.write_bytes(pickle.dumps({"model": Harmful()}))
+    with pytest.raises(CheckpointError, match="not a checkpoint"):
+        load_checkpoint(path)
+    assert not (tmp_path / "harmed").exists()
+
+
+def test_a_file_without_a_model_is_refused(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    torch.save({"weights": torch.zeros(1)}, path)
+    with pytest.raises(CheckpointError, match="holds no model"):
+        load_checkpoint(path)
+
+
+def test_another_architecture_is_refused_with_the_keys_and_nothing_is_loaded(saved):
+    other = models.build("mlp", num_classes=10, in_channels=1)
+    before = [parameter.clone() for parameter in other.parameters()]
+    with pytest.raises(CheckpointError) as caught:
+        restore_model(other, load_checkpoint(saved)["model"], saved)
+    message = str(caught.value)
+    assert "belongs to another network" in message
+    assert "12 missing in the file: " in message
+    assert "unknown to the network: 0.weight, 0.bias, 1.running_mean" in message
+    assert "of another shape: 1.weight (3,) for (128, 1024)" in message
+    assert all(torch.equal(a, b) for a, b in zip(before, other.parameters(), strict=True))
+
+
+def test_another_width_is_refused_with_the_shapes(saved):
+    other = models.build("lenet", num_classes=10, in_channels=1, width=1.0)
+    with pytest.raises(
+        CheckpointError, match=r"of another shape: 0\.weight \(3, 1, 5, 5\) for \(6, 1, 5, 5\)"
+    ):
+        restore_model(other, load_checkpoint(saved)["model"], saved)
+
+
+def test_saving_over_a_checkpoint_that_cannot_be_replaced_keeps_it(saved, monkeypatch):
+    before = saved.read_bytes()
+
+    def full(*arguments):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="no space left"):
+        save_checkpoint(saved, {"model": {}})
+    assert saved.read_bytes() == before

@@ -1,0 +1,245 @@
+"""What a run measures, against an independent loop; what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import statistics
+
+import pytest
+import torch
+from torch.nn import functional
+
+from netdeconv import models
+from netdeconv.data import DataConfig, open_splits
+from netdeconv.tasks import Classification
+from netdeconv.training import (
+    NetworkConfig,
+    OptimizerConfig,
+    RunDirectory,
+    RunDirectoryError,
+    Silent,
+    batch_statistics,
+    build_network,
+    evaluate,
+    run,
+)
+from small_runs import numbers, plain_config, small_config
+
+CPU = torch.device("cpu")
+
+
+def by_hand(config):
+    """Three epochs of SGD with momentum and weight decay, written out, without Fabric or optimiser."""
+    splits = open_splits(config.data, seed=config.seed, device=CPU)
+    torch.manual_seed(config.seed)
+    model = models.build(config.network.arch, num_classes=10, in_channels=1, width=config.network.width)
+    velocity = [torch.zeros_like(parameter) for parameter in model.parameters()]
+    total, step, records = 3 * len(splits.train), 0, []
+    for epoch in (1, 2, 3):
+        model.train()
+        losses = []
+        for inputs, targets in splits.train.epoch(epoch):
+            lr = config.optimizer.lr * (1 + math.cos(math.pi * step / total)) / 2
+            loss = functional.cross_entropy(model(inputs), targets)
+            gradients = torch.autograd.grad(loss, list(model.parameters()))
+            with torch.no_grad():
+                for p, v, g in zip(model.parameters(), velocity, gradients, strict=True):
+                    v.mul_(0.9).add_(g + 1e-3 * p)
+                    p.sub_(lr * v)
+            losses.append(float(loss.detach()))
+            step += 1
+        model.eval()
+        with torch.no_grad():
+            outputs = torch.cat([model(inputs) for inputs, _ in splits.evaluation])
+        labels = splits.evaluation.labels_N
+        records.append(
+            {
+                "train_loss": statistics.mean(losses),
+                "loss": float(functional.cross_entropy(outputs, labels)),
+                "accuracy": 100 * float((outputs.argmax(1) == labels).double().mean()),
+            }
+        )
+    return records
+
+
+def test_a_run_measures_what_a_loop_by_hand_measures(tmp_path):
+    config = plain_config(tmp_path / "run", precision="32-true")
+    result = run(config, progress=False)
+    expected = by_hand(config)
+    assert len(result.history) == 3
+    for record, other in zip(result.history, expected, strict=True):
+        # 30 steps of float32 in another order of operations: 2^-23 times about a thousand.
+        assert record["train_loss"] == pytest.approx(other["train_loss"], rel=1e-4)
+        assert record["loss"] == pytest.approx(other["loss"], rel=1e-4)
+        # One of 500 images may change sides.
+        assert record["accuracy"] == pytest.approx(other["accuracy"], abs=0.21)
+    assert expected[-1]["accuracy"] > 40
+
+
+def test_a_run_leaves_everything_about_it_in_its_directory(tmp_path):
+    config = plain_config(tmp_path / "run")
+    result = run(config, progress=False)
+    lines = [json.loads(line) for line in (result.path / "metrics.jsonl").read_text().splitlines()]
+    assert lines == list(result.history)
+    assert [line["epoch"] for line in lines] == [1, 2, 3]
+    summary = json.loads((result.path / "summary.json").read_text())
+    assert summary["accuracy"] == lines[-1]["accuracy"] == result.accuracy
+    assert summary["seconds"] == pytest.approx(sum(line["seconds"] for line in lines))
+    assert json.loads((result.path / "config.json").read_text())["network"]["arch"] == "mlp"
+    assert lines[0]["evaluated_on"] == "test"
+    assert lines[-1]["lr"] < lines[0]["lr"] < 0.02
+
+
+def test_the_same_settings_give_the_same_numbers_and_another_seed_others(tmp_path):
+    first, again = (run(plain_config(tmp_path / name), progress=False) for name in ("a", "b"))
+    other = run(plain_config(tmp_path / "c", seed=1), progress=False)
+    assert numbers(first.history) == numbers(again.history)
+    assert numbers(first.history) != numbers(other.history)
+
+
+def test_a_validation_split_is_what_is_evaluated(tmp_path):
+    data = DataConfig(train_size=320, validation_size=97, batch_size=32)
+    result = run(plain_config(tmp_path / "run", data=data, epochs=1), progress=False)
+    assert result.history[0]["evaluated_on"] == "validation"
+    # A number of 97 images.
+    share = result.accuracy * 97 / 100
+    assert share == pytest.approx(round(share), abs=1e-3)
+
+
+def test_a_loss_that_is_not_finite_is_refused_with_its_step(tmp_path):
+    config = plain_config(tmp_path / "run", optimizer=OptimizerConfig(lr=1e30), precision="32-true")
+    with pytest.raises(FloatingPointError, match=r"loss is (nan|inf) at step 3 .*--check-finite"):
+        run(config, progress=False)
+
+
+def test_the_named_step_counts_through_epochs(tmp_path, monkeypatch):
+    config = plain_config(tmp_path / "run")
+    calls = []
+
+    def loss(self, outputs, targets):
+        calls.append(1)
+        value = functional.cross_entropy(outputs, targets)
+        return value * math.nan if len(calls) == 14 else value
+
+    monkeypatch.setattr(Classification, "compute_loss", loss)
+    # 10 steps and one evaluation batch in the first epoch: the fourteenth call is step 13.
+    with pytest.raises(FloatingPointError, match=r"nan at step 13 \(epoch 2, step 3\)"):
+        run(config, progress=False)
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 1
+
+
+def test_checking_names_the_layer_where_it_begins(tmp_path):
+    class Breaks(Silent):
+        pass
+
+    config = small_config(
+        tmp_path / "run", check_finite=True, optimizer=OptimizerConfig(lr=1e30), precision="32-true"
+    )
+    with pytest.raises(FloatingPointError, match="the input of layer"):
+        run(config, progress=Breaks())
+
+
+def test_batch_statistics_are_used_and_leave_no_trace(tmp_path):
+    config = small_config(tmp_path)
+    splits = open_splits(config.data, seed=0, device=CPU)
+    model = build_network(config.network, splits.info).eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    meter = Classification().meter
+    running = evaluate(model, splits.evaluation, meter(10, CPU))
+    with batch_statistics(model):
+        batch = evaluate(model, splits.evaluation, meter(10, CPU))
+    assert running["loss"] != batch["loss"]
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert not any(module.training for module in model.modules())
+    assert evaluate(model, splits.evaluation, meter(10, CPU)) == running
+    model.train()
+    with torch.no_grad():
+        outputs = torch.cat([model(inputs) for inputs, _ in splits.evaluation])
+    expected = 100 * float((outputs.argmax(1) == splits.evaluation.labels_N).double().mean())
+    assert batch["accuracy"] == pytest.approx(expected, abs=1e-3)
+
+
+def test_evaluating_with_batch_statistics_does_not_change_training(tmp_path):
+    plain = run(small_config(tmp_path / "a"), progress=False)
+    both = run(small_config(tmp_path / "b", evaluate_batch_statistics=True), progress=False)
+    extra = ("loss_batch_statistics", "accuracy_batch_statistics")
+    assert all(name in record for record in both.history for name in extra)
+    kept = [{name: v for name, v in record.items() if name not in extra} for record in both.history]
+    assert numbers(kept) == numbers(plain.history)
+
+
+def test_a_directory_with_a_run_is_refused(tmp_path):
+    config = plain_config(tmp_path / "run", epochs=1)
+    run(config, progress=False)
+    before = (tmp_path / "run" / "metrics.jsonl").read_text()
+    with pytest.raises(RunDirectoryError, match=r"already holds a run: .*--result-path.*--resume"):
+        run(config, progress=False)
+    assert (tmp_path / "run" / "metrics.jsonl").read_text() == before
+
+
+def test_a_directory_in_use_is_refused_until_it_is_free(tmp_path):
+    in_use = pytest.raises(RunDirectoryError, match="in use by another run")
+    with RunDirectory(tmp_path / "run", name="first"), in_use:
+        run(plain_config(tmp_path / "run"), progress=False)
+    run(plain_config(tmp_path / "run", epochs=1), progress=False)
+
+
+def test_a_run_that_fails_before_it_begins_leaves_nothing(tmp_path):
+    config = plain_config(tmp_path / "run", data=DataConfig(dataset="svhn", data_dir=str(tmp_path)))
+    with pytest.raises(FileNotFoundError, match="svhn"):
+        run(config, progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_new_directories_have_names_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paths = []
+    for _ in range(3):
+        directory = RunDirectory(None, name="vgg11-digits")
+        paths.append(directory.path)
+        directory.begin({}, {})
+    assert len(set(paths)) == 3
+    assert all(path.parent.name == "runs" and "vgg11-digits" in path.name for path in paths)
+
+
+def test_settings_of_the_process_are_put_back(tmp_path):
+    torch.set_num_threads(2)
+    run(plain_config(tmp_path / "run", epochs=1, threads=1), progress=False)
+    assert torch.get_num_threads() == 2
+    tiny = torch.tensor(1e-39)
+    assert float(tiny * 0.5) > 0
+
+
+def test_a_network_without_biases_has_none_in_whitened_convolutions(tmp_path):
+    config = small_config(tmp_path).network
+    info = open_splits(DataConfig(), seed=0, device=CPU).info
+    names = [name for name, _ in build_network(config, info).named_parameters()]
+    bare = [
+        name for name, _ in build_network(dataclasses.replace(config, bias=False), info).named_parameters()
+    ]
+    assert set(names) - set(bare) == {"0.bias", "4.bias"}
+
+
+def test_whitening_for_the_stem_alone_keeps_batch_norm(tmp_path):
+    whitening = small_config(tmp_path).network.stem
+    config = NetworkConfig(arch="lenet", whitening=False, stem=whitening, linear=False)
+    info = open_splits(DataConfig(), seed=0, device=CPU).info
+    kinds = [type(module).__name__ for module in build_network(config, info)]
+    assert kinds[0] == "WhitenedConv2d"
+    assert kinds.count("WhitenedConv2d") == 1
+    assert kinds.count("BatchNorm2d") == 2
+
+
+def test_settings_for_a_stem_without_whitening_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="stem and linear need whitening"):
+        NetworkConfig(stem=small_config(tmp_path).network.stem)
+
+
+def test_the_seconds_of_a_run_are_those_of_training(tmp_path):
+    result = run(plain_config(tmp_path / "run", epochs=2), progress=False)
+    first, second = result.history
+    assert second["cumulative_seconds"] == pytest.approx(first["seconds"] + second["seconds"])
+    assert result.seconds == second["cumulative_seconds"]
+    assert 0 < result.seconds_per_step < result.seconds

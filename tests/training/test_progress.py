@@ -1,0 +1,47 @@
+"""Progress: plain lines where there is no terminal, bars where there is one."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from netdeconv.training import LiveBars, PlainLines, run
+from small_runs import plain_config
+
+
+def test_plain_lines_come_every_so_many_steps_and_after_every_epoch(tmp_path):
+    out = io.StringIO()
+    run(plain_config(tmp_path / "run", epochs=2), progress=PlainLines("mlp", every=4, file=out))
+    lines = out.getvalue().splitlines()
+    assert [line.split("  ")[1] for line in lines if "step" in line] == ["step 4/10", "step 8/10"] * 2
+    assert all(line.startswith("mlp: epoch ") for line in lines)
+    steps = next(line for line in lines if "step 4/10" in line)
+    assert "loss " in steps
+    assert " images/s  ETA " in steps
+    assert sum("accuracy" in line for line in lines) == 2
+
+
+def test_without_a_terminal_a_run_prints_plain_lines(tmp_path, capsys):
+    run(plain_config(tmp_path / "run", epochs=1))
+    captured = capsys.readouterr()
+    assert "epoch 1/1  train loss" in captured.out
+    assert captured.err == ""
+
+
+def test_silence_is_silent(tmp_path, capfd):
+    run(plain_config(tmp_path / "run", epochs=1), progress=False)
+    captured = capfd.readouterr()
+    assert captured.out == captured.err == ""
+
+
+def test_bars_show_loss_rate_and_what_remains(tmp_path):
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=160, color_system=None)
+    with LiveBars(console) as bars:
+        run(plain_config(tmp_path / "run", epochs=2), progress=bars.bar("mlp"))
+    text = out.getvalue()
+    assert "mlp: epoch 2/2  train loss" in text
+    assert "20/20" in text
+    assert "images/s" in text
+    assert "ETA" in text

@@ -1,0 +1,130 @@
+"""Settings: frozen, validated, plain data and back; schedules and optimisers by name."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from netdeconv.tasks import TASKS, Classification
+from netdeconv.training import OPTIMIZERS, SCHEDULES, OptimizerConfig, from_plain, to_plain
+from netdeconv.training.config import differing_settings
+from netdeconv.training.optimizers import build_optimizer, set_learning_rate
+from netdeconv.training.precision import resolve_precision
+from small_runs import plain_config, small_config
+
+
+@pytest.mark.parametrize("make", [small_config, plain_config])
+def test_settings_survive_a_file(tmp_path, make):
+    config = make(tmp_path)
+    assert from_plain(json.loads(json.dumps(to_plain(config))), TASKS) == config
+
+
+def test_false_and_none_stay_apart_in_a_file(tmp_path):
+    network = dataclasses.replace(small_config(tmp_path).network, linear=False, stem=None)
+    config = small_config(tmp_path, network=network)
+    back = from_plain(json.loads(json.dumps(to_plain(config))), TASKS)
+    assert back.network.linear is False
+    assert back.network.stem is None
+
+
+@pytest.mark.parametrize(
+    "change", [{"sed": 1}, {"task": {"name": "clasification"}}, {"data": {"datset": "digits"}}]
+)
+def test_unknown_settings_are_refused(tmp_path, change):
+    plain = {**to_plain(plain_config(tmp_path)), **change}
+    with pytest.raises(ValueError, match="not the settings of a run"):
+        from_plain(plain, TASKS)
+
+
+def test_differences_are_named_and_folders_are_none(tmp_path):
+    config = plain_config(tmp_path / "a")
+    saved = to_plain(dataclasses.replace(config, result_path="elsewhere", threads=7))
+    assert differing_settings(config, saved) == {}
+    saved["optimizer"]["lr"] = 0.5
+    assert differing_settings(config, saved) == {"optimizer.lr": "optimizer.lr was 0.5, not 0.02"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"threads": 0}, "threads must be at least 1, got 0"),
+        ({"seed": -1}, "seed must not be negative, got -1"),
+        ({"precision": "16"}, "precision must be one of"),
+    ],
+)
+def test_settings_out_of_range_are_refused(tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        plain_config(tmp_path, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "sgd"}, r"unknown optimizer 'sgd'; did you mean 'SGD'\?"),
+        ({"schedule": "cosin"}, r"did you mean 'cosine'\?"),
+        ({"lr": -0.1}, "lr must not be negative, got -0.1"),
+        ({"lr": float("nan")}, "lr must not be negative, got nan"),
+        ({"momentum": 1.0}, r"momentum must be in \[0, 1\), got 1.0"),
+        ({"weight_decay": -1.0}, "weight decay must not be negative, got -1.0"),
+    ],
+)
+def test_optimiser_settings_out_of_range_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        OptimizerConfig(**changes)
+
+
+def test_an_unknown_loss_is_refused_with_the_nearest():
+    with pytest.raises(ValueError, match=r"unknown loss 'L1'; did you mean 'L2'\?"):
+        Classification(loss="L1")
+
+
+@pytest.mark.parametrize(
+    ("name", "factors"),
+    [
+        # cos(pi/4) is 0.70711
+        ("cosine", [1.0, 0.853553, 0.5, 0.146447]),
+        ("multistep", [1.0, 1.0, 0.1, 0.01]),
+        ("constant", [1.0, 1.0, 1.0, 1.0]),
+    ],
+)
+def test_schedules_have_their_values_at_the_quarters(name, factors):
+    assert name in SCHEDULES
+    config = OptimizerConfig(lr=2.0, schedule=name)
+    optimizer = build_optimizer([nn.Parameter(torch.zeros(1))], config)
+    for step, factor in enumerate(factors):
+        assert set_learning_rate(optimizer, config, step, 4) == pytest.approx(2 * factor, rel=1e-5)
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(2 * factor, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimiser_has_the_settings_and_descends(name):
+    config = OptimizerConfig(name=name, lr=0.01, momentum=0.8, weight_decay=0.125)
+    parameter = nn.Parameter(torch.tensor([1.0]))
+    optimizer = build_optimizer([parameter], config)
+    settings = optimizer.defaults
+    assert settings["weight_decay"] == 0.125
+    assert settings["betas"][0] == 0.8 if "betas" in settings else settings["momentum"] == 0.8
+    for _ in range(5):
+        optimizer.zero_grad()
+        parameter.square().sum().backward()
+        optimizer.step()
+    assert 0 < float(parameter.detach()) < 1
+
+
+def test_bfloat16_is_chosen_only_where_the_processor_is_fast_at_it(monkeypatch):
+    cpu = torch.device("cpu")
+    for capabilities, expected in (
+        ({"avx512_bf16": True, "amx_bf16": False}, "bf16-mixed"),
+        ({"avx512_bf16": False, "amx_bf16": True}, "bf16-mixed"),
+        ({"avx2": True, "avx512_bf16": False}, "32-true"),
+        ({}, "32-true"),
+    ):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=capabilities: found)
+        assert resolve_precision("auto", cpu) == expected
+    assert resolve_precision("32-true", cpu) == "32-true"
+    assert resolve_precision("bf16-mixed", cpu) == "bf16-mixed"
