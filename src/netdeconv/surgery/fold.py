@@ -74,8 +74,8 @@ def _pointwise(layer: ChannelWhitening, name: str) -> nn.Module:
     dims = layer.input_dims
     if dims is None:
         raise ValueError(
-            f"ChannelWhitening {name or 'the model'!r} has seen no input, so it is unknown whether it becomes "
-            "a linear layer or a convolution: run one batch through the model first"
+            f"ChannelWhitening {name or 'the model'!r} has seen no input: it may become a linear layer "
+            "or a convolution; run one batch through the model first"
         )
     matrix, bias = layer.folded_matrix_and_bias()
     channels = layer.num_features

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from netdeconv.nn import ChannelWhitening, WhitenedLayer
+from netdeconv.nn import WhitenedLayer
 
 # published name -> ours; ND++ says running_cov_isqrt
 _NAMES = {
@@ -118,15 +118,8 @@ def _translate(state_dict: Mapping[str, Tensor], layers: Mapping[str, WhitenedLa
     translated = {}
     for key, value in state_dict.items():
         name, _, leaf = key.rpartition(".")
-        layer = layers.get(name)
-        if layer is not None:
+        if name in layers:
             leaf = _NAMES.get(leaf, leaf)
-            if (
-                leaf in ("running_mean2", "running_var")
-                and isinstance(layer, ChannelWhitening)
-                and not layer.num_leftover
-            ):
-                continue  # published layers save them also where no channel is left over, and never use them
         translated[f"{name}.{leaf}" if name else leaf] = value
     return translated
 

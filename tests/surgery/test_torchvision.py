@@ -1,0 +1,95 @@
+"""Networks of torchvision: converted, trained for a step and folded; converted with function preserved."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import netdeconv as nd
+from netdeconv.nn import WhitenedLayer
+from netdeconv.surgery import ChannelAffine
+from tolerances import FOLDED_FLOAT32, assert_within
+
+torchvision = pytest.importorskip("torchvision")
+
+SMALL = nd.Whitening(group_size=16)
+# network, images of a batch, and whitened layers: all convolutions and linear layers
+NETWORKS = {
+    "resnet18": (4, 21),
+    "vgg11_bn": (2, 11),
+    "densenet121": (4, 121),
+    "mobilenet_v2": (4, 53),
+    "efficientnet_b0": (8, 82),
+    "resnext50_32x4d": (2, 54),
+    "deeplabv3_resnet50": (2, 61),
+    "googlenet": (4, 64),
+}
+
+
+def build(name: str) -> nn.Module:
+    if name.startswith("deeplab"):
+        return torchvision.models.segmentation.deeplabv3_resnet50(
+            weights=None, weights_backbone=None, num_classes=5
+        )
+    arguments = {"init_weights": False} if name == "googlenet" else {}
+    return torchvision.models.get_model(name, weights=None, num_classes=10, **arguments)
+
+
+def output(result) -> Tensor:
+    """Logits, where the network returns a mapping, or a tuple with auxiliary ones."""
+    if isinstance(result, dict):
+        return result["out"]
+    return result if isinstance(result, Tensor) else result.logits
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_convert_a_step_and_fold(name):
+    size, num_layers = NETWORKS[name]
+    model = nd.convert(build(name), SMALL, inplace=True)
+    assert sum(isinstance(module, WhitenedLayer) for module in model.modules()) == num_layers
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    x = torch.randn(size, 3, 64, 64)
+    first = next(model.parameters()).detach().clone()
+    output(model(x)).square().mean().backward()
+    assert torch.isfinite(nn.utils.clip_grad_norm_(model.parameters(), 1.0))
+    optimizer.step()
+    optimizer.zero_grad()
+    assert not torch.equal(next(model.parameters()), first)
+    with torch.no_grad():
+        expected = output(model.eval()(x[:2]))
+        nd.fold(model, inplace=True)
+        assert not any(isinstance(module, WhitenedLayer) for module in model.modules())
+        assert_within(output(model(x[:2])), expected, FOLDED_FLOAT32)
+
+
+@pytest.mark.parametrize(
+    ("name", "affine"),
+    [("resnet18", 0), ("densenet121", 62), ("efficientnet_b0", 0), ("deeplabv3_resnet50", 0)],
+)
+def test_calibration_preserves_the_function(name, affine):
+    model = build(name)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.3)
+            nn.init.normal_(module.running_mean, std=0.3)
+    data = [torch.randn(2, 3, 64, 64)]
+    with torch.no_grad():
+        expected = output(model.eval()(data[0]))
+        assert float(expected.std()) > 0
+        converted = nd.convert(model, SMALL, calibration=data, inplace=True)
+        assert sum(isinstance(module, ChannelAffine) for module in converted.modules()) == affine
+        assert not any(isinstance(module, nn.BatchNorm2d) for module in converted.modules())
+        assert_within(output(converted(data[0])), expected, FOLDED_FLOAT32)
+
+
+def test_layers_whose_weights_a_parent_reads_keep_their_function_in_calibration():
+    model = torchvision.models.swin_t(weights=None, num_classes=10).eval()
+    data = [torch.randn(2, 3, 64, 64)]
+    with torch.no_grad():
+        converted = nd.convert(model, SMALL, calibration=data)
+        assert type(converted.features[1][0].attn.qkv) is nn.Linear
+        assert type(converted.features[1][0].mlp[0]) is nd.WhitenedLinear
+        assert_within(converted(data[0]), model(data[0]), FOLDED_FLOAT32)
