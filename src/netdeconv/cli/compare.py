@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -19,14 +20,14 @@ from netdeconv.tasks import TASKS
 from netdeconv.training import LiveBars, PlainLines, Reporter, Silent, TrainingConfig, from_plain, read_config
 
 # A network and a number of epochs that three variants finish in a minute on two cores.
-SMALLER = {"--width": 0.25, "--epochs": 8, "--block": 32}
+SMALLER = {"--width": 0.25, "--epochs": 8, "--block": 16, "--batch-size": 64}
 OWN: dict[str, Option] = {
     "--variants": Option(
         ["batch_norm", "channel", "full"], f"of {', '.join(VARIANTS)}", {"nargs": "+", "type": str}
     ),
     "--bn-lr": Option(
         [0.1, 0.02],
-        "learning rates of batch norm: one run each, the best counts",
+        "of batch norm, one run each, the best counts: the paper's, and what did best on validation images",
         {"nargs": "+", "type": float},
     ),
     "--resume": Option("", "directory of a comparison to continue, with its settings"),
@@ -107,10 +108,9 @@ def render(comparison: Comparison, runs: Mapping[str, TrainingConfig]) -> str:
             "-" if comparison.baseline is None else "not reached" if reached is None else f"{reached:.1f}",
         )
     buffer = io.StringIO()
-    console = Console(file=buffer, width=max(100, 50 + 8 * len(shown)), color_system=None)
-    console.print(table)
-    console.print(caption(comparison, runs), highlight=False)
-    return buffer.getvalue()
+    # Wide enough for any table: it takes the width that it needs, whatever the terminal's is.
+    Console(file=buffer, width=1000, color_system=None).print(table)
+    return f"{buffer.getvalue()}{textwrap.fill(caption(comparison, runs), 100)}\n"
 
 
 def _is_shown(epoch: int, epochs: int) -> bool:
