@@ -246,10 +246,14 @@ def test_tied_parameters_stay_tied():
     assert converted["out"].weight is converted["in"].weight
 
 
-def test_converting_twice_changes_nothing_more():
+def test_converting_twice_changes_nothing_more(caplog):
     once = nd.convert(Net(), SMALL, select="!layer2")
-    with pytest.warns(NothingChangedWarning, match="convert changed nothing"):
+    with (
+        caplog.at_level(logging.INFO, logger="netdeconv.surgery"),
+        pytest.warns(NothingChangedWarning, match="convert changed nothing"),
+    ):
         twice = nd.convert(once, OTHER, select="!layer2")
+    assert caplog.messages == []
     assert types(twice) == types(once)
     assert twice.conv1.whitening == SMALL
     rest = nd.convert(once, OTHER)
