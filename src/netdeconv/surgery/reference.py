@@ -22,7 +22,12 @@ _IMPLIED = ("num_batches_tracked", "num_steps")
 
 
 class LoadedKeys(NamedTuple):
-    """What :func:`load_reference_state_dict` found no counterpart for, in the form that torch returns."""
+    """What :func:`load_reference_state_dict` found no counterpart for, in the form that torch returns.
+
+    Args:
+        missing_keys: names of the model's state that the checkpoint does not hold.
+        unexpected_keys: translated names of the checkpoint that the model does not have.
+    """
 
     missing_keys: list[str]
     unexpected_keys: list[str]
