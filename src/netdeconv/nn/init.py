@@ -18,13 +18,13 @@ def initialize(model: nn.Module, *, generator: torch.Generator | None = None) ->
     r"""Initialise whitened layers, and the last layer, of a network without batch norm.
 
     Weights are normal with variance 1 / fan_in, biases zero. A whitened layer multiplies inputs of unit
-    covariance, so its outputs have unit variance, whatever activation came before: Kaiming's factor 2 makes up
-    for what a ReLU halves, and here the whitening does that. The next layer whitens again, so the function
+    covariance, so its outputs have unit variance, whatever activation came before: Kaiming's factor 2 makes
+    up for what a ReLU halves, and here the whitening does that. The next layer whitens again, so the function
     does not depend on the scale of the weights, but gradients do, inversely; and at unit variance ``eps`` has
     its nominal weight against the covariance.
 
-    Nothing whitens the outputs of the last layer. Its weights are 10 times smaller, so that a classifier
-    starts near equal probabilities and its loss near the logarithm of the number of classes.
+    Nothing whitens the outputs of the last layer (in registration order). Its weights are 10 times smaller, so
+    that a classifier starts near equal probabilities and its loss near the logarithm of the number of classes.
 
     Args:
         model: changed in place. Plain layers, other than the last, and all other modules stay as they are.
