@@ -23,8 +23,8 @@ def initialize(model: nn.Module, *, generator: torch.Generator | None = None) ->
     does not depend on the scale of the weights, but gradients do, inversely; and at unit variance ``eps`` has
     its nominal weight against the covariance.
 
-    Nothing whitens the outputs of the last layer (in registration order). Its weights are 10 times smaller, so
-    that a classifier starts near equal probabilities and its loss near the logarithm of the number of classes.
+    Nothing whitens the outputs of the last layer (as registered). Its weights are 10 times smaller, so
+    that a classifier starts near equal probabilities, its loss near the logarithm of the number of classes.
 
     Args:
         model: changed in place. Plain layers, other than the last, and all other modules stay as they are.
