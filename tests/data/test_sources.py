@@ -145,6 +145,25 @@ def test_real_data_has_its_shape_and_statistics(real_data, name, shape, counts):
     assert train.labels.bincount().tolist() == [counts[0] // 10] * 10
 
 
+@pytest.mark.parametrize(("name", "kind"), [("svhn", "SVHN"), ("stl10", "STL10")])
+def test_sets_with_channels_first_and_named_splits_are_read(name, kind, monkeypatch):
+    import torchvision
+
+    class Fake:
+        def __init__(self, root, split, download):
+            assert (root, download) == ("here", False)
+            self.labels = np.array({"train": [3, 4], "test": [5]}[split])
+            self.data = np.arange(len(self.labels) * 3 * 4 * 4, dtype=np.uint8).reshape(-1, 3, 4, 4)
+
+    monkeypatch.setattr(torchvision.datasets, kind, Fake)
+    train, test = read(name, data_dir="here")
+    assert train.labels.tolist() == [3, 4]
+    assert test.labels.tolist() == [5]
+    assert train.images.shape == (2, 4, 4, 3)
+    # Sample 1, row 2, column 3: 48 + channel 16 + row 4 + column.
+    assert train.images[1, 2, 3].tolist() == [48 + 11, 48 + 16 + 11, 48 + 32 + 11]
+
+
 def test_a_split_keeps_every_class_in_proportion_and_its_seed_decides():
     labels = torch.tensor([0] * 600 + [1] * 300 + [2] * 100)
     kept, cut = balanced_split(labels, 100, seed=5)

@@ -64,8 +64,9 @@ def by_hand(config):
     return records
 
 
-def test_a_run_measures_what_a_loop_by_hand_measures(tmp_path):
-    config = plain_config(tmp_path / "run", precision="32-true")
+@pytest.mark.parametrize("seed", [0, 3])
+def test_a_run_measures_what_a_loop_by_hand_measures(tmp_path, seed):
+    config = plain_config(tmp_path / "run", precision="32-true", seed=seed)
     result = run(config, progress=False)
     expected = by_hand(config)
     assert len(result.history) == 3
@@ -75,7 +76,7 @@ def test_a_run_measures_what_a_loop_by_hand_measures(tmp_path):
         assert record["loss"] == pytest.approx(other["loss"], rel=1e-4)
         # One of 500 images may change sides.
         assert record["accuracy"] == pytest.approx(other["accuracy"], abs=0.21)
-    assert expected[-1]["accuracy"] > 40
+    assert expected[-1]["accuracy"] > 20
 
 
 def test_a_run_leaves_everything_about_it_in_its_directory(tmp_path):

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from netdeconv.tasks import TASKS
 from netdeconv.training import RunDirectoryError, Silent, from_plain, load_checkpoint, loop, read_config, run
-from small_runs import numbers, small_config
+from small_runs import numbers, plain_config, small_config
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 
@@ -65,6 +66,19 @@ def test_a_run_stopped_by_the_keyboard_resumes_bit_for_bit(tmp_path, whole, mome
     result = run(config, progress=False, resume=True)
     assert numbers(result.history) == numbers(whole.history)
     assert_same_state(tmp_path / "run", whole.path)
+
+
+def test_layers_that_draw_random_numbers_go_on_where_they_were(tmp_path, monkeypatch):
+    def with_dropout(config, data):
+        return nn.Sequential(nn.Dropout(0.2), build(config, data))
+
+    build = loop.build_network
+    monkeypatch.setattr(loop, "build_network", with_dropout)
+    run(plain_config(tmp_path / "whole"), progress=False)
+    with pytest.raises(KeyboardInterrupt):
+        run(plain_config(tmp_path / "run"), progress=StopAt(2, 3))
+    run(plain_config(tmp_path / "run"), progress=False, resume=True)
+    assert_same_state(tmp_path / "run", tmp_path / "whole")
 
 
 def test_a_stop_between_metrics_and_checkpoint_leaves_no_double_line(tmp_path, whole, monkeypatch):
