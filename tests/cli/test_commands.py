@@ -112,6 +112,7 @@ def test_truth_has_several_spellings(text):
         ("trian", "unknown command 'trian'; did you mean 'train'?"),
         ("train --arhc vgg11", "unknown option '--arhc'; did you mean '--arch'?"),
         ("train --lrr=3", "unknown option '--lrr'; did you mean '--lr'?"),
+        ("train --epoch 3", "unknown option '--epoch'; did you mean '--epochs'?"),
         ("train --arch vgg12", "unknown architecture 'vgg12'; did you mean"),
         ("train --dataset cifr10", "unknown dataset 'cifr10'; did you mean 'cifar10'?"),
         ("train --optimizer adam", "unknown optimizer 'adam'; did you mean 'Adam'?"),

@@ -163,7 +163,7 @@ def test_a_process_killed_in_the_midst_resumes_bit_for_bit(tmp_path):
         text=True,
     )
     deadline = time.monotonic() + 120
-    while not (killed / "metrics.jsonl").exists() or (killed / "metrics.jsonl").read_text().count("\n") < 2:
+    while not (killed / "metrics.jsonl").exists() or (killed / "metrics.jsonl").read_text().count("\n") < 1:
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -171,8 +171,7 @@ def test_a_process_killed_in_the_midst_resumes_bit_for_bit(tmp_path):
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     config = from_plain(read_config(killed), TASKS)
-    done = len(load_checkpoint(killed / "checkpoint.pt")["history"])
-    assert 1 <= done < config.epochs
+    assert not (killed / "summary.json").exists()
     resumed = run(config, progress=False, resume=True)
     uninterrupted = run(from_plain({**read_config(killed), "result_path": str(whole)}, TASKS), progress=False)
     assert numbers(resumed.history) == numbers(uninterrupted.history)
