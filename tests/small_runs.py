@@ -9,7 +9,7 @@ from typing import Any
 from netdeconv.data import DataConfig
 from netdeconv.nn import Freeze, Whitening
 from netdeconv.tasks import Classification
-from netdeconv.training import NetworkConfig, OptimizerConfig, TrainingConfig
+from netdeconv.training import NetworkConfig, OptimizerConfig, Silent, TrainingConfig
 
 TIMES = ("seconds", "cumulative_seconds", "seconds_per_step")
 
@@ -43,3 +43,15 @@ def plain_config(path: Path, **changes: Any) -> TrainingConfig:
 def numbers(history: Any) -> list[dict[str, Any]]:
     """Records without the times, which differ from run to run."""
     return [{name: value for name, value in record.items() if name not in TIMES} for record in history]
+
+
+class StopAt(Silent):
+    """Ctrl-C after a step."""
+
+    def __init__(self, epoch: int, step: int) -> None:
+        self.at = (epoch, step)
+
+    def step(self, *, epoch: int, step: int, images: int, loss: float) -> None:
+        del images, loss
+        if (epoch, step) == self.at:
+            raise KeyboardInterrupt

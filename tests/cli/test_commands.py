@@ -117,6 +117,7 @@ def test_truth_has_several_spellings(text):
         ("train --dataset cifr10", "unknown dataset 'cifr10'; did you mean 'cifar10'?"),
         ("train --optimizer adam", "unknown optimizer 'adam'; did you mean 'Adam'?"),
         ("train --lr-scheduler cosinus", "unknown lr-scheduler 'cosinus'; did you mean 'cosine'?"),
+        ("train --loggers tensorbord", "unknown logger 'tensorbord'; did you mean 'tensorboard'?"),
         ("train --loss CEE", "unknown loss 'CEE'; did you mean 'CE'?"),
         ("train --deconv perhaps", "expected True or False, got 'perhaps'"),
         ("train --epochs 0", "epochs must be at least 1, got 0"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 import math
@@ -19,13 +20,12 @@ from netdeconv.training import (
     OptimizerConfig,
     RunDirectory,
     RunDirectoryError,
-    Silent,
     batch_statistics,
     build_network,
     evaluate,
     run,
 )
-from small_runs import numbers, plain_config, small_config
+from small_runs import StopAt, numbers, plain_config, small_config
 
 CPU = torch.device("cpu")
 
@@ -132,14 +132,11 @@ def test_the_named_step_counts_through_epochs(tmp_path, monkeypatch):
 
 
 def test_checking_names_the_layer_where_it_begins(tmp_path):
-    class Breaks(Silent):
-        pass
-
     config = small_config(
         tmp_path / "run", check_finite=True, optimizer=OptimizerConfig(lr=1e30), precision="32-true"
     )
     with pytest.raises(FloatingPointError, match="the input of layer"):
-        run(config, progress=Breaks())
+        run(config, progress=False)
 
 
 def test_batch_statistics_are_used_and_leave_no_trace(tmp_path):
@@ -236,6 +233,23 @@ def test_whitening_for_the_stem_alone_keeps_batch_norm(tmp_path):
 def test_settings_for_a_stem_without_whitening_are_refused(tmp_path):
     with pytest.raises(ValueError, match="stem and linear need whitening"):
         NetworkConfig(stem=small_config(tmp_path).network.stem)
+
+
+def test_loggers_note_every_epoch_of_every_session(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    config = plain_config(tmp_path / "run", epochs=2, loggers=("csv", "tensorboard"))
+    with pytest.raises(KeyboardInterrupt):
+        run(config, progress=StopAt(2, 1))
+    result = run(config, progress=False, resume=True)
+    for session, record in zip(("session_1", "session_2"), result.history, strict=True):
+        with (result.path / "csv" / session / "metrics.csv").open() as file:
+            (row,) = csv.DictReader(file)
+        assert float(row["accuracy"]) == record["accuracy"]
+        events = EventAccumulator(str(result.path / "tensorboard" / session)).Reload()
+        (event,) = events.Scalars("train_loss")
+        # Events hold float32.
+        assert (event.step, event.value) == (record["epoch"], pytest.approx(record["train_loss"], rel=1e-6))
 
 
 def test_the_seconds_of_a_run_are_those_of_training(tmp_path):

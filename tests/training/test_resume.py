@@ -15,22 +15,10 @@ import torch
 from torch import nn
 
 from netdeconv.tasks import TASKS
-from netdeconv.training import RunDirectoryError, Silent, from_plain, load_checkpoint, loop, read_config, run
-from small_runs import numbers, plain_config, small_config
+from netdeconv.training import RunDirectoryError, from_plain, load_checkpoint, loop, read_config, run
+from small_runs import StopAt, numbers, plain_config, small_config
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
-
-
-class StopAt(Silent):
-    """Ctrl-C after a step."""
-
-    def __init__(self, epoch: int, step: int) -> None:
-        self.at = (epoch, step)
-
-    def step(self, *, epoch: int, step: int, images: int, loss: float) -> None:
-        del images, loss
-        if (epoch, step) == self.at:
-            raise KeyboardInterrupt
 
 
 def assert_same_state(left: Path, right: Path) -> None:

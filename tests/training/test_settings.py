@@ -42,7 +42,7 @@ def test_unknown_settings_are_refused(tmp_path, change):
 
 def test_differences_are_named_and_folders_are_none(tmp_path):
     config = plain_config(tmp_path / "a")
-    saved = to_plain(dataclasses.replace(config, result_path="elsewhere", threads=7))
+    saved = to_plain(dataclasses.replace(config, result_path="elsewhere", threads=7, loggers=("csv",)))
     assert differing_settings(config, saved) == {}
     saved["optimizer"]["lr"] = 0.5
     assert differing_settings(config, saved) == {"optimizer.lr": "optimizer.lr was 0.5, not 0.02"}

@@ -6,7 +6,7 @@ import typing
 
 from netdeconv.cli.parser import Option, switch
 from netdeconv.nn.whitening import Layout, Structure
-from netdeconv.training.config import Precision
+from netdeconv.training.precision import Precision
 
 # Unchecked here (no argparse choices): the tables of names make the better error.
 NETWORK: dict[str, Option] = {
@@ -60,7 +60,10 @@ MACHINE: dict[str, Option] = {
     "--threads": Option(None, "processor threads; else torch's choice", {"type": int}),
     "--msg": Option(True, "show progress"),
     "--evaluate-batch-statistics": switch("evaluate a second time with each batch's own statistics"),
-    "--check-finite": switch("look for NaN and infinity in every layer, and name the first (slow)"),
+    "--check-finite": switch(
+        "look for NaN and infinity before every whitened layer, and name the first (slow)"
+    ),
+    "--loggers": Option((), "also note every epoch with csv or tensorboard", {"nargs": "+", "type": str}),
     "--result-path": Option(None, "run directory; else a new one in runs", {"type": str}),
 }
 

@@ -47,6 +47,7 @@ def base_config(options: argparse.Namespace) -> TrainingConfig:
         threads=options.threads,
         evaluate_batch_statistics=options.evaluate_batch_statistics,
         check_finite=options.check_finite,
+        loggers=tuple(options.loggers),
         result_path=options.result_path,
     )
 

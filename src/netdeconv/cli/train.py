@@ -23,7 +23,7 @@ from netdeconv.viz import curves
 
 # They do not change a run's numbers.
 FREE_WHEN_RESUMING = frozenset(
-    {"resume", "result_path", "threads", "data_dir", "download", "no_verify", "msg", "num_workers"}
+    {"resume", "result_path", "threads", "loggers", "data_dir", "download", "no_verify", "msg", "num_workers"}
 )
 # Where a setting is called otherwise than the option.
 SETTING_OF = {
@@ -81,7 +81,7 @@ def _resumed(folder: str, asked: TrainingConfig, given: set[str]) -> TrainingCon
     saved = from_plain(read_config(path), TASKS)
     if "result_path" in given and Path(str(asked.result_path)).resolve() != path.resolve():
         raise UsageError(f"--resume continues in {path}: leave --result-path out")
-    free = {name: getattr(asked, name) for name in ("threads",) if name in given}
+    free = {name: getattr(asked, name) for name in ("threads", "loggers") if name in given}
     data = dataclasses.replace(
         saved.data, **{name: getattr(asked.data, name) for name in ("data_dir", "download") if name in given}
     )

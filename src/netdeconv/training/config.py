@@ -8,12 +8,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeVar
 
 from netdeconv.data import DataConfig
+from netdeconv.lookup import look_up
 from netdeconv.nn.whitening import Whitening
+from netdeconv.training.loggers import LOGGERS
 from netdeconv.training.optimizers import OptimizerConfig
+from netdeconv.training.precision import Precision
 from netdeconv.training.task import Task
 
 T = TypeVar("T")
-Precision = Literal["auto", "32-true", "bf16-mixed"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,6 +61,7 @@ class TrainingConfig:
         evaluate_batch_statistics: whether every epoch is evaluated a second time with the whitened
             layers using each batch's own statistics.
         check_finite: whether NaN and infinity are looked for in every layer (slow).
+        loggers: further places where every epoch is noted: ``"csv"``, ``"tensorboard"``.
         result_path: run directory; ``None``: a new one in ``runs``.
     """
 
@@ -73,6 +76,7 @@ class TrainingConfig:
     threads: int | None = None
     evaluate_batch_statistics: bool = False
     check_finite: bool = False
+    loggers: tuple[str, ...] = ()
     result_path: str | None = None
 
     def __post_init__(self) -> None:
@@ -80,6 +84,8 @@ class TrainingConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
+        for name in self.loggers:
+            look_up("logger", name, LOGGERS)
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, got {self.seed}")
         if self.precision not in typing.get_args(Precision):
@@ -128,7 +134,9 @@ def _revive(hint: Any, value: Any) -> Any:
 
 
 # A run may be continued with other values of these: they do not change its numbers.
-FREE_SETTINGS = frozenset({"result_path", "threads", "data.data_dir", "data.download", "data.verify"})
+FREE_SETTINGS = frozenset(
+    {"result_path", "threads", "loggers", "data.data_dir", "data.download", "data.verify"}
+)
 
 
 def differing_settings(ours: TrainingConfig, saved: Mapping[str, Any]) -> dict[str, str]:

@@ -20,6 +20,7 @@ from netdeconv.surgery import check_finite
 from netdeconv.training.checkpoint import CheckpointError, load_checkpoint, restore_model, save_checkpoint
 from netdeconv.training.config import TrainingConfig, differing_settings, to_plain
 from netdeconv.training.evaluation import batch_statistics, evaluate
+from netdeconv.training.loggers import build_loggers, scalars
 from netdeconv.training.network import build_network
 from netdeconv.training.optimizers import build_optimizer, set_learning_rate
 from netdeconv.training.precision import process_settings, resolve_precision
@@ -86,7 +87,8 @@ def run(config: TrainingConfig, *, progress: bool | Reporter = True, resume: boo
         _reporter(progress) as reporter,
     ):
         try:
-            return _Run(config, directory, reporter).finish()
+            with contextlib.closing(_Run(config, directory, reporter)) as started:
+                return started.finish()
         except KeyboardInterrupt as stop:
             raise KeyboardInterrupt(
                 f"stopped; --resume {directory.path} continues after the last finished epoch"
@@ -121,7 +123,12 @@ class _Run:
         self.reporter = reporter
         probe = Fabric(accelerator=config.device, devices=1)
         precision = resolve_precision(config.precision, probe.device)
-        self.fabric = Fabric(accelerator=config.device, devices=1, precision=precision)  # type: ignore[arg-type]
+        self.fabric = Fabric(
+            accelerator=config.device,
+            devices=1,
+            precision=precision,
+            loggers=build_loggers(config.loggers, directory.path),
+        )
         device = self.fabric.device
         self.data: Splits = config.task.open(config.data, seed=config.seed, device=device)
         torch.manual_seed(config.seed)
@@ -131,6 +138,11 @@ class _Run:
         self.model, self.optimizer = self.fabric.setup(self.network, optimizer)
         self.history: list[dict[str, Any]] = []
         directory.begin(to_plain(config), environment(device, precision))
+
+    def close(self) -> None:
+        """Close the loggers' files."""
+        for logger in self.fabric.loggers:
+            logger.finalize("finished")
 
     def finish(self) -> RunResult:
         """Train the epochs that remain."""
@@ -144,6 +156,7 @@ class _Run:
             self.history.append(record)
             # The checkpoint decides what has happened; a line beyond it is cut off when resuming.
             self.directory.append_metrics(record)
+            self.fabric.log_dict(scalars(record), step=epoch)
             self._save()
             self.reporter.epoch(record)
         result = RunResult(self.directory.path, tuple(self.history), self.network)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
+from typing import Literal
 
 import torch
 
+Resolved = Literal["32-true", "bf16-mixed"]
+Precision = Literal["auto", "32-true", "bf16-mixed"]
 
-def resolve_precision(requested: str, device: torch.device) -> str:
+
+def resolve_precision(requested: Precision, device: torch.device) -> Resolved:
     """Return Fabric's name of the precision: ``"auto"`` becomes bfloat16 where it is fast."""
     if requested != "auto":
         return requested
