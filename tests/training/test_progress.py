@@ -12,7 +12,7 @@ from small_runs import plain_config
 
 def test_plain_lines_come_every_so_many_steps_and_after_every_epoch(tmp_path):
     out = io.StringIO()
-    run(plain_config(tmp_path / "run", epochs=2), progress=PlainLines("mlp", every=4, file=out))
+    run(plain_config(tmp_path / "run", epochs=2), progress=PlainLines("mlp", every=4, seconds=1e9, file=out))
     lines = out.getvalue().splitlines()
     assert [line.split("  ")[1] for line in lines if "step" in line] == ["step 4/10", "step 8/10"] * 2
     assert all(line.startswith("mlp: epoch ") for line in lines)
@@ -20,6 +20,14 @@ def test_plain_lines_come_every_so_many_steps_and_after_every_epoch(tmp_path):
     assert "loss " in steps
     assert " images/s  ETA " in steps
     assert sum("accuracy" in line for line in lines) == 2
+
+
+def test_slow_steps_print_lines_too():
+    out = io.StringIO()
+    lines = PlainLines(every=1000, seconds=0, file=out)
+    lines.start(epochs=1, steps=100, first_epoch=1)
+    lines.step(epoch=1, step=1, images=32, loss=2.5)
+    assert "epoch 1/1  step 1/100  loss 2.5000" in out.getvalue()
 
 
 def test_without_a_terminal_a_run_prints_plain_lines(tmp_path, capsys):

@@ -15,7 +15,6 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
@@ -78,17 +77,21 @@ def epoch_line(record: Mapping[str, Any], epochs: int) -> str:
 
 
 class PlainLines:
-    """Prints a line every so many steps and after every epoch.
+    """Prints a line every so many steps, at least every so many seconds, and after every epoch.
 
     Args:
         name: put before every line, when there are several runs.
         every: steps between lines.
+        seconds: between lines, where steps are slow.
         file: where to; ``None`` for standard output.
     """
 
-    def __init__(self, name: str = "", *, every: int = 50, file: TextIO | None = None) -> None:
+    def __init__(
+        self, name: str = "", *, every: int = 50, seconds: float = 20, file: TextIO | None = None
+    ) -> None:
         self._prefix = f"{name}: " if name else ""
-        self._every = every
+        self._every, self._seconds = every, seconds
+        self._printed = time.perf_counter()
         self._file = file
         self._rate = _Rate()
         self._epochs = self._steps = 0
@@ -102,7 +105,7 @@ class PlainLines:
     def step(self, *, epoch: int, step: int, images: int, loss: float) -> None:
         """Print the loss, images a second and the time that remains, now and then."""
         self._rate.add(images)
-        if step % self._every == 0:
+        if step % self._every == 0 or time.perf_counter() - self._printed > self._seconds:
             remaining = (self._epochs - epoch) * self._steps + self._steps - step
             self._print(
                 f"epoch {epoch}/{self._epochs}  step {step}/{self._steps}  loss {loss:.4f}  "
@@ -114,6 +117,7 @@ class PlainLines:
         self._print(epoch_line(record, self._epochs))
 
     def _print(self, text: str) -> None:
+        self._printed = time.perf_counter()
         print(self._prefix + text, file=self._file or sys.stdout, flush=True)
 
 
@@ -126,7 +130,6 @@ class LiveBars:
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[state]}"),
-            TimeElapsedColumn(),
             TextColumn("ETA"),
             TimeRemainingColumn(),
             console=console,
