@@ -17,6 +17,7 @@ from torch import Tensor
 from netdeconv.linalg.grouping import Grouping
 from netdeconv.linalg.patches import PatchGeometry, gather_patches, scatter_patches
 from netdeconv.linalg.precision import full_precision, statistics_dtype, symmetrize
+from netdeconv.linalg.symmetric import gram
 
 
 def patch_statistics(
@@ -59,7 +60,7 @@ class _PatchStatistics(torch.autograd.Function):
             mean_GD = patches.mean(1)
             if centred:
                 patches -= mean_GD.unsqueeze(1)
-            covariance_GDD = patches.mT @ patches / rows
+            covariance_GDD = gram(patches) / rows
         ctx.geometry, ctx.grouping, ctx.centred, ctx.exclusive = geometry, grouping, centred, exclusive
         ctx.save_for_backward(x, mean_GD)
         return x.view_as(x), mean_GD, covariance_GDD

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from netdeconv.linalg.precision import full_precision, symmetrize
+from netdeconv.linalg.symmetric import symmetric_product
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,8 +59,8 @@ def _scaled(matrix: Tensor) -> tuple[Tensor, Tensor]:
 
 def _step(product: Tensor) -> Tensor:
     """P -> P T^2 with T = (3 I - P) / 2."""
-    half = torch.baddbmm(product, product, product, beta=1.5, alpha=-0.5)
-    return torch.baddbmm(half, half, product, beta=1.5, alpha=-0.5)
+    half = symmetric_product(product, product, product, beta=1.5, alpha=-0.5)
+    return symmetric_product(half, product, half, beta=1.5, alpha=-0.5)
 
 
 def _derivative_step(product: Tensor, tangent: Tensor) -> Tensor:
@@ -76,7 +77,7 @@ def _root_of_scaled(product: Tensor, num_iterations: int) -> Tensor:
     root = 1.5 * _eye_like(product) - 0.5 * product
     for _ in range(num_iterations - 1):
         product = _step(product)
-        root = torch.baddbmm(root, product, root, beta=1.5, alpha=-0.5)
+        root = symmetric_product(product, root, root, beta=1.5, alpha=-0.5)
     return root
 
 
@@ -87,9 +88,13 @@ def _derivative_of_scaled(product: Tensor, tangent: Tensor, num_iterations: int)
     for step in range(num_iterations - 1):
         tangent = _derivative_step(product, tangent)
         product = _step(product)
-        root_tangent = 1.5 * root_tangent - 0.5 * (tangent @ root + product @ root_tangent)
+        # d(P Z) is symmetric although its two terms are not: P and Z commute
+        both = torch.cat([tangent, product], -1)
+        root_tangent = symmetric_product(
+            both, torch.cat([root, root_tangent], -2), root_tangent, beta=1.5, alpha=-0.5
+        )
         if step < num_iterations - 2:
-            root = torch.baddbmm(root, product, root, beta=1.5, alpha=-0.5)
+            root = symmetric_product(product, root, root, beta=1.5, alpha=-0.5)
     return root_tangent
 
 
