@@ -29,9 +29,7 @@ def _paper(arch: str, epochs: int, *, validation_size: int = 0) -> TrainingConfi
         task=Classification(),
         data=DataConfig(dataset="cifar10", batch_size=128, validation_size=validation_size),
         network=NetworkConfig(arch=arch),
-        optimizer=OptimizerConfig(
-            name="SGD", lr=PAPER_LR, momentum=0.9, weight_decay=1e-3, schedule="cosine"
-        ),
+        optimizer=OptimizerConfig(name="SGD", lr=PAPER_LR, momentum=0.9, weight_decay=1e-3, schedule="cosine"),
         epochs=epochs,
         evaluate_batch_statistics=validation_size == 0,
     )
@@ -87,9 +85,7 @@ def measure(name: str, data_dir: str, runs: Path, label: str | None) -> None:
         (RESULTS / f"cifar10-{name}.json").write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
 
 
-def _table(
-    title: str, name: str, configs: dict[str, TrainingConfig], results: dict[str, RunResult]
-) -> dict[str, Any]:
+def _table(title: str, name: str, configs: dict[str, TrainingConfig], results: dict[str, RunResult]) -> dict[str, Any]:
     first = next(iter(results.values()))
     session = json.loads((first.path / "environment.json").read_text(encoding="utf-8"))["sessions"][0]
     missing = [key for key in configs if key not in results]

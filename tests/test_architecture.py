@@ -87,9 +87,7 @@ def test_a_relative_import_is_resolved(tmp_path, monkeypatch):
     (tmp_path / "nn").mkdir()
     (tmp_path / "tasks").mkdir()
     file = tmp_path / "nn" / "conv.py"
-    file.write_text(
-        "from ..tasks import loss\nfrom .linear import x\nfrom netdeconv import tasks\nimport torch.nn\n"
-    )
+    file.write_text("from ..tasks import loss\nfrom .linear import x\nfrom netdeconv import tasks\nimport torch.nn\n")
     assert list(imports(file)) == [
         (1, "netdeconv.tasks"),
         (2, "netdeconv.nn.linear"),
@@ -118,9 +116,7 @@ def test_the_library_imports_torch_and_the_standard_library_only(path):
     if part_of(module_name(path)) == "kernels":
         allowed.add("triton")
     foreign = [
-        f"{path.name}:{line} imports {name}"
-        for line, name in imports(path)
-        if name.split(".")[0] not in allowed
+        f"{path.name}:{line} imports {name}" for line, name in imports(path) if name.split(".")[0] not in allowed
     ]
     assert not foreign
 

@@ -59,9 +59,7 @@ def test_docstring_examples_run(name):
     package = importlib.import_module("netdeconv")
     public = {public_name: getattr(package, public_name) for public_name in package.__all__}
     known = {"torch": torch, "nn": torch.nn, **public, **vars(module)}
-    failed, _ = doctest.testmod(
-        module, globs=known, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    )
+    failed, _ = doctest.testmod(module, globs=known, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     assert failed == 0
 
 

@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-CLAIM = re.compile(
-    r"\d\s*%|\b(faster|slower|outperforms?|state[- ]of[- ]the[- ]art)\b|\d\s*times", re.IGNORECASE
-)
+CLAIM = re.compile(r"\d\s*%|\b(faster|slower|outperforms?|state[- ]of[- ]the[- ]art)\b|\d\s*times", re.IGNORECASE)
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,7 @@ from netdeconv.cli.settings import training_config
 from netdeconv.nn import Freeze, Whitening
 from netdeconv.training import RunDirectory, load_checkpoint
 
-SMALL = (
-    "--dataset digits --arch mlp --width 0.25 --epochs 2 --threads 1 --lr 0.02 --batch-size 256 --msg False"
-)
+SMALL = "--dataset digits --arch mlp --width 0.25 --epochs 2 --threads 1 --lr 0.02 --batch-size 256 --msg False"
 README = (
     "--lr .1 --optimizer SGD --arch vgg11 --epochs 20 --dataset cifar10 --batch-size 128 --msg True "
     "--deconv {} --block-fc {} --wd .001"

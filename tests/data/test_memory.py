@@ -64,11 +64,7 @@ def test_replaying_does_not_depend_on_or_touch_the_global_generator():
 
 def test_an_epoch_holds_every_image_once_and_keeps_labels_with_images():
     data = training(48, augmentation=None)
-    seen = [
-        (image, label)
-        for inputs, labels in data.epoch(1)
-        for image, label in zip(inputs, labels, strict=True)
-    ]
+    seen = [(image, label) for inputs, labels in data.epoch(1) for image, label in zip(inputs, labels, strict=True)]
     assert len(seen) == 48
     originals = list(zip(data._normalise(data.images_NHWC), data.labels_N, strict=True))
     found = {

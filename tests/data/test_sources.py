@@ -192,9 +192,7 @@ def test_validation_images_come_from_train_and_leave_test_alone():
 
 
 def test_the_validation_split_does_not_depend_on_the_runs_seed():
-    first, second = (
-        open_splits(DataConfig(validation_size=100), seed=seed, device=CPU).evaluation for seed in (0, 1)
-    )
+    first, second = (open_splits(DataConfig(validation_size=100), seed=seed, device=CPU).evaluation for seed in (0, 1))
     assert torch.equal(first.images_NHWC, second.images_NHWC)
 
 

@@ -19,9 +19,7 @@ CHOICE = WhiteningChoice(base=Whitening(group_size=4), block_fc=16)
 def small_plan(path, names=("batch_norm", "channel", "full"), lrs=(0.1, 0.02)):
     base = plain_config(path, epochs=2)
     network = NetworkConfig(arch="lenet", width=0.5)
-    return plan(
-        type(base)(**{**vars(base), "network": network}), list(names), choice=CHOICE, baseline_lrs=list(lrs)
-    )
+    return plan(type(base)(**{**vars(base), "network": network}), list(names), choice=CHOICE, baseline_lrs=list(lrs))
 
 
 def whitened(arch: str, name: str) -> dict[str, tuple[str, int, int]]:

@@ -67,9 +67,7 @@ def test_double_precision_is_exact_to_double_precision():
 )
 def test_every_kind_absorbs_its_norm(layer):
     outputs = 6 if isinstance(layer, nn.ConvTranspose2d) else 4
-    norm = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}[layer.weight.dim()](
-        outputs
-    )
+    norm = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}[layer.weight.dim()](outputs)
     nn.init.uniform_(norm.weight, 0.5, 1.5)
     nn.init.normal_(norm.bias)
     channels = 4 if isinstance(layer, nn.ConvTranspose2d) else 3

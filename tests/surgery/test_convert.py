@@ -138,9 +138,7 @@ def test_each_kind_has_its_settings():
 
 
 def test_none_means_the_defaults_and_the_same_for_all_kinds():
-    settings = {
-        module.whitening for module in nd.convert(Net()).modules() if isinstance(module, WhitenedLayer)
-    }
+    settings = {module.whitening for module in nd.convert(Net()).modules() if isinstance(module, WhitenedLayer)}
     assert settings == {nd.Whitening()}
 
 
@@ -385,9 +383,7 @@ def test_subclasses_are_skipped_and_the_log_says_why(caplog):
         nn.BatchNorm2d,
         nn.Linear,
     ]
-    assert (
-        "0: Conv2d -> WhitenedConv2d: full, 1 x 27x27, 1 group(s) of 3 channels (asked: 4)" in caplog.messages
-    )
+    assert "0: Conv2d -> WhitenedConv2d: full, 1 x 27x27, 1 group(s) of 3 channels (asked: 4)" in caplog.messages
     skipped = [message for message in caplog.messages if "skipped" in message]
     assert len(skipped) == 3
     assert "1: skipped" in skipped[2]

@@ -66,9 +66,7 @@ def test_costs_of_linear_transposed_and_channel_whitening():
 
 
 def test_costs_of_a_separable_layer_include_the_taps():
-    layer = nd.WhitenedConv2d(
-        4, 5, 3, padding=1, whitening=nd.Whitening(structure="separable", num_iterations=2)
-    )
+    layer = nd.WhitenedConv2d(4, 5, 3, padding=1, whitening=nd.Whitening(structure="separable", num_iterations=2))
     plain = 81 * 5 * 4 * 9
     found = cost(layer, 1, 4, 9, 9)
     # channels 9 rows of 4; taps: 9 rows, metric times 9 taps of 4 channels, then 9x9 products over 4 channels

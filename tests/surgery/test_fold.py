@@ -36,9 +36,7 @@ LAYERS = [
     nd.WhitenedConv1d(6, 4, 3, stride=2, padding="valid", whitening=WHITENING),
     nd.WhitenedConv1d(6, 4, 5, padding="same", whitening=WHITENING),
     nd.WhitenedConv2d(6, 4, (3, 2), (2, 1), (1, 0), (1, 2), groups=2, bias=False, whitening=WHITENING),
-    nd.WhitenedConv2d(
-        6, 4, 3, padding=1, padding_mode="circular", whitening=nd.Whitening(structure="channel")
-    ),
+    nd.WhitenedConv2d(6, 4, 3, padding=1, padding_mode="circular", whitening=nd.Whitening(structure="channel")),
     nd.WhitenedConv2d(6, 6, 3, groups=6, whitening=WHITENING),
     nd.WhitenedConv3d(6, 4, 2, whitening=nd.Whitening(structure="separable", group_size=3)),
     nd.WhitenedConvTranspose2d(6, 4, 3, 2, 1, 1, groups=2, whitening=WHITENING),
@@ -85,9 +83,7 @@ def test_folded_model_equals_the_evaluated_one_and_holds_nothing_else():
 
 
 def test_a_folded_state_loads_into_a_plain_network():
-    model = trained(
-        nd.convert(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 1))), batches()
-    ).eval()
+    model = trained(nd.convert(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 1))), batches()).eval()
     plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 1))
     plain.load_state_dict(nd.fold(model).state_dict())
     x = batches(1)[0]

@@ -29,9 +29,7 @@ NETWORKS = {
 
 def build(name: str) -> nn.Module:
     if name.startswith("deeplab"):
-        return torchvision.models.segmentation.deeplabv3_resnet50(
-            weights=None, weights_backbone=None, num_classes=5
-        )
+        return torchvision.models.segmentation.deeplabv3_resnet50(weights=None, weights_backbone=None, num_classes=5)
     arguments = {"init_weights": False} if name == "googlenet" else {}
     return torchvision.models.get_model(name, weights=None, num_classes=10, **arguments)
 

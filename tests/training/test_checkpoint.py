@@ -81,9 +81,7 @@ def test_another_architecture_is_refused_with_the_keys_and_nothing_is_loaded(sav
 
 def test_another_width_is_refused_with_the_shapes(saved):
     other = models.build("lenet", num_classes=10, in_channels=1, width=1.0)
-    with pytest.raises(
-        CheckpointError, match=r"of another shape: 0\.weight \(3, 1, 5, 5\) for \(6, 1, 5, 5\)"
-    ):
+    with pytest.raises(CheckpointError, match=r"of another shape: 0\.weight \(3, 1, 5, 5\) for \(6, 1, 5, 5\)"):
         restore_model(other, load_checkpoint(saved)["model"], saved)
 
 

@@ -132,9 +132,7 @@ def test_the_named_step_counts_through_epochs(tmp_path, monkeypatch):
 
 
 def test_checking_names_the_layer_where_it_begins(tmp_path):
-    config = small_config(
-        tmp_path / "run", check_finite=True, optimizer=OptimizerConfig(lr=1e30), precision="32-true"
-    )
+    config = small_config(tmp_path / "run", check_finite=True, optimizer=OptimizerConfig(lr=1e30), precision="32-true")
     with pytest.raises(FloatingPointError, match="the input of layer"):
         run(config, progress=False)
 
@@ -214,9 +212,7 @@ def test_a_network_without_biases_has_none_in_whitened_convolutions(tmp_path):
     config = small_config(tmp_path).network
     info = open_splits(DataConfig(), seed=0, device=CPU).info
     names = [name for name, _ in build_network(config, info).named_parameters()]
-    bare = [
-        name for name, _ in build_network(dataclasses.replace(config, bias=False), info).named_parameters()
-    ]
+    bare = [name for name, _ in build_network(dataclasses.replace(config, bias=False), info).named_parameters()]
     assert set(names) - set(bare) == {"0.bias", "4.bias"}
 
 

@@ -31,10 +31,7 @@ def assert_same_state(left: Path, right: Path) -> None:
         for key, value in state.items():
             assert torch.equal(value, second["optimizer"]["state"][number][key]), (number, key)
     assert torch.equal(first["rng"], second["rng"])
-    lines = [
-        [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
-        for path in (left, right)
-    ]
+    lines = [[json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()] for path in (left, right)]
     assert numbers(lines[0]) == numbers(lines[1])
 
 

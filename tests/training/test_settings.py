@@ -31,9 +31,7 @@ def test_false_and_none_stay_apart_in_a_file(tmp_path):
     assert back.network.stem is None
 
 
-@pytest.mark.parametrize(
-    "change", [{"sed": 1}, {"task": {"name": "clasification"}}, {"data": {"datset": "digits"}}]
-)
+@pytest.mark.parametrize("change", [{"sed": 1}, {"task": {"name": "clasification"}}, {"data": {"datset": "digits"}}])
 def test_unknown_settings_are_refused(tmp_path, change):
     plain = {**to_plain(plain_config(tmp_path)), **change}
     with pytest.raises(ValueError, match="not the settings of a run"):

@@ -22,9 +22,7 @@ from netdeconv.training import LiveBars, PlainLines, Reporter, Silent, TrainingC
 # A network and a number of epochs that three variants finish in a minute on two cores.
 SMALLER = {"--width": 0.25, "--epochs": 8, "--block": 16, "--batch-size": 64}
 OWN: dict[str, Option] = {
-    "--variants": Option(
-        ["batch_norm", "channel", "full"], f"of {', '.join(VARIANTS)}", {"nargs": "+", "type": str}
-    ),
+    "--variants": Option(["batch_norm", "channel", "full"], f"of {', '.join(VARIANTS)}", {"nargs": "+", "type": str}),
     "--bn-lr": Option(
         [0.1, 0.02],
         "of batch norm, one run each, the best counts: the paper's, and what did best on validation images",
@@ -73,9 +71,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _saved_runs(folder: str) -> dict[str, TrainingConfig]:
-    return {
-        label: from_plain(plain, TASKS) for label, plain in read_config(Path(folder)).get("runs", {}).items()
-    }
+    return {label: from_plain(plain, TASKS) for label, plain in read_config(Path(folder)).get("runs", {}).items()}
 
 
 @contextlib.contextmanager

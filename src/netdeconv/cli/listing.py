@@ -15,8 +15,7 @@ def _archs() -> list[str]:
 
 def _datasets() -> list[str]:
     return [
-        f"{name:14} {'x'.join(map(str, entry.shape)):9} {entry.num_classes:4} classes  "
-        f"{entry.source} ({entry.licence})"
+        f"{name:14} {'x'.join(map(str, entry.shape)):9} {entry.num_classes:4} classes  {entry.source} ({entry.licence})"
         for name, entry in data.DATASETS.items()
     ]
 

@@ -39,9 +39,7 @@ STRUCTURE: dict[str, Option] = {
     "--structure": Option(
         "full", "what one whitening matrix covers, stem excepted", {"choices": typing.get_args(Structure)}
     ),
-    "--stem": Option(
-        True, "whiten the first convolution's whole patches, with more steps; False: as the others"
-    ),
+    "--stem": Option(True, "whiten the first convolution's whole patches, with more steps; False: as the others"),
 }
 DATA: dict[str, Option] = {
     "--data-dir": Option(None, "folder of the data sets; else NETDECONV_DATA, else ./data", {"type": str}),
@@ -60,9 +58,7 @@ MACHINE: dict[str, Option] = {
     "--threads": Option(None, "processor threads; else torch's choice", {"type": int}),
     "--msg": Option(True, "show progress"),
     "--evaluate-batch-statistics": switch("evaluate a second time with each batch's own statistics"),
-    "--check-finite": switch(
-        "look for NaN and infinity before every whitened layer, and name the first (slow)"
-    ),
+    "--check-finite": switch("look for NaN and infinity before every whitened layer, and name the first (slow)"),
     "--loggers": Option((), "also note every epoch with csv or tensorboard", {"nargs": "+", "type": str}),
     "--result-path": Option(None, "run directory; else a new one in runs", {"type": str}),
 }

@@ -66,9 +66,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.resume:
         config = _resumed(options.resume, config, given)
     result = run(config, progress=options.msg, resume=bool(options.resume))
-    figure = curves(
-        {config.network.arch: result.history}, title=f"{config.network.arch} on {config.data.dataset}"
-    )
+    figure = curves({config.network.arch: result.history}, title=f"{config.network.arch} on {config.data.dataset}")
     figure.savefig(result.path / "curves.png", dpi=120)
     _print_end(result)
     return 0

@@ -100,9 +100,7 @@ def _opener(name: str, *, verify: bool) -> Callable[..., Any]:
     by_train_flag = {"mnist": sets.MNIST, "fashion_mnist": sets.FashionMNIST}
     by_split = {"svhn": sets.SVHN, "stl10": sets.STL10}
     if name in by_split:
-        return lambda root, train, download: by_split[name](
-            root, split="train" if train else "test", download=download
-        )
+        return lambda root, train, download: by_split[name](root, split="train" if train else "test", download=download)
     kind = by_train_flag[name] if name in by_train_flag else _cifar_class(name, verify=verify)
     return lambda root, train, download: kind(root, train=train, download=download)
 

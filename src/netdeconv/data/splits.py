@@ -54,9 +54,7 @@ _EVALUATION_BATCH = 500
 _SPLIT_SEED = 1
 
 
-def open_splits(
-    config: DataConfig, *, seed: int, device: torch.device, shard: tuple[int, int] = (0, 1)
-) -> Splits:
+def open_splits(config: DataConfig, *, seed: int, device: torch.device, shard: tuple[int, int] = (0, 1)) -> Splits:
     """Read the data set into the device's memory and cut it as the settings say.
 
     Args:
@@ -71,9 +69,7 @@ def open_splits(
         ValueError: when a size is out of range.
     """
     entry = info(config.dataset)
-    train, evaluation = read(
-        config.dataset, data_dir=config.data_dir, download=config.download, verify=config.verify
-    )
+    train, evaluation = read(config.dataset, data_dir=config.data_dir, download=config.download, verify=config.verify)
     evaluated_on = "test"
     if config.validation_size:
         kept, cut = balanced_split(train.labels, config.validation_size, seed=_SPLIT_SEED)

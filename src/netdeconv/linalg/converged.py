@@ -1,7 +1,7 @@
 r"""Inverse square root by Newton-Schulz steps whose coefficients are tuned to the spectrum.
 
-With P = A / ||A||_F and singular values x = sqrt(eigenvalue of P) known to lie in [l, u], the cubic a x - b x^3 that
-maps the interval closest to one has, from equal deviation at l, at u and at its maximum e = sqrt((u^2 + u l + l^2) / 3):
+With P = A / ||A||_F and x = sqrt(eigenvalue of P) known to lie in [l, u], the cubic a x - b x^3 that maps the
+interval closest to one has, from equal deviation at l, at u and at its maximum e = sqrt((u^2 + u l + l^2) / 3):
 
     b = 2 / (2 e^3 + u l (u + l)),        a = 3 e^2 b,        new interval [b u l (u + l), 2 b e^3]
 
@@ -22,6 +22,7 @@ from torch.autograd.function import once_differentiable
 
 from netdeconv.linalg.lyapunov import inverse_sqrt_gradient, spectral_decomposition
 from netdeconv.linalg.precision import full_precision, symmetrize
+from netdeconv.linalg.symmetric import symmetric_product
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,14 +85,15 @@ class _ConvergedRoot(torch.autograd.Function):
             product = matrix / norm
             root = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device).expand_as(matrix)
             for index, (a, b) in enumerate(steps):
-                root = torch.baddbmm(root, product, root, beta=a, alpha=-b) if index else a * root - b * product
+                root = symmetric_product(product, root, root, beta=a, alpha=-b) if index else a * root - b * product
                 if index < len(steps) - 1:
-                    half = torch.baddbmm(product, product, product, beta=a, alpha=-b)
-                    product = symmetrize(torch.baddbmm(half, half, product, beta=a, alpha=-b))
-            return symmetrize(root) / norm.sqrt()
+                    half = symmetric_product(product, product, product, beta=a, alpha=-b)
+                    product = symmetrize(symmetric_product(half, product, half, beta=a, alpha=-b))
+            result: Tensor = symmetrize(root) / norm.sqrt()
+            return result
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (matrix,) = ctx.saved_tensors
         with full_precision(matrix):

@@ -96,8 +96,16 @@ def tap_covariance(
     With patches x of K taps and the metric :math:`M = D_{channel}^2`:
     :math:`\Sigma_{kl} = \frac{1}{n B} \sum (x_k - \mu)^T M (x_l - \mu)`.
 
+    Args:
+        x: input of any floating dtype.
+        mean_GB: mean of the channels.
+        metric_GBB: the channel matrix multiplied by itself, symmetric.
+        geometry: the patches whose taps are compared.
+        grouping: the blocks.
+        exclusive: as in :func:`patch_statistics`.
+
     Shapes:
-        x (N, C, ...), mean (G, B), metric (G, B, B) symmetric; results x itself and covariance (G, K, K).
+        x (N, C, ...), mean (G, B), metric (G, B, B); results x itself and covariance (G, K, K).
 
     Returns:
         ``x`` (as in :func:`patch_statistics`) and the covariance.
@@ -109,7 +117,8 @@ def tap_covariance(
 def _centred_taps(x: Tensor, mean_GB: Tensor, geometry: PatchGeometry, grouping: Grouping) -> Tensor:
     """(G, K, n, B)."""
     patches = gather_patches(x, geometry, grouping, dtype=mean_GB.dtype, taps_first=True)
-    return patches.unflatten(2, (-1, mean_GB.shape[1])) - mean_GB[:, None, None, :]
+    centred: Tensor = patches.unflatten(2, (-1, mean_GB.shape[1])) - mean_GB[:, None, None, :]
+    return centred
 
 
 class _TapCovariance(torch.autograd.Function):

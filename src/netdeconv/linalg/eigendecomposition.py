@@ -36,7 +36,7 @@ class _EigenRoot(torch.autograd.Function):
             return (vectors * values.rsqrt().unsqueeze(-2)) @ vectors.mT
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         values, vectors = ctx.saved_tensors
         with full_precision(values):

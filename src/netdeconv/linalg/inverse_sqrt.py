@@ -62,9 +62,20 @@ def inverse_sqrt(matrix: Tensor, *, method: Method | None = None) -> Tensor:
 def whitening_residual(matrix: Tensor, root: Tensor) -> Tensor:
     r"""Root mean square of the entries that R A R - I leaves per row: 0 is exact whitening, 1 none.
 
-    :math:`\|R A R - I\|_F / \sqrt{D}`, shapes (..., D, D) and (..., D, D) to (...), on the device, not synchronised.
+    :math:`\|R A R - I\|_F / \sqrt{D}`.
+
+    Args:
+        matrix: symmetric matrices.
+        root: their inverse square roots, as :func:`inverse_sqrt` gives them.
+
+    Shapes:
+        matrix (..., D, D), root (..., D, D); result (...).
+
+    Returns:
+        The residual, on the device, which is not waited for.
     """
     with full_precision(matrix):
         whitened = root @ matrix.to(root.dtype) @ root
         identity = torch.eye(matrix.shape[-1], dtype=root.dtype, device=root.device)
-        return torch.linalg.matrix_norm(whitened - identity) / matrix.shape[-1] ** 0.5
+        residual: Tensor = torch.linalg.matrix_norm(whitened - identity) / matrix.shape[-1] ** 0.5
+        return residual

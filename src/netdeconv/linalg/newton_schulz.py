@@ -90,9 +90,7 @@ def _derivative_of_scaled(product: Tensor, tangent: Tensor, num_iterations: int)
         product = _step(product)
         # d(P Z) is symmetric although its two terms are not: P and Z commute
         both = torch.cat([tangent, product], -1)
-        root_tangent = symmetric_product(
-            both, torch.cat([root, root_tangent], -2), root_tangent, beta=1.5, alpha=-0.5
-        )
+        root_tangent = symmetric_product(both, torch.cat([root, root_tangent], -2), root_tangent, beta=1.5, alpha=-0.5)
         if step < num_iterations - 2:
             root = symmetric_product(product, root, root, beta=1.5, alpha=-0.5)
     return root_tangent

@@ -101,10 +101,24 @@ def _source_view(x: Tensor, source: Slices, grouping: Grouping) -> Tensor:
 def gather_patches(
     x: Tensor, geometry: PatchGeometry, grouping: Grouping, *, dtype: torch.dtype, taps_first: bool = False
 ) -> Tensor:
-    """Sampled patches of (N, C, ...) in blocks: (G, S P, D), or (G, K, S P B) with ``taps_first``.
+    """Sampled patches in blocks. Zeros lie outside the input.
 
-    D runs over taps then channels; for interleaved blocks of several taps it has the published order,
-    of channels then taps.
+    Args:
+        x: input.
+        geometry: where the patches lie.
+        grouping: the blocks.
+        dtype: of the result.
+        taps_first: whether taps are kept apart.
+
+    Shapes:
+        x (N, C, ...); result (G, S P, D), or (G, K, S P B) with ``taps_first``. D runs over taps then channels; for
+        interleaved blocks of several taps it has the published order, of channels then taps.
+
+    Returns:
+        A new tensor; no view of the input.
+
+    Raises:
+        ValueError: when the kernel is larger than the padded input.
     """
     g, s, b, k = grouping.num_matrices, grouping.num_blocks, grouping.block_channels, geometry.num_taps
     if geometry.raster:
@@ -137,7 +151,21 @@ def gather_patches(
 def scatter_patches(
     patches: Tensor, into: Tensor, geometry: PatchGeometry, grouping: Grouping, *, taps_first: bool = False
 ) -> Tensor:
-    """Adds patches, as :func:`gather_patches` gives them, to the positions of ``into`` (N, C, ...) in place."""
+    """The adjoint of :func:`gather_patches`: add patches to the positions they were read from.
+
+    Args:
+        patches: in the form that :func:`gather_patches` gives.
+        into: changed in place.
+        geometry: where the patches lie.
+        grouping: the blocks.
+        taps_first: which form the patches have.
+
+    Shapes:
+        patches (G, S P, D), or (G, K, S P B) with ``taps_first``; into and result (N, C, ...).
+
+    Returns:
+        ``into``.
+    """
     g, s, b, k = grouping.num_matrices, grouping.num_blocks, grouping.block_channels, geometry.num_taps
     if geometry.raster:
         rows = torch.zeros_like(into.movedim(1, -1).reshape(-1, into.shape[1]))

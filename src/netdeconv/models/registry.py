@@ -51,14 +51,10 @@ def _vgg_of(name: str) -> Callable[..., nn.Module]:
 
 ARCHITECTURES: dict[str, Architecture] = {
     **{
-        name: Architecture(
-            build=_vgg_of(name), stem=StemSettings(), description=f"VGG-{name[3:]} for small images"
-        )
+        name: Architecture(build=_vgg_of(name), stem=StemSettings(), description=f"VGG-{name[3:]} for small images")
         for name in VGG_STAGES
     },
-    "lenet": Architecture(
-        build=lenet, stem=StemSettings(), description="two 5x5 convolutions, three linear layers"
-    ),
+    "lenet": Architecture(build=lenet, stem=StemSettings(), description="two 5x5 convolutions, three linear layers"),
     "mlp": Architecture(build=mlp, stem=None, description="three hidden linear layers of 128, sigmoid"),
 }
 
@@ -77,9 +73,7 @@ def architecture(name: str) -> Architecture:
     return look_up("architecture", name, ARCHITECTURES)
 
 
-def build(
-    name: str, *, num_classes: int, in_channels: int, width: float = 1.0, image_size: int = 32
-) -> nn.Module:
+def build(name: str, *, num_classes: int, in_channels: int, width: float = 1.0, image_size: int = 32) -> nn.Module:
     """Build a network with batch norm, freshly initialised from torch's global generator.
 
     Args:

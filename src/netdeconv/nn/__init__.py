@@ -3,6 +3,7 @@
 from netdeconv.nn.channel import ChannelWhitening
 from netdeconv.nn.conv import WhitenedConv1d, WhitenedConv2d, WhitenedConv3d
 from netdeconv.nn.conv_transpose import WhitenedConvTranspose2d
+from netdeconv.nn.init import initialize
 from netdeconv.nn.layer import WhitenedLayer
 from netdeconv.nn.linear import WhitenedLinear
 from netdeconv.nn.whitening import Freeze, Whitening
@@ -17,4 +18,5 @@ __all__ = [
     "WhitenedLayer",
     "WhitenedLinear",
     "Whitening",
+    "initialize",
 ]

@@ -139,7 +139,8 @@ class ChannelWhitening(WhitenedLayer):
 
     def _standardize(self, leftover: Tensor) -> Tensor:
         """Published treatment of channels beyond the last whole block: one mean and variance for all."""
-        assert self.running_mean2 is not None and self.running_var is not None
+        assert self.running_mean2 is not None
+        assert self.running_var is not None
         if self.training:
             sample = leftover.to(self.running_mean.dtype)
             mean, variance = sample.mean().view(1, 1), sample.var().view(1, 1)

@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from netdeconv.linalg import Grouping, PatchGeometry
 from netdeconv.nn.functional import Statistics, batch_statistics
 from netdeconv.nn.weighted import WeightedWhitenedLayer, compute_dtype
 from netdeconv.nn.whitening import Whitening
 
-_ARGUMENTS = """
+PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
 
-    Takes torch's constructor arguments, then ``whitening=`` (a :class:`Whitening`, or None for its defaults). Weight
-    and bias have torch's shapes and initialisation; unbatched input is accepted.
+_SECTIONS = """
+
+    Args:
+        in_channels: C, channels of the input.
+        out_channels: channels of the output.
+        kernel_size: taps, a number or one for each axis.
+        stride: of the output positions.
+        padding: a number, one for each axis, ``"valid"`` or ``"same"``.
+        dilation: distance of the taps.
+        groups: torch's groups; each has a whitening matrix of its own.
+        bias: whether a learned bias is added.
+        padding_mode: what lies outside the input. Zeros take part in the statistics, as published.
+        device: of parameters and statistics.
+        dtype: of the parameters; statistics are float32 or wider.
+        whitening: a :class:`Whitening`, or None for its defaults.
 
     Shapes:
-        as torch's. Buffers: ``running_mean`` (G, D) and ``running_whitening`` (G, D, D) with G = ``groups``.
+        as torch's, unbatched input included. Buffers: ``running_mean`` (G, D), ``running_whitening`` (G, D, D),
+        with G = ``groups``.
 
     Raises:
         ValueError: in training when fewer than two patches can be sampled, or the kernel is larger than the input.
@@ -33,18 +48,10 @@ _ARGUMENTS = """
 """
 
 
-class _WhitenedConvNd(WeightedWhitenedLayer):
+class _WhitenedConvNd(WeightedWhitenedLayer, _ConvNd):
     """The part that does not depend on the number of dimensions."""
 
-    stride: tuple[int, ...]
-    padding: str | tuple[int, ...]
-    dilation: tuple[int, ...]
-    kernel_size: tuple[int, ...]
-    groups: int
-    in_channels: int
-    padding_mode: str
-    _reversed_padding_repeated_twice: list[int]
-    _conv_forward: Callable[[Tensor, Tensor, Tensor | None], Tensor]
+    _convolution: ClassVar[Callable[..., Tensor]]
 
     def _set_up(self, whitening: Whitening | None) -> None:
         whitening = whitening or Whitening()
@@ -106,14 +113,13 @@ class _WhitenedConvNd(WeightedWhitenedLayer):
         return y.squeeze(0) if input.dim() == len(self.kernel_size) + 1 else y
 
     def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        convolution = getattr(torch, f"conv{len(self.kernel_size)}d")
         padding = self.padding if self.padding_mode == "zeros" else 0
         with torch.autocast(x.device.type, enabled=False):
-            return cast(Tensor, convolution(x, weight, bias, self.stride, padding, self.dilation, self.groups))
+            return type(self)._convolution(x, weight, bias, self.stride, padding, self.dilation, self.groups)
 
     def extra_repr(self) -> str:
         """Torch's description, then the whitening's."""
-        return f"{super().extra_repr()}, {self._extra_repr()}"
+        return f"{super().extra_repr()}, {self._extra_repr()}"  # type: ignore[no-untyped-call]
 
 
 def _every_position(geometry: PatchGeometry, stride: tuple[int, ...]) -> PatchGeometry:
@@ -122,18 +128,46 @@ def _every_position(geometry: PatchGeometry, stride: tuple[int, ...]) -> PatchGe
     return PatchGeometry(geometry.kernel_size, step, geometry.padding, geometry.dilation, geometry.raster)
 
 
-class WhitenedConv1d(_WhitenedConvNd, nn.Conv1d):
-    __doc__ = "1-dimensional convolution of whitened input patches (N, C, L)." + _ARGUMENTS
+class WhitenedConv1d(_WhitenedConvNd, nn.Conv1d):  # noqa: D101 (assigned)
+    __doc__ = "1-dimensional convolution of whitened input patches, (N, C, L)." + _SECTIONS
+    _convolution = torch.conv1d
 
-    def __init__(self, *args: Any, whitening: Whitening | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int],
+        stride: int | tuple[int] = 1,
+        padding: str | int | tuple[int] = 0,
+        dilation: int | tuple[int] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: PaddingMode = "zeros",
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        *,
+        whitening: Whitening | None = None,
+    ) -> None:
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            groups,
+            bias,
+            padding_mode,
+            device,
+            dtype,
+        )
         self._set_up(whitening)
 
 
-class WhitenedConv2d(_WhitenedConvNd, nn.Conv2d):
+class WhitenedConv2d(_WhitenedConvNd, nn.Conv2d):  # noqa: D101 (assigned)
     __doc__ = (
-        "2-dimensional convolution of whitened input patches (N, C, H, W)."
-        + _ARGUMENTS
+        "2-dimensional convolution of whitened input patches, (N, C, H, W)."
+        + _SECTIONS
         + """
     Example:
         >>> layer = WhitenedConv2d(3, 8, 3, padding=1, whitening=Whitening(group_size=16))
@@ -141,15 +175,71 @@ class WhitenedConv2d(_WhitenedConvNd, nn.Conv2d):
         torch.Size([4, 8, 12, 12])
 """
     )
+    _convolution = torch.conv2d
 
-    def __init__(self, *args: Any, whitening: Whitening | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: str | int | tuple[int, int] = 0,
+        dilation: int | tuple[int, int] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: PaddingMode = "zeros",
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        *,
+        whitening: Whitening | None = None,
+    ) -> None:
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            groups,
+            bias,
+            padding_mode,
+            device,
+            dtype,
+        )
         self._set_up(whitening)
 
 
-class WhitenedConv3d(_WhitenedConvNd, nn.Conv3d):
-    __doc__ = "3-dimensional convolution of whitened input patches (N, C, D, H, W)." + _ARGUMENTS
+class WhitenedConv3d(_WhitenedConvNd, nn.Conv3d):  # noqa: D101 (assigned)
+    __doc__ = "3-dimensional convolution of whitened input patches, (N, C, D, H, W)." + _SECTIONS
+    _convolution = torch.conv3d
 
-    def __init__(self, *args: Any, whitening: Whitening | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int, int],
+        stride: int | tuple[int, int, int] = 1,
+        padding: str | int | tuple[int, int, int] = 0,
+        dilation: int | tuple[int, int, int] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: PaddingMode = "zeros",
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        *,
+        whitening: Whitening | None = None,
+    ) -> None:
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            groups,
+            bias,
+            padding_mode,
+            device,
+            dtype,
+        )
         self._set_up(whitening)

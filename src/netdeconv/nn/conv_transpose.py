@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from netdeconv.linalg import Grouping, PatchGeometry
@@ -21,7 +22,20 @@ class WhitenedConvTranspose2d(WeightedWhitenedLayer, nn.ConvTranspose2d):
     multiple of the stride; its average, :math:`\sum_{taps} \mu D w / stride^2`, is taken from the bias, so that the
     folded layer is a plain one.
 
-    Takes torch's constructor arguments, then ``whitening=``.
+    Args:
+        in_channels: C, channels of the input.
+        out_channels: channels of the output.
+        kernel_size: taps.
+        stride: distance of the outputs of neighbouring input pixels.
+        padding: rows and columns taken from each side of the output.
+        output_padding: rows and columns added to one side.
+        groups: torch's groups; each has a whitening matrix of its own.
+        bias: whether a learned bias is added.
+        dilation: distance of the taps.
+        padding_mode: only ``"zeros"``, as torch.
+        device: of parameters and statistics.
+        dtype: of the parameters; statistics are float32 or wider.
+        whitening: a :class:`Whitening`, or None for its defaults.
 
     Shapes:
         as torch's: (N, C, H, W) or (C, H, W). Buffers ``running_mean`` (G, B), ``running_whitening`` (G, B, B).
@@ -40,8 +54,37 @@ class WhitenedConvTranspose2d(WeightedWhitenedLayer, nn.ConvTranspose2d):
         torch.Size([2, 4, 10, 10])
     """
 
-    def __init__(self, *args: Any, whitening: Whitening | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] = 0,
+        output_padding: int | tuple[int, int] = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: int | tuple[int, int] = 1,
+        padding_mode: Literal["zeros"] = "zeros",
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        *,
+        whitening: Whitening | None = None,
+    ) -> None:
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            output_padding,
+            groups,
+            bias,
+            dilation,
+            padding_mode,
+            device,
+            dtype,
+        )
         whitening = whitening or Whitening()
         grouping = Grouping.of(
             self.in_channels,
@@ -70,10 +113,11 @@ class WhitenedConvTranspose2d(WeightedWhitenedLayer, nn.ConvTranspose2d):
 
     def _weight_rows(self, weight: Tensor) -> Tensor:
         """(C, O, k, k) to (G O k k, C/G, 1)."""
-        return weight.unflatten(0, (self.groups, -1)).flatten(2).transpose(1, 2).flatten(0, 1).unsqueeze(2)
+        grouped: Tensor = weight.unflatten(0, (self.groups, -1))
+        return grouped.flatten(2).transpose(1, 2).flatten(0, 1).unsqueeze(2)
 
     def _from_rows(self, rows: Tensor) -> Tensor:
-        grouped = rows.squeeze(2).unflatten(0, (self.groups, -1))
+        grouped: Tensor = rows.squeeze(2).unflatten(0, (self.groups, -1))
         return grouped.transpose(1, 2).reshape(self.weight.shape)
 
     def _reduce_response(self, response: Tensor) -> Tensor:
@@ -81,17 +125,14 @@ class WhitenedConvTranspose2d(WeightedWhitenedLayer, nn.ConvTranspose2d):
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Transposed convolution of the whitened input; shapes as torch's."""
-        padding = [0, 0]
-        if output_size is not None or self.output_padding != (0, 0):
-            padding = self._output_padding(
-                input, output_size, self.stride, self.padding, self.kernel_size, 2, self.dilation
-            )  # type: ignore[arg-type]
+        stride, dilation, kernel = list(self.stride), list(self.dilation), list(self.kernel_size)
+        padding = [before for before in self.padding if isinstance(before, int)]
+        output_padding = self._output_padding(input, output_size, stride, padding, kernel, 2, dilation)
         x, weight, bias = self._effective(self._prepare(input))
-        y = nn.functional.conv_transpose2d(
-            x, weight, bias, self.stride, self.padding, padding, self.groups, self.dilation
-        )  # type: ignore[arg-type]
+        with torch.autocast(x.device.type, enabled=False):
+            y = torch.conv_transpose2d(x, weight, bias, stride, padding, output_padding, self.groups, dilation)
         return y.squeeze(0) if input.dim() == 3 else y
 
     def extra_repr(self) -> str:
         """Torch's description, then the whitening's."""
-        return f"{super().extra_repr()}, {self._extra_repr()}"
+        return f"{super().extra_repr()}, {self._extra_repr()}"  # type: ignore[no-untyped-call]

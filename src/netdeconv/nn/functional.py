@@ -104,7 +104,8 @@ def unwhiten_weight(weight: Tensor, statistics: Statistics, grouping: Grouping) 
 
 
 def _inverse(matrix: Tensor) -> Tensor:
-    return torch.linalg.inv(matrix)
+    inverse: Tensor = torch.linalg.inv(matrix)
+    return inverse
 
 
 def _to_blocks(weight: Tensor, grouping: Grouping, *, whole_patches: bool) -> Tensor:

@@ -18,9 +18,16 @@ _STATISTICS = ("running_mean", "running_whitening", "running_tap_whitening", "ru
 class WhitenedLayer(nn.Module):
     """Base of every whitened layer; ``isinstance(module, WhitenedLayer)`` tells them from plain ones.
 
-    Buffers: ``running_mean`` (G, D), ``running_whitening`` (G, D, D), ``num_batches_tracked`` (), for separable layers
-    ``running_tap_whitening`` (G, K, K), with a freeze schedule ``num_steps`` (). They stay in float32 or wider
-    when the module is cast to half precision.
+    Buffers stay in float32 or wider when the module is cast to half precision.
+
+    Attributes:
+        whitening: the settings.
+        grouping: the division of the channels.
+        running_mean: (G, D).
+        running_whitening: (G, D, D).
+        running_tap_whitening: (G, K, K), None unless separable.
+        num_batches_tracked: (), batches in the running statistics.
+        num_steps: (), training steps, None without a freeze schedule.
     """
 
     whitening: Whitening
@@ -120,10 +127,12 @@ class WhitenedLayer(nn.Module):
         """Move the running statistics towards the batch's; on the device, without waiting for it."""
         one = torch.ones_like(self.num_batches_tracked) if active is None else active.to(torch.int64)
         self.num_batches_tracked.add_(one)
-        weight = self._momentum() * one
+        weight = self._momentum()
         for running, new in zip(self.running_statistics(), batch, strict=True):
             if running is not None and new is not None:
-                running.lerp_(new.detach().to(running.dtype), weight.to(running.dtype))
+                moved = running.lerp(new.detach().to(running.dtype), weight.to(running.dtype))
+                # where, not a zero weight: a frozen layer ignores its input even if it is not finite
+                running.copy_(moved if active is None else torch.where(active, moved, running))
 
     def _momentum(self) -> Tensor:
         """Weight of the new batch: bias-corrected, so the first batch counts fully; constant as published."""
@@ -145,7 +154,7 @@ class WhitenedLayer(nn.Module):
         """Move or cast; statistics are never narrowed below float32."""
         self._cache = None
         kept = {name: self._buffers[name] for name in _STATISTICS if self._buffers.get(name) is not None}
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for name, old in kept.items():
             new = self._buffers[name]
             if old is not None and new is not None and statistics_dtype(new.dtype) != new.dtype:
@@ -153,7 +162,7 @@ class WhitenedLayer(nn.Module):
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_cache": None}  # type: ignore[misc]
+        return {**self.__dict__, "_cache": None}
 
     def _extra_repr(self) -> str:
         settings = self.whitening

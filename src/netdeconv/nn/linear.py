@@ -13,17 +13,23 @@ from netdeconv.nn.weighted import WeightedWhitenedLayer, compute_dtype
 from netdeconv.nn.whitening import Whitening
 
 
-class WhitenedLinear(WeightedWhitenedLayer, nn.Linear):
+class WhitenedLinear(WeightedWhitenedLayer, nn.Linear):  # type: ignore[misc]  # torch leaves its bias unannotated
     """Linear layer of whitened features; every row is sampled.
 
-    Takes torch's constructor arguments, then ``whitening=``, whose ``group_size`` counts features.
+    Args:
+        in_features: F, features of the input.
+        out_features: O, features of the output.
+        bias: whether a learned bias is added.
+        device: of parameters and statistics.
+        dtype: of the parameters; statistics are float32 or wider.
+        whitening: a :class:`Whitening`, whose ``group_size`` counts features, or None for its defaults.
 
     Shapes:
         (..., F) to (..., O); rows of all leading dimensions are samples. Buffers ``running_mean`` (1, B),
         ``running_whitening`` (1, B, B).
 
     Raises:
-        ValueError: in training with fewer than two rows.
+        ValueError: for another number of features, or in training with fewer than two rows.
 
     Numerics:
         As :class:`WhitenedConv2d`. With fewer rows than features in a block the covariance is singular; few
@@ -39,8 +45,17 @@ class WhitenedLinear(WeightedWhitenedLayer, nn.Linear):
 
     _rows = PatchGeometry()
 
-    def __init__(self, *args: Any, whitening: Whitening | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        *,
+        whitening: Whitening | None = None,
+    ) -> None:
+        super().__init__(in_features, out_features, bias, device, dtype)
         whitening = whitening or Whitening()
         grouping = Grouping.of(
             self.in_features,
@@ -52,6 +67,8 @@ class WhitenedLinear(WeightedWhitenedLayer, nn.Linear):
         self._register_statistics(grouping, 1, whitening, self.weight, full=False)
 
     def _prepare(self, input: Tensor) -> Tensor:
+        if input.shape[-1] != self.in_features:
+            raise ValueError(f"expected input (..., {self.in_features}), got {tuple(input.shape)}")
         return input.to(compute_dtype(input)).reshape(-1, self.in_features)
 
     def _batch_statistics(self, x: Tensor) -> tuple[Tensor, Statistics]:

@@ -1,4 +1,4 @@
-"""Whitened layers with a weight: the products of weight and statistics, in training and cached in evaluation."""
+"""Whitened layers with a weight: products of weight and statistics, in training and cached in evaluation."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def compute_dtype(input: Tensor) -> torch.dtype:
 class WeightedWhitenedLayer(WhitenedLayer):
     """A whitened layer whose weight is multiplied by the whitening matrix instead of the data."""
 
-    weight: nn.Parameter
-    bias: nn.Parameter | None
+    weight: Tensor
+    bias: Tensor | None
     _cache: _Cache | None = None
 
     def _weight_rows(self, weight: Tensor) -> Tensor:
@@ -63,12 +63,19 @@ class WeightedWhitenedLayer(WhitenedLayer):
         """
         sources = [t for t in (self.weight, self.bias, *self.running_statistics()) if t is not None]
         wants_grad = torch.is_grad_enabled() and any(t.requires_grad for t in sources)
-        if wants_grad or torch.compiler.is_compiling() or torch.jit.is_tracing() or not all(map(_trackable, sources)):
+        if (
+            wants_grad
+            or torch.compiler.is_compiling()
+            or torch._C._get_tracing_state() is not None
+            or not all(map(_trackable, sources))
+        ):
             weight, bias = self._transformed(self.running_statistics())
             return weight.to(dtype), bias.to(dtype)
         key = [(dtype, t._version, t.data_ptr(), t.dtype) for t in sources]
-        if self._cache is None or self._cache.key != key or any(
-            old is not new for old, new in zip(self._cache.sources, sources, strict=True)
+        if (
+            self._cache is None
+            or self._cache.key != key
+            or any(old is not new for old, new in zip(self._cache.sources, sources, strict=True))
         ):
             with torch.inference_mode(False), torch.no_grad():
                 weight, bias = self._transformed(self.running_statistics())

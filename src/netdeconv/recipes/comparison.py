@@ -111,9 +111,7 @@ def compare(
     """
     with RunDirectory(path, name="compare", resume=resume) as directory:
         if not resume:
-            directory.write_json(
-                CONFIG, {"runs": {label: to_plain(config) for label, config in runs.items()}}
-            )
+            directory.write_json(CONFIG, {"runs": {label: to_plain(config) for label, config in runs.items()}})
         results: dict[str, RunResult] = {}
         watching = {label: reporter(label) for label in runs}
         for label, config in runs.items():
@@ -142,9 +140,7 @@ def _lines(results: Mapping[str, RunResult]) -> Iterator[dict[str, Any]]:
             yield {"run": label, **record}
 
 
-def _summarise(
-    path: Path, runs: Mapping[str, TrainingConfig], results: Mapping[str, RunResult]
-) -> Comparison:
+def _summarise(path: Path, runs: Mapping[str, TrainingConfig], results: Mapping[str, RunResult]) -> Comparison:
     best = [
         max(record["accuracy"] for record in results[label].history)
         for label, config in runs.items()

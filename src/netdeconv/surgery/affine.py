@@ -26,9 +26,7 @@ class ChannelAffine(nn.Module):
         torch.Size([2, 3, 4])
     """
 
-    def __init__(
-        self, num_features: int, device: torch.device | None = None, dtype: torch.dtype | None = None
-    ) -> None:
+    def __init__(self, num_features: int, device: torch.device | None = None, dtype: torch.dtype | None = None) -> None:
         super().__init__()
         self.num_features = num_features
         self.weight = nn.Parameter(torch.ones(num_features, device=device, dtype=dtype))

@@ -46,9 +46,7 @@ def _call(batch: Any, device: torch.device) -> Call:
         return Call((), {str(k): v.to(device) if isinstance(v, Tensor) else v for k, v in batch.items()})
     if isinstance(batch, (tuple, list)) and len(batch) > 0:
         return _call(batch[0], device)
-    raise TypeError(
-        f"a batch must be a tensor, a mapping, or a tuple or list that starts with one, got {_kind(batch)}"
-    )
+    raise TypeError(f"a batch must be a tensor, a mapping, or a tuple or list that starts with one, got {_kind(batch)}")
 
 
 def _kind(value: Any) -> str:

@@ -146,9 +146,7 @@ def _plain_function(layer: nn.Module, norm: nn.Module | None) -> tuple[Tensor, T
     if norm is None:
         return weight, bias
     scale, shift = _affine_of(norm)
-    if isinstance(
-        layer, nn.ConvTranspose2d
-    ):  # (G C, O, k, k): outputs are the second dimension of each group
+    if isinstance(layer, nn.ConvTranspose2d):  # (G C, O, k, k): outputs are the second dimension of each group
         groups = weight.unflatten(0, (layer.groups, -1))
         weight = (groups * scale.view(layer.groups, 1, -1, 1, 1)).view_as(weight)
     else:

@@ -96,9 +96,7 @@ def convert(
     settings = Settings.of(whitening, linear=linear, stem=stem, depthwise=depthwise)
     plan = make_plan(model, settings, select)
     if inplace and "" in plan.layers:
-        raise ValueError(
-            "a single layer cannot be replaced in place: use the copy that convert(layer) returns"
-        )
+        raise ValueError("a single layer cannot be replaced in place: use the copy that convert(layer) returns")
     target = model if inplace else copy.deepcopy(model)
     if not plan.layers:
         return _apply(target, {}, {}, plan.skipped)
@@ -107,9 +105,7 @@ def convert(
     return _preserving_function(target, plan, calibration)
 
 
-def _keeping_weights(
-    model: nn.Module, plan: Plan
-) -> tuple[dict[nn.Module, nn.Module], dict[nn.Module, nn.Module]]:
+def _keeping_weights(model: nn.Module, plan: Plan) -> tuple[dict[nn.Module, nn.Module], dict[nn.Module, nn.Module]]:
     """Replacements of layers and norms that keep the parameters."""
     layers: dict[nn.Module, nn.Module] = {}
     for name, whitening in plan.layers.items():
@@ -173,9 +169,7 @@ def _compare(converted: nn.Module, found: Calibrated) -> None:
     with torch.no_grad(), evaluation_mode(converted):
         outputs = converted(*found.last.args, **found.last.kwargs)
     difference = relative_difference(outputs, found.outputs)
-    coarsest = max(
-        (torch.finfo(t.dtype).eps for t in tensors_in(found.outputs) if t.is_floating_point()), default=0.0
-    )
+    coarsest = max((torch.finfo(t.dtype).eps for t in tensors_in(found.outputs) if t.is_floating_point()), default=0.0)
     logger.info("outputs on the last calibration batch differ by %.3g of the largest", difference)
     if not difference <= coarsest**0.5:
         warnings.warn(

@@ -95,9 +95,7 @@ class Description:
                 cells += ["-" if value is None else f"{value:.3f}" for value in values]
             table.append(cells)
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = [
-            "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in table
-        ]
+        lines = ["  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in table]
         lines.insert(1, "  ".join("-" * width for width in widths))
         return "\n".join(lines)
 
@@ -151,9 +149,7 @@ def _structure(layer: WhitenedLayer) -> str:
     return layer.whitening.structure if layer.matrix_size > layer.group_size else "channel"
 
 
-def _costs(
-    model: nn.Module, layers: dict[WhitenedLayer, str], example: Any
-) -> dict[WhitenedLayer, LayerCost]:
+def _costs(model: nn.Module, layers: dict[WhitenedLayer, str], example: Any) -> dict[WhitenedLayer, LayerCost]:
     """Costs from the shapes of one pass in evaluation mode; a layer called twice has its last call's."""
     found: dict[WhitenedLayer, LayerCost] = {}
 

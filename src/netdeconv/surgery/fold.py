@@ -63,9 +63,7 @@ def fold(model: nn.Module, *, inplace: bool = False) -> nn.Module:
         elif isinstance(layer, WhitenedLayer):
             logger.info("%s: skipped, a subclass that may compute something else", names[0] or "the model")
     if not replacements:
-        warnings.warn(
-            "fold changed nothing: the model has no whitened layer", NothingChangedWarning, stacklevel=2
-        )
+        warnings.warn("fold changed nothing: the model has no whitened layer", NothingChangedWarning, stacklevel=2)
     return replace(target, replacements)
 
 

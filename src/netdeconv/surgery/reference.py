@@ -33,9 +33,7 @@ class LoadedKeys(NamedTuple):
     unexpected_keys: list[str]
 
 
-def load_reference_state_dict(
-    model: nn.Module, state_dict: Mapping[str, Tensor], *, strict: bool = True
-) -> LoadedKeys:
+def load_reference_state_dict(model: nn.Module, state_dict: Mapping[str, Tensor], *, strict: bool = True) -> LoadedKeys:
     """Load a checkpoint of the published implementation or of ND++.
 
     Keys are translated (``running_deconv`` and ``running_cov_isqrt``, ``running_mean1``), the prefix
@@ -84,8 +82,7 @@ def load_reference_state_dict(
     )
     if strict and (keys.missing_keys or keys.unexpected_keys):
         raise ValueError(
-            f"the checkpoint is of another network: missing {keys.missing_keys}, "
-            f"unexpected {keys.unexpected_keys}"
+            f"the checkpoint is of another network: missing {keys.missing_keys}, unexpected {keys.unexpected_keys}"
         )
     fitting = {key: _fit(key, value, own[key]) for key, value in translated.items() if key in own}
     for name, layer in layers.items():
@@ -98,22 +95,17 @@ def load_reference_state_dict(
 
 def _refuse_layouts(layers: Mapping[str, WhitenedLayer]) -> None:
     if not layers:
-        raise ValueError(
-            'the model has no whitened layer: convert it with Whitening(layout="reference") first'
-        )
+        raise ValueError('the model has no whitened layer: convert it with Whitening(layout="reference") first')
     other = [name or "the model" for name, layer in layers.items() if layer.whitening.layout != "reference"]
     if other:
         raise ValueError(
-            f"layers {other} have another layout: a published checkpoint needs "
-            'Whitening(layout="reference") in all'
+            f'layers {other} have another layout: a published checkpoint needs Whitening(layout="reference") in all'
         )
 
 
 def _unwrap(state_dict: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     """The checkpoint without DataParallel's prefix, unless the model itself has it."""
-    if not all(key.startswith(_WRAPPER) for key in state_dict) or any(
-        key.startswith(_WRAPPER) for key in own
-    ):
+    if not all(key.startswith(_WRAPPER) for key in state_dict) or any(key.startswith(_WRAPPER) for key in own):
         return state_dict
     return {key.removeprefix(_WRAPPER): value for key, value in state_dict.items()}
 

@@ -14,9 +14,7 @@ Selection: TypeAlias = str | Iterable[str] | Callable[[str, nn.Module], bool] | 
 STEM = "stem"
 
 
-def selected(
-    names: Mapping[nn.Module, Sequence[str]], select: Selection, stem: nn.Module | None
-) -> set[nn.Module]:
+def selected(names: Mapping[nn.Module, Sequence[str]], select: Selection, stem: nn.Module | None) -> set[nn.Module]:
     """The modules that ``select`` selects.
 
     Args:

@@ -24,9 +24,7 @@ def refuse_wrapped(model: nn.Module) -> None:
     if hasattr(model, "_orig_mod"):
         raise ValueError("the model is compiled: operate on the model itself, then compile the result")
     if isinstance(model, DistributedDataParallel):
-        raise ValueError(
-            "the model is wrapped in DistributedDataParallel: operate on model.module, then wrap it"
-        )
+        raise ValueError("the model is wrapped in DistributedDataParallel: operate on model.module, then wrap it")
 
 
 def names_of(model: nn.Module) -> dict[nn.Module, list[str]]:

@@ -134,9 +134,7 @@ def _revive(hint: Any, value: Any) -> Any:
 
 
 # A run may be continued with other values of these: they do not change its numbers.
-FREE_SETTINGS = frozenset(
-    {"result_path", "threads", "loggers", "data.data_dir", "data.download", "data.verify"}
-)
+FREE_SETTINGS = frozenset({"result_path", "threads", "loggers", "data.data_dir", "data.download", "data.verify"})
 
 
 def differing_settings(ours: TrainingConfig, saved: Mapping[str, Any]) -> dict[str, str]:
@@ -156,9 +154,7 @@ def differing_settings(ours: TrainingConfig, saved: Mapping[str, Any]) -> dict[s
     }
 
 
-def _differences(
-    here: Mapping[str, Any], there: Mapping[str, Any], prefix: str = ""
-) -> Iterator[tuple[str, Any, Any]]:
+def _differences(here: Mapping[str, Any], there: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
     for name in sorted({*here, *there}):
         now, before = here.get(name), there.get(name)
         if isinstance(now, dict) and isinstance(before, dict):

@@ -115,9 +115,7 @@ class _Run:
         if directory.is_resumed:
             conflicts = differing_settings(config, read_config(directory.path))
             if conflicts:
-                raise RunDirectoryError(
-                    f"{directory.path} has other settings: {'; '.join(conflicts.values())}"
-                )
+                raise RunDirectoryError(f"{directory.path} has other settings: {'; '.join(conflicts.values())}")
         self.config = config
         self.directory = directory
         self.reporter = reporter

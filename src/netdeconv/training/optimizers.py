@@ -50,21 +50,15 @@ def _sgd(parameters: Iterable[nn.Parameter], config: OptimizerConfig) -> torch.o
 
 
 def _rmsprop(parameters: Iterable[nn.Parameter], config: OptimizerConfig) -> torch.optim.Optimizer:
-    return torch.optim.RMSprop(
-        parameters, config.lr, momentum=config.momentum, weight_decay=config.weight_decay
-    )
+    return torch.optim.RMSprop(parameters, config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
 
 
 def _adam(parameters: Iterable[nn.Parameter], config: OptimizerConfig) -> torch.optim.Optimizer:
-    return torch.optim.Adam(
-        parameters, config.lr, betas=(config.momentum, 0.999), weight_decay=config.weight_decay
-    )
+    return torch.optim.Adam(parameters, config.lr, betas=(config.momentum, 0.999), weight_decay=config.weight_decay)
 
 
 def _adamw(parameters: Iterable[nn.Parameter], config: OptimizerConfig) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(
-        parameters, config.lr, betas=(config.momentum, 0.999), weight_decay=config.weight_decay
-    )
+    return torch.optim.AdamW(parameters, config.lr, betas=(config.momentum, 0.999), weight_decay=config.weight_decay)
 
 
 OPTIMIZERS: dict[str, Callable[[Iterable[nn.Parameter], OptimizerConfig], torch.optim.Optimizer]] = {
@@ -101,9 +95,7 @@ def build_optimizer(parameters: Iterable[nn.Parameter], config: OptimizerConfig)
     return OPTIMIZERS[config.name](parameters, config)
 
 
-def set_learning_rate(
-    optimizer: torch.optim.Optimizer, config: OptimizerConfig, step: int, total: int
-) -> float:
+def set_learning_rate(optimizer: torch.optim.Optimizer, config: OptimizerConfig, step: int, total: int) -> float:
     """Set the learning rate of step number ``step`` of ``total`` and return it.
 
     A closed form of the step, so a resumed run has exactly the rates of an uninterrupted one.

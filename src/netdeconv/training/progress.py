@@ -86,9 +86,7 @@ class PlainLines:
         file: where to; ``None`` for standard output.
     """
 
-    def __init__(
-        self, name: str = "", *, every: int = 50, seconds: float = 20, file: TextIO | None = None
-    ) -> None:
+    def __init__(self, name: str = "", *, every: int = 50, seconds: float = 20, file: TextIO | None = None) -> None:
         self._prefix = f"{name}: " if name else ""
         self._every, self._seconds = every, seconds
         self._printed = time.perf_counter()
