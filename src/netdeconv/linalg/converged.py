@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from netdeconv.linalg.lyapunov import inverse_sqrt_gradient, spectral_decomposition
 from netdeconv.linalg.precision import full_precision, symmetrize
@@ -33,7 +32,7 @@ class ConvergedNewtonSchulz:
         tolerance: largest deviation from 1 of a whitened direction's standard deviation, for eigenvalues
             above ``min_eigenvalue``. ``None``: eight times the dtype's eps.
         min_eigenvalue: smallest eigenvalue, relative to ||A||_F, that is to be whitened to ``tolerance``;
-            smaller ones are whitened partially. ``None``: 1e-6 for float32, 1e-12 for float64.
+            smaller ones are whitened partially. ``None``: 1e-6 for float32, 1e-10 for float64.
 
     Raises:
         ValueError: when a number is out of range.
@@ -54,10 +53,14 @@ class ConvergedNewtonSchulz:
     def __call__(self, matrix: Tensor) -> Tensor:
         """Apply to symmetric matrices (B, D, D)."""
         eps = torch.finfo(matrix.dtype).eps
-        lower = self.min_eigenvalue or (1e-6 if eps > 1e-10 else 1e-12)
+        lower = self.min_eigenvalue or (1e-6 if eps > 1e-10 else 1e-10)
         steps = tuned_coefficients(lower, self.tolerance or 8 * eps)
         root: Tensor = _ConvergedRoot.apply(matrix, steps)
         return root
+
+
+# A cubic fitted to [l, u] maps u down to the new lower end; for tiny l that would cost the largest eigenvalues' digits.
+_CUSHION = 0.1
 
 
 @functools.cache
@@ -66,10 +69,12 @@ def tuned_coefficients(min_eigenvalue: float, tolerance: float) -> tuple[tuple[f
     lower, upper = math.sqrt(min_eigenvalue), 1.0
     steps: list[tuple[float, float]] = []
     while max(1 - lower, upper - 1) > tolerance:
-        middle = math.sqrt((upper * upper + upper * lower + lower * lower) / 3)
-        b = 2 / (2 * middle**3 + upper * lower * (upper + lower))
-        steps.append((3 * middle * middle * b, b))
-        lower, upper = b * upper * lower * (upper + lower), 2 * b * middle**3
+        fitted = max(lower, _CUSHION * upper)
+        middle = math.sqrt((upper * upper + upper * fitted + fitted * fitted) / 3)
+        b = 2 / (2 * middle**3 + upper * fitted * (upper + fitted))
+        a = 3 * middle * middle * b
+        steps.append((a, b))
+        lower, upper = min(a * lower - b * lower**3, a * upper - b * upper**3), 2 * b * middle**3
         if upper - lower < 4 * torch.finfo(torch.float64).eps:
             break
     return tuple(steps)
@@ -82,20 +87,24 @@ class _ConvergedRoot(torch.autograd.Function):
         with full_precision(matrix):
             matrix = symmetrize(matrix)
             norm = torch.linalg.matrix_norm(matrix, keepdim=True).clamp_min(torch.finfo(matrix.dtype).tiny)
-            product = matrix / norm
-            root = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device).expand_as(matrix)
+            scaled = product = matrix / norm
+            eye = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
+            root = eye.expand_as(matrix)
             for index, (a, b) in enumerate(steps):
                 root = symmetric_product(product, root, root, beta=a, alpha=-b) if index else a * root - b * product
                 if index < len(steps) - 1:
                     half = symmetric_product(product, product, product, beta=a, alpha=-b)
                     product = symmetrize(symmetric_product(half, product, half, beta=a, alpha=-b))
-            result: Tensor = symmetrize(root) / norm.sqrt()
+            root = symmetrize(root)
+            # One step of R + R (I - R P R) / 2, from the matrix itself, removes what rounding has left.
+            left = eye - root @ scaled @ root
+            result: Tensor = symmetrize(root + 0.5 * (root @ left)) / norm.sqrt()
             return result
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (matrix,) = ctx.saved_tensors
         with full_precision(matrix):
-            values, vectors = spectral_decomposition(matrix)
-            return inverse_sqrt_gradient(values, vectors, grads[0]), None
+            with torch.no_grad():
+                values, vectors = spectral_decomposition(matrix)
+            return inverse_sqrt_gradient(matrix, values, vectors, grads[0]), None

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from netdeconv.linalg.lyapunov import inverse_sqrt_gradient, spectral_decomposition
 from netdeconv.linalg.precision import full_precision
@@ -32,12 +31,11 @@ class _EigenRoot(torch.autograd.Function):
     def forward(ctx: Any, matrix: Tensor) -> Tensor:
         with full_precision(matrix):
             values, vectors = spectral_decomposition(matrix)
-            ctx.save_for_backward(values, vectors)
+            ctx.save_for_backward(matrix, values, vectors)
             return (vectors * values.rsqrt().unsqueeze(-2)) @ vectors.mT
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        values, vectors = ctx.saved_tensors
-        with full_precision(values):
-            return inverse_sqrt_gradient(values, vectors, grads[0])
+        matrix, values, vectors = ctx.saved_tensors
+        with full_precision(matrix):
+            return inverse_sqrt_gradient(matrix, values, vectors, grads[0])

@@ -39,7 +39,7 @@ def inverse_sqrt(matrix: Tensor, *, method: Method | None = None) -> Tensor:
 
     Numerics:
         Autocast is switched off inside, forward and backward. n steps multiply rounding errors in small
-        eigenvalues by at most 1.5^n. An indefinite matrix stays finite, but is not whitened.
+        eigenvalues by at most 1.5^n. A slightly indefinite matrix stays finite for few steps, but is not whitened.
 
     Source:
         Ye et al., ICLR 2020, section 3.5 of the early version (coupled iteration, Frobenius scaling); the backward
