@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from linalg_matrices import SPECTRA, with_spectrum
-from tolerances import assert_close, inverse_sqrt_condition, tolerance
 
+from linalg_matrices import SPECTRA, with_spectrum
 from netdeconv.linalg import (
     ConvergedNewtonSchulz,
     Eigendecomposition,
@@ -16,6 +15,7 @@ from netdeconv.linalg import (
 )
 from netdeconv.linalg.converged import tuned_coefficients
 from netdeconv.linalg.lyapunov import spectral_decomposition
+from tolerances import assert_close, inverse_sqrt_condition, tolerance
 
 EXACT = [ConvergedNewtonSchulz(), Eigendecomposition(), NewtonSchulz(30)]
 METHODS = [*EXACT, NewtonSchulz(1), NewtonSchulz(2), NewtonSchulz(5)]

@@ -6,7 +6,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tolerances import assert_close
 
 from netdeconv.linalg import (
     Grouping,
@@ -16,6 +15,7 @@ from netdeconv.linalg import (
     scatter_patches,
     tap_covariance,
 )
+from tolerances import assert_close
 
 small = st.integers(1, 3)
 

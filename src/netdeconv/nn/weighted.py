@@ -69,6 +69,8 @@ class WeightedWhitenedLayer(WhitenedLayer):
             or torch._C._get_tracing_state() is not None
             or not all(map(_trackable, sources))
         ):
+            # What wants a gradient is about to change, perhaps by a fused optimiser, which moves no version counter.
+            self._cache = None
             weight, bias = self._transformed(self.running_statistics())
             return weight.to(dtype), bias.to(dtype)
         key = [(dtype, t._version, t.data_ptr(), t.dtype) for t in sources]

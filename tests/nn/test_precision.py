@@ -1,0 +1,86 @@
+"""Autocast, memory formats, degenerate inputs."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import netdeconv.nn as nnd
+from layers import KINDS, SETTINGS, WEIGHTED, build, setting_id
+from tolerances import assert_close
+
+all_settings = pytest.mark.parametrize("settings", SETTINGS, ids=setting_id)
+
+
+@all_settings
+@pytest.mark.parametrize("kind", KINDS)
+def test_autocast_casts_the_product_last(kind, settings):
+    layer, x = build(kind, settings, torch.float32)
+    x.requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = layer(x)
+    y.float().square().sum().backward()
+    assert y.dtype == torch.bfloat16
+    assert x.grad.dtype == torch.float32
+    assert all(p.grad.dtype == torch.float32 for p in layer.parameters())
+    assert layer.running_whitening.dtype == torch.float32
+    # the statistics are those of the input as the layer reads it, in full precision
+    other, _ = build(kind, settings, torch.float32)
+    other.observe(x.detach().bfloat16().float())
+    assert torch.equal(layer.running_whitening, other.running_whitening)
+
+
+@pytest.mark.parametrize("kind", WEIGHTED)
+def test_autocast_result_is_near_full_precision(kind):
+    layer, x = build(kind, nnd.Whitening(eps=0.1), torch.float32)
+    expected = layer(x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        actual = layer(x)
+    assert_close(actual.float(), expected, dtype=torch.bfloat16, size=2, c=4)
+
+
+@all_settings
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if len(KINDS[kind][2]) == 4])
+def test_channels_last_changes_nothing(kind, settings):
+    layer, x = build(kind, settings)
+    leaves = [x.clone().requires_grad_(), x.clone(memory_format=torch.channels_last).requires_grad_()]
+    results = [layer(leaf) for leaf in leaves]
+    for y in results:
+        y.square().sum().backward()
+    assert_close(results[1], results[0], size=36, condition=10)
+    assert_close(leaves[1].grad, leaves[0].grad, size=36, condition=100)
+
+
+def test_float64_is_not_narrowed_by_autocast():
+    layer, x = build("conv2d")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert layer(x).dtype == torch.float64
+
+
+@pytest.mark.parametrize("num_iterations", [1, 5, 15])
+@pytest.mark.parametrize("case", ["constant channels", "all constant", "zero", "near half overflow", "two rows"])
+@pytest.mark.parametrize("kind", ["conv2d", "linear", "channel map"])
+def test_degenerate_inputs_stay_finite(kind, case, num_iterations):
+    layer, x = build(kind, nnd.Whitening(num_iterations=num_iterations), torch.float32)
+    x = {
+        "constant channels": lambda: torch.cat([x[:, :2] * 0 + 3, x[:, 2:]], 1),
+        "all constant": lambda: torch.full_like(x, 7.0),
+        "zero": lambda: torch.zeros_like(x),
+        "near half overflow": lambda: x.sign() * 6e4,
+        "two rows": lambda: x[:2],
+    }[case]().requires_grad_()
+    y = layer(x)
+    y.square().mean().backward()
+    layer.eval()
+    tensors = [y, x.grad, layer(x), *(p.grad for p in layer.parameters()), *layer.buffers()]
+    assert all(t.isfinite().all() for t in tensors)
+
+
+def test_unseen_directions_are_amplified_no_more_than_the_iteration_allows():
+    """Two rows say nothing of the other directions: five steps bound their gain by 1.5^5 / sqrt(norm)."""
+    layer = nnd.WhitenedLinear(64, 1, whitening=nnd.Whitening())
+    x = torch.randn(2, 64)
+    layer(x)
+    covariance = torch.cov(x.T, correction=0) + 1e-5 * torch.eye(64)
+    bound = 1.5**5 / torch.linalg.matrix_norm(covariance).sqrt()
+    assert float(torch.linalg.matrix_norm(layer.running_whitening[0], 2)) <= float(bound) * (1 + 1e-5)

@@ -1,0 +1,275 @@
+"""State: running statistics, schedule, saving, copying, casting, and the cached evaluation weights."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import io
+import pickle
+
+import pytest
+import torch
+
+import netdeconv.nn as nnd
+from layers import KINDS, SETTINGS, WEIGHTED, build
+from tolerances import assert_close
+
+FREEZE = nnd.Freeze(active=2, period=4)
+
+
+def trained(kind: str, settings: nnd.Whitening, dtype: torch.dtype = torch.float32):
+    layer, x = build(kind, settings, dtype)
+    for _ in range(3):
+        layer(torch.randn_like(x) * 2 + 1)
+    return layer, x
+
+
+def next_step(layer: torch.nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
+    """Output, gradients and state of one more training step, and an evaluation."""
+    layer.train()
+    leaf = x.clone().requires_grad_()
+    y = layer(leaf)
+    y.square().sum().backward()
+    layer.eval()
+    with torch.no_grad():
+        evaluated = layer(x)
+    return [y.detach(), leaf.grad, evaluated, *(p.grad for p in layer.parameters()), *layer.state_dict().values()]
+
+
+def through_state_dict(layer: torch.nn.Module, kind: str) -> torch.nn.Module:
+    buffer = io.BytesIO()
+    torch.save(layer.state_dict(), buffer)
+    buffer.seek(0)
+    other, _ = build(kind, layer.whitening, torch.float32)
+    other.load_state_dict(torch.load(buffer, weights_only=True))
+    return other
+
+
+COPIES = {
+    "state_dict": through_state_dict,
+    "deepcopy": lambda layer, kind: copy.deepcopy(layer),
+    "pickle": lambda layer, kind: pickle.loads(pickle.dumps(layer)),
+    "to and back": lambda layer, kind: layer.to("meta").to_empty(device="cpu") and through_state_dict(layer, kind),
+}
+
+
+@pytest.mark.parametrize("how", ["state_dict", "deepcopy", "pickle"])
+@pytest.mark.parametrize("freeze", [None, FREEZE], ids=["unfrozen", "frozen"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_copy_takes_the_identical_next_step(kind, freeze, how):
+    layer, x = trained(kind, dataclasses.replace(SETTINGS[4], freeze=freeze))
+    layer.eval()(x)  # fill the cache
+    other = COPIES[how](layer, kind)
+    for ours, theirs in zip(next_step(layer, x), next_step(other, x), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_state_dict_names_and_version():
+    layer, _ = build("conv2d", nnd.Whitening(structure="separable", freeze=FREEZE))
+    names = ["weight", "bias", "running_mean", "running_whitening", "running_tap_whitening"]
+    assert list(layer.state_dict()) == [*names, "num_batches_tracked", "num_steps"]
+    assert layer.state_dict()._metadata[""]["version"] == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_meta_device_then_materialised(kind):
+    with torch.device("meta"):
+        layer, _ = build(kind, SETTINGS[0], torch.float32)
+    assert all(t.is_meta for t in layer.state_dict().values())
+    source, x = trained(kind, SETTINGS[0])
+    layer = layer.to_empty(device="cpu")
+    layer.load_state_dict(source.state_dict())
+    assert torch.equal(layer.eval()(x), source.eval()(x))
+
+
+def test_first_batch_counts_fully_then_the_bias_is_corrected():
+    layer = nnd.WhitenedLinear(3, 2, whitening=nnd.Whitening(momentum=0.25), dtype=torch.float64)
+    batches = [torch.randn(16, 3, dtype=torch.float64) + i for i in range(3)]
+    weights = torch.zeros(3, dtype=torch.float64)
+    for index, batch in enumerate(batches):
+        layer(batch)
+        weights *= 0.75
+        weights[index] = 0.25
+        expected = sum(w * b.mean(0) for w, b in zip(weights / weights.sum(), batches, strict=True))
+        assert_close(layer.running_mean[0], expected, size=16)
+
+
+def test_no_momentum_averages_all_batches_equally():
+    layer = nnd.WhitenedLinear(3, 2, whitening=nnd.Whitening(momentum=None), dtype=torch.float64)
+    batches = [torch.randn(16, 3, dtype=torch.float64) + i for i in range(4)]
+    for batch in batches:
+        layer.observe(batch)
+    assert_close(layer.running_mean[0], torch.stack(batches).mean((0, 1)), size=64)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_observing_updates_as_a_training_step(kind):
+    layer, x = build(kind, SETTINGS[0])
+    other = copy.deepcopy(layer)
+    layer(x)
+    other.observe(x)
+    for ours, theirs in zip(layer.state_dict().values(), other.state_dict().values(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_reset_forgets_everything():
+    fresh, _ = build("conv2d", dataclasses.replace(SETTINGS[4], freeze=FREEZE))
+    layer = copy.deepcopy(fresh)
+    layer(torch.randn(3, 4, 7, 6, dtype=torch.float64))
+    layer.reset_running_stats()
+    for ours, theirs in zip(layer.state_dict().values(), fresh.state_dict().values(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_frozen_steps_use_and_keep_the_running_statistics():
+    settings = nnd.Whitening(freeze=FREEZE, group_size=2, eps=0.1)
+    layer, x = build("conv2d", settings)
+    for step in range(10):
+        before = copy.deepcopy(layer.state_dict())
+        batch = torch.randn_like(x)
+        reference = copy.deepcopy(layer).eval()(batch)
+        y = layer(batch)
+        moved = not torch.equal(before["running_whitening"], layer.running_whitening)
+        assert moved == (step % 4 < 2)
+        if not moved:
+            assert_close(y, reference, size=36)
+            assert torch.equal(before["running_mean"], layer.running_mean)
+        assert int(layer.num_steps) == step + 1
+    assert int(layer.num_batches_tracked) == 6
+
+
+def test_frozen_steps_ignore_what_is_not_finite():
+    layer, x = build("conv2d", nnd.Whitening(freeze=nnd.Freeze(active=1, period=9)))
+    layer(x)
+    layer(x * float("inf"))
+    assert all(buffer.isfinite().all() for buffer in layer.buffers())
+
+
+@pytest.mark.parametrize("kind", WEIGHTED)
+def test_frozen_gradient_is_that_of_constant_statistics(kind):
+    layer, x = build(kind, nnd.Whitening(freeze=nnd.Freeze(active=1, period=9), eps=0.1))
+    layer(x)
+    evaluated = copy.deepcopy(layer).eval()
+    gradients = []
+    for module in (layer, evaluated):
+        leaf = (x * 2 + 1).requires_grad_()
+        module(leaf).square().sum().backward()
+        gradients.append(leaf.grad)
+    assert_close(gradients[0], gradients[1], size=100)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_modules_keep_float32_statistics(dtype):
+    layer, x = trained("conv2d", SETTINGS[0])
+    before = layer.running_whitening.clone()
+    layer.to(dtype)
+    assert layer.weight.dtype == dtype
+    assert layer.running_whitening.dtype == layer.running_mean.dtype == torch.float32
+    assert torch.equal(layer.running_whitening, before)
+    assert layer(x.to(dtype)).dtype == dtype
+    assert layer.eval()(x.to(dtype)).dtype == dtype
+
+
+# -- cached evaluation weights ------------------------------------------------------------------------------------
+
+
+def count_products(layer: torch.nn.Module, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    calls = []
+    original = layer._transformed
+
+    def counted(*args):
+        calls.append(1)
+        return original(*args)
+
+    monkeypatch.setattr(layer, "_transformed", counted, raising=False)
+    return calls
+
+
+@torch.enable_grad()
+def fused_step(layer: torch.nn.Module) -> None:
+    """Fine-tuning with the statistics held: fused optimisers move no version counter."""
+    layer(torch.randn(3, 4, 7, 6)).sum().backward()
+    torch.optim.Adam(layer.parameters(), lr=0.1, fused=True).step()
+
+
+CHANGES = {
+    "weight in place": lambda layer: layer.weight.mul_(2),
+    "bias in place": lambda layer: layer.bias.add_(1),
+    "statistics in place": lambda layer: layer.running_whitening.mul_(2),
+    "mean in place": lambda layer: layer.running_mean.add_(1),
+    "optimiser": lambda layer: torch.optim.SGD(layer.parameters(), lr=0.1).step(),
+    "fused optimiser": lambda layer: fused_step(layer),
+    "load": lambda layer: layer.load_state_dict({k: v * 2 for k, v in layer.state_dict().items()}),
+    "load by assignment": lambda layer: layer.load_state_dict(
+        {k: v * 2 for k, v in layer.state_dict().items()}, assign=True
+    ),
+    "new parameter": lambda layer: setattr(layer, "weight", torch.nn.Parameter(layer.weight * 2)),
+    "data, then eval()": lambda layer: (layer.weight.data.mul_(2), layer.eval()),
+    "data replaced": lambda layer: setattr(layer.weight, "data", layer.weight.data * 2),
+    "a training step": lambda layer: (layer.train(), layer(torch.randn(3, 4, 7, 6)), layer.eval()),
+    "observe": lambda layer: layer.observe(torch.randn(3, 4, 7, 6)),
+    "reset": lambda layer: layer.reset_running_stats(),
+    "assign_folded_": lambda layer: layer.assign_folded_(layer.weight * 3, layer.bias * 2),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_every_change_is_seen(change):
+    layer, x = trained("conv2d", SETTINGS[0])
+    layer.eval()
+    for parameter in layer.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    with torch.no_grad():
+        layer(x)
+        CHANGES[change](layer)
+        y = layer(x)
+        weight, bias = layer.folded_weight_and_bias()
+        expected = torch.conv2d(x, weight, bias, padding=1)
+    assert_close(y, expected, size=36)
+
+
+def test_the_product_is_made_once(monkeypatch):
+    layer, x = trained("conv2d", SETTINGS[0])
+    layer.eval()
+    calls = count_products(layer, monkeypatch)
+    with torch.no_grad():
+        for _ in range(3):
+            layer(x)
+        assert len(calls) == 1
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            layer(x)
+            layer(x)
+        assert len(calls) == 2  # another dtype
+    with torch.inference_mode():
+        layer(x)
+    leaf = x.clone().requires_grad_()
+    for parameter in layer.parameters():
+        parameter.requires_grad_(False)
+    layer(leaf).sum().backward()  # the cached weights may be saved for backward even if inference mode made them
+    layer.weight.requires_grad_()
+    made = len(calls)
+    layer(x).sum().backward()  # wants the weight's gradient: not from a cache
+    assert len(calls) == made + 1
+    assert layer.weight.grad is not None
+
+
+def test_functional_call_sees_the_given_parameters():
+    layer, x = trained("conv2d", SETTINGS[0])
+    layer.eval()
+    with torch.no_grad():
+        own = layer(x)
+        for scale in (2.0, 3.0):
+            given = {"weight": layer.weight * scale, "bias": layer.bias * scale}
+            assert_close(torch.func.functional_call(layer, given, (x,)), own * scale, size=36)
+        assert torch.equal(layer(x), own)
+
+
+def test_caches_do_not_travel():
+    layer, x = trained("conv2d", SETTINGS[0])
+    layer.eval()
+    with torch.no_grad():
+        layer(x)
+    assert layer._cache is not None
+    assert copy.deepcopy(layer)._cache is None
+    assert pickle.loads(pickle.dumps(layer))._cache is None
+    assert layer.double()._cache is None
