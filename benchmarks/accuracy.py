@@ -41,7 +41,7 @@ def _vgg16() -> dict[str, TrainingConfig]:
 
 def _search() -> dict[str, TrainingConfig]:
     base = _paper("vgg11", 1, validation_size=5000)
-    return plan(base, ["batch_norm"], choice=WhiteningChoice(), baseline_lrs=[0.05, 0.02, 0.01])
+    return plan(base, ["batch_norm"], choice=WhiteningChoice(), baseline_lrs=[0.05, 0.02, 0.01, 0.005, 0.002])
 
 
 def _searched_lr() -> float:
