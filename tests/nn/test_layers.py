@@ -178,3 +178,29 @@ def test_unbatched_input():
         assert_close(layer(x[0]), layer(x)[0], size=36)
         layer.train()
         assert layer(x[0]).shape == layer(x)[0].shape
+
+
+@pytest.mark.parametrize("layout", ["blocks", "interleaved"])
+@pytest.mark.parametrize("structure", ["channel", "separable"])
+def test_factors_multiply_the_weight(structure, layout):
+    """Every block of channels is multiplied by the channel matrix, and the taps by the tap matrix."""
+    settings = nnd.Whitening(structure=structure, layout=layout, group_size=2, eps=0.1)
+    layer = nnd.WhitenedConv2d(8, 6, (3, 2), groups=2, dtype=torch.float64, whitening=settings)
+    layer(torch.randn(5, 8, 9, 9, dtype=torch.float64).cumsum(1).cumsum(3) + 1)
+    mean, matrix, taps = layer.running_statistics()
+    expected = torch.zeros(6, 4, 6, dtype=torch.float64)
+    expected_bias = layer.bias.detach().clone()
+    for group in range(2):
+        outputs = slice(3 * group, 3 * group + 3)
+        for block in range(2):
+            channels = [block, block + 2] if layout == "interleaved" else [2 * block, 2 * block + 1]
+            weight = layer.weight.detach().flatten(2)[outputs, channels]
+            product = torch.einsum("ock,cd->odk", weight, matrix[group])
+            if structure == "separable":
+                product = torch.einsum("odk,kl->odl", product, taps[group])
+            expected[outputs, channels] = product
+            expected_bias[outputs] -= torch.einsum("odl,d->o", product, mean[group])
+    weight, bias = layer.folded_weight_and_bias()
+    assert (taps is not None) == (structure == "separable")
+    assert_close(weight.flatten(2), expected, size=12, condition=10)
+    assert_close(bias, expected_bias, size=24, condition=10)

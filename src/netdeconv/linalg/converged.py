@@ -87,18 +87,14 @@ class _ConvergedRoot(torch.autograd.Function):
         with full_precision(matrix):
             matrix = symmetrize(matrix)
             norm = torch.linalg.matrix_norm(matrix, keepdim=True).clamp_min(torch.finfo(matrix.dtype).tiny)
-            scaled = product = matrix / norm
-            eye = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
-            root = eye.expand_as(matrix)
+            product = matrix / norm
+            root = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device).expand_as(matrix)
             for index, (a, b) in enumerate(steps):
                 root = symmetric_product(product, root, root, beta=a, alpha=-b) if index else a * root - b * product
                 if index < len(steps) - 1:
                     half = symmetric_product(product, product, product, beta=a, alpha=-b)
                     product = symmetrize(symmetric_product(half, product, half, beta=a, alpha=-b))
-            root = symmetrize(root)
-            # One step of R + R (I - R P R) / 2, from the matrix itself, removes what rounding has left.
-            left = eye - root @ scaled @ root
-            result: Tensor = symmetrize(root + 0.5 * (root @ left)) / norm.sqrt()
+            result: Tensor = symmetrize(root) / norm.sqrt()
             return result
 
     @staticmethod
