@@ -204,3 +204,28 @@ def test_factors_multiply_the_weight(structure, layout):
     assert (taps is not None) == (structure == "separable")
     assert_close(weight.flatten(2), expected, size=12, condition=10)
     assert_close(bias, expected_bias, size=24, condition=10)
+
+
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate", "circular"])
+@pytest.mark.parametrize("padding", [(0, 2), (2, 1), "same"])
+def test_padding_takes_part_in_the_statistics(padding, mode):
+    """The same as padding the input first and convolving without padding."""
+    x = torch.randn(3, 2, 6, 7, dtype=torch.float64) + 1
+    padded = nnd.WhitenedConv2d(2, 3, (3, 5), padding=padding, padding_mode=mode, dtype=x.dtype)
+    plain = nnd.WhitenedConv2d(2, 3, (3, 5), dtype=x.dtype)
+    plain.load_state_dict(padded.state_dict())
+    rows, columns = ((1, 1), (2, 2)) if padding == "same" else ((padding[0],) * 2, (padding[1],) * 2)
+    name = "constant" if mode == "zeros" else mode
+    before = nn.functional.pad(x, (*columns, *rows), mode=name)
+    y = padded(x)
+    assert_close(y, plain(before), size=30, condition=10)
+    assert_close(padded.running_mean, plain.running_mean, size=100)
+
+
+def test_published_one_by_one_layers_sample_rows_of_the_raster():
+    settings = nnd.Whitening(layout="reference", sampling_stride=2, momentum=1.0)
+    layer = nnd.WhitenedConv2d(3, 2, 1, stride=2, dtype=torch.float64, whitening=settings)
+    x = torch.randn(2, 3, 9, 9, dtype=torch.float64)
+    layer(x)
+    rows = x.permute(0, 2, 3, 1).reshape(-1, 3)[:: (2 * 2) ** 2]
+    assert_close(layer.running_mean[0], rows.mean(0), size=len(rows))

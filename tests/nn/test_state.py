@@ -264,6 +264,18 @@ def test_functional_call_sees_the_given_parameters():
         assert torch.equal(layer(x), own)
 
 
+def test_functional_call_with_another_view_of_the_same_storage():
+    layer = nnd.WhitenedLinear(4, 4, bias=False)
+    layer(torch.randn(9, 4))
+    layer.eval()
+    x = torch.randn(2, 4)
+    with torch.no_grad():
+        layer(x)
+        turned = torch.func.functional_call(layer, {"weight": layer.weight.detach().T}, (x,))
+        layer.weight.copy_(layer.weight.T.clone())
+        assert_close(turned, layer(x), size=4)
+
+
 def test_caches_do_not_travel():
     layer, x = trained("conv2d", SETTINGS[0])
     layer.eval()
