@@ -124,7 +124,8 @@ def test_removed_norms_leave_zero_biases_behind():
 def test_each_kind_has_its_settings():
     stem = nd.Whitening.paper_stem()
     linear, depthwise = nd.Whitening(group_size=3), nd.Whitening(num_iterations=1)
-    model = nd.convert(Net(), OTHER, stem=stem, linear=linear, depthwise=depthwise)
+    grouped = nd.Whitening(num_iterations=3)
+    model = nd.convert(Net(), OTHER, stem=stem, linear=linear, grouped=grouped, depthwise=depthwise)
     found = {name: model.get_submodule(name).whitening for name in whitened(model)}
     assert found == {
         "conv1": stem,
@@ -132,7 +133,7 @@ def test_each_kind_has_its_settings():
         "layer1.depthwise": depthwise,
         "layer2.conv": OTHER,
         "layer2.depthwise": depthwise,
-        "grouped": OTHER,
+        "grouped": grouped,
         "fc": linear,
     }
 
@@ -213,7 +214,7 @@ def test_bad_arguments_are_refused():
         nd.convert(Net(), select=3)
     with pytest.raises(TypeError, match=r"must hold name patterns \(strings\)"):
         nd.convert(Net(), select=[nn.Linear])
-    for name in ("whitening", "linear", "stem", "depthwise"):
+    for name in ("whitening", "linear", "stem", "grouped", "depthwise"):
         with pytest.raises(TypeError, match=f"{name} must be a Whitening, None or False, got 64"):
             nd.convert(Net(), **{name: 64})
     with pytest.raises(ValueError, match="single layer cannot be replaced in place"):

@@ -26,6 +26,7 @@ def convert(
     *,
     linear: Setting = None,
     stem: Setting = None,
+    grouped: Setting = None,
     depthwise: Setting = None,
     select: Selection = None,
     calibration: Iterable[Any] | None = None,
@@ -51,10 +52,10 @@ def convert(
 
     Args:
         model: any module; already whitened layers are left as they are.
-        whitening: settings of convolutions, grouped ones included; None for the defaults, False to leave them
-            alone.
+        whitening: settings of convolutions; None for the defaults, False to leave them alone.
         linear: settings of linear layers; None as ``whitening``, False to leave them alone.
         stem: likewise, of the first convolution in registration order.
+        grouped: likewise, of convolutions with several groups of several input channels.
         depthwise: likewise, of convolutions with one input channel for each group.
         select: which modules may be touched. None: all. ``"stem"``: the first convolution. A pattern or
             several (``*``, ``?``, ``[...]``) of qualified names: a pattern covers the modules it names and
@@ -93,7 +94,7 @@ def convert(
         ['WhitenedConv2d', 'Identity', 'ReLU']
     """
     refuse_wrapped(model)
-    settings = Settings.of(whitening, linear=linear, stem=stem, depthwise=depthwise)
+    settings = Settings.of(whitening, linear=linear, stem=stem, grouped=grouped, depthwise=depthwise)
     plan = make_plan(model, settings, select)
     if inplace and "" in plan.layers:
         raise ValueError("a single layer cannot be replaced in place: use the copy that convert(layer) returns")

@@ -30,16 +30,20 @@ class Settings:
     convolution: Whitening | None
     linear: Whitening | None
     stem: Whitening | None
+    grouped: Whitening | None
     depthwise: Whitening | None
 
     @classmethod
-    def of(cls, whitening: Setting, *, linear: Setting, stem: Setting, depthwise: Setting) -> Settings:
+    def of(
+        cls, whitening: Setting, *, linear: Setting, stem: Setting, grouped: Setting, depthwise: Setting
+    ) -> Settings:
         """Resolve what a user gives: None means as ``whitening``, False means leave alone."""
         base = _setting("whitening", whitening, Whitening())
         return cls(
             base,
             _setting("linear", linear, base),
             _setting("stem", stem, base),
+            _setting("grouped", grouped, base),
             _setting("depthwise", depthwise, base),
         )
 
@@ -100,7 +104,9 @@ def _kind(layer: nn.Module, stem: nn.Module | None) -> str:
     if isinstance(layer, nn.Linear):
         return "linear"
     assert isinstance(layer, _ConvNd)
-    return "depthwise" if layer.groups == layer.in_channels > 1 else "convolution"
+    if layer.groups == 1:
+        return "convolution"
+    return "depthwise" if layer.groups == layer.in_channels else "grouped"
 
 
 def _refusal(layer: nn.Module) -> str | None:
