@@ -77,9 +77,14 @@ class _PatchStatistics(torch.autograd.Function):
             share = torch.baddbmm(
                 grad_mean_GD.unsqueeze(1), patches, symmetrize(grad_covariance_GDD), beta=1 / rows, alpha=2 / rows
             )
-            own = ctx.exclusive and not torch.is_grad_enabled()
-            grad_x = grad_x if own else grad_x.clone()
+            grad_x = _own(grad_x, exclusive=ctx.exclusive)
             return scatter_patches(share, grad_x, ctx.geometry, ctx.grouping), None, None, None, None
+
+
+def _own(grad: Tensor, *, exclusive: bool) -> Tensor:
+    """A gradient that may be added to in place: a copy where others read it, autograd records or a compiler traces."""
+    in_place = exclusive and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
+    return grad if in_place else grad.clone()
 
 
 def tap_covariance(
@@ -154,7 +159,6 @@ class _TapCovariance(torch.autograd.Function):
             share = 2 * (mixed @ metric_GBB)
             grad_mean_GB = -share.sum(1)
             share = share.view(taps.shape[0], taps.shape[1], -1)
-            own = ctx.exclusive and not torch.is_grad_enabled()
-            grad_x = grad_x if own else grad_x.clone()
+            grad_x = _own(grad_x, exclusive=ctx.exclusive)
             grad_x = scatter_patches(share, grad_x, ctx.geometry, ctx.grouping, taps_first=True)
         return grad_x, grad_mean_GB, grad_metric_GBB, None, None, None
