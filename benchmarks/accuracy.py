@@ -68,7 +68,7 @@ EXPERIMENTS: dict[str, tuple[str, Callable[[], dict[str, TrainingConfig]]]] = {
 }
 
 
-def measure(name: str, data_dir: str, runs: Path, label: str | None) -> None:
+def measure(name: str, data_dir: str, runs: Path, label: str | None, remark: str = "") -> None:
     """Train what is missing of an experiment; write its table when nothing is."""
     title, experiment = EXPERIMENTS[name]
     configs = experiment()
@@ -81,24 +81,30 @@ def measure(name: str, data_dir: str, runs: Path, label: str | None) -> None:
         started = (folder / "config.json").exists()
         results[key] = run(dataclasses.replace(config, data=data, result_path=str(folder)), resume=started)
         print(f"{key}: {results[key].accuracy:.2f} %", flush=True)
-        table = _table(title, name, configs, results)
+        table = _table(title, name, configs, results, remark)
         (RESULTS / f"cifar10-{name}.json").write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
 
 
-def _table(title: str, name: str, configs: dict[str, TrainingConfig], results: dict[str, RunResult]) -> dict[str, Any]:
-    first = next(iter(results.values()))
-    session = json.loads((first.path / "environment.json").read_text(encoding="utf-8"))["sessions"][0]
+def _table(
+    title: str, name: str, configs: dict[str, TrainingConfig], results: dict[str, RunResult], remark: str
+) -> dict[str, Any]:
+    files = [result.path / "environment.json" for result in results.values()]
+    sessions = [session for file in files for session in json.loads(file.read_text(encoding="utf-8"))["sessions"]]
+    session = sessions[0]
+    threads = " or ".join(str(count) for count in sorted({session["threads"] for session in sessions}))
     missing = [key for key in configs if key not in results]
-    note = {"note": f"Not trained yet: {', '.join(missing)}."} if missing else {}
-    return note | {
+    remarks = [remark] if remark else []
+    remarks += [f"Not trained yet: {', '.join(missing)}."] if missing else []
+    return {
         "name": title,
         "command": f"python -m benchmarks.accuracy {name}",
         "config": {key: _settings(config) for key, config in configs.items()},
         "seed": sorted({config.seed for config in configs.values()}),
         "versions": {key: session[key] for key in ("python", "torch", "torchvision", "lightning-fabric")},
-        "hardware": f"{session['processor']}, {session['threads']} threads, {session['precision']}",
+        "hardware": f"{session['processor']}, {threads} threads, {session['precision']}",
         "minutes": round(sum(result.seconds for result in results.values()) / 60, 1),
         "rows": [_row(key, configs[key], result) for key, result in results.items()],
+        "note": " ".join(remarks),
     }
 
 
@@ -128,8 +134,9 @@ def main() -> None:
     parser.add_argument("--data-dir", default=None, help="folder of the data sets; else NETDECONV_DATA")
     parser.add_argument("--runs", type=Path, default=Path("runs/accuracy"), help="run directories")
     parser.add_argument("--only", default=None, help="train this row alone; the table waits for the others")
+    parser.add_argument("--note", default="", help="a remark to print under the table")
     options = parser.parse_args()
-    measure(options.name, options.data_dir, options.runs, options.only)
+    measure(options.name, options.data_dir, options.runs, options.only, options.note)
 
 
 if __name__ == "__main__":
