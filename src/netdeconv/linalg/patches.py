@@ -98,6 +98,19 @@ def _source_view(x: Tensor, source: Slices, grouping: Grouping) -> Tensor:
     return part.permute(1, 2, 0, *range(4, part.dim()), 3)
 
 
+def _arrangement(
+    x: Tensor, geometry: PatchGeometry, grouping: Grouping, published: bool
+) -> tuple[Grouping, tuple[int, ...]]:
+    """The blocks that taps are copied in, and the shape (G, S, N, ...) of their positions.
+
+    Published blocks mix taps of all channels, so their patches are copied whole and divided afterwards.
+    """
+    if published:
+        grouping = Grouping(grouping.num_matrices, 1, grouping.num_blocks * grouping.block_channels)
+    grid = geometry.grid(tuple(x.shape[2:]))
+    return grouping, (grouping.num_matrices, grouping.num_blocks, x.shape[0], *grid)
+
+
 def gather_patches(
     x: Tensor, geometry: PatchGeometry, grouping: Grouping, *, dtype: torch.dtype, taps_first: bool = False
 ) -> Tensor:
@@ -124,11 +137,8 @@ def gather_patches(
     if geometry.raster:
         rows = x.movedim(1, -1).reshape(-1, x.shape[1])[:: geometry.step[0]]
         return grouping.split(rows, 1).permute(1, 2, 0, 3).reshape(g, -1, b).to(dtype, copy=True)
-    sizes = tuple(x.shape[2:])
-    grid = geometry.grid(sizes)
     published = grouping.interleaved and k > 1 and not taps_first
-    whole = Grouping(g, 1, s * b) if published else grouping
-    shape = (g, whole.num_blocks, x.shape[0], *grid)
+    whole, shape = _arrangement(x, geometry, grouping, published)
     if taps_first:
         patches = x.new_zeros((k, *shape, b), dtype=dtype)
         slots = patches
@@ -138,7 +148,7 @@ def gather_patches(
     else:
         patches = x.new_zeros((*shape, k, b), dtype=dtype)
         slots = patches.movedim(-2, 0)
-    for tap, target, source in geometry.taps(sizes):
+    for tap, target, source in geometry.taps(tuple(x.shape[2:])):
         slots[tap][(slice(None), slice(None), slice(None), *target)] = _source_view(x, source, whole)
     if taps_first:
         return patches.flatten(2).reshape(k, g, -1).transpose(0, 1)
@@ -171,11 +181,8 @@ def scatter_patches(
         rows = torch.zeros_like(into.movedim(1, -1).reshape(-1, into.shape[1]))
         rows[:: geometry.step[0]] = grouping.merge(patches.reshape(g, s, -1, b).permute(2, 0, 1, 3), 1).to(rows.dtype)
         return into.add_(rows.reshape(into.movedim(1, -1).shape).movedim(-1, 1))
-    sizes = tuple(into.shape[2:])
-    grid = geometry.grid(sizes)
     published = grouping.interleaved and k > 1 and not taps_first
-    whole = Grouping(g, 1, s * b) if published else grouping
-    shape = (g, whole.num_blocks, into.shape[0], *grid)
+    whole, shape = _arrangement(into, geometry, grouping, published)
     if taps_first:
         slots = patches.transpose(0, 1).reshape(k, *shape, b)
     elif published:
@@ -183,6 +190,6 @@ def scatter_patches(
         slots = grouping.merge_patches(blocks, k).reshape(*shape, s * b, k).movedim(-1, 0)
     else:
         slots = patches.reshape(*shape, k, b).movedim(-2, 0)
-    for tap, target, source in geometry.taps(sizes):
+    for tap, target, source in geometry.taps(tuple(into.shape[2:])):
         _source_view(into, source, whole).add_(slots[tap][(slice(None), slice(None), slice(None), *target)])
     return into
