@@ -147,7 +147,7 @@ def test_transposed_convolution_whitens_its_input():
     )
     x = torch.randn(4, 3, 5, 5, dtype=torch.float64) + 2
     y = layer(x)
-    mean, matrix, _ = layer.running_statistics()
+    mean, matrix, *_ = layer.running_statistics()
     white = torch.einsum("nchw,cd->ndhw", x - mean[0].view(1, 3, 1, 1), matrix[0])
     # kernel = stride: every output phase has one tap, but the mean's response differs between the taps
     expected = nn.functional.conv_transpose2d(white, layer.weight, layer.bias, 2)
@@ -187,7 +187,7 @@ def test_factors_multiply_the_weight(structure, layout):
     settings = nnd.Whitening(structure=structure, layout=layout, group_size=2, eps=0.1)
     layer = nnd.WhitenedConv2d(8, 6, (3, 2), groups=2, dtype=torch.float64, whitening=settings)
     layer(torch.randn(5, 8, 9, 9, dtype=torch.float64).cumsum(1).cumsum(3) + 1)
-    mean, matrix, taps = layer.running_statistics()
+    mean, matrix, taps, _ = layer.running_statistics()
     expected = torch.zeros(6, 4, 6, dtype=torch.float64)
     expected_bias = layer.bias.detach().clone()
     for group in range(2):

@@ -18,6 +18,7 @@ from netdeconv.nn import Freeze, Whitening
         ({"group_size": 2.5}, "group_size must be a positive integer, got 2.5"),
         ({"num_iterations": 0}, "num_iterations"),
         ({"sampling_stride": True}, "sampling_stride"),
+        ({"refresh_interval": 0}, "refresh_interval must be a positive integer, got 0"),
         ({"eps": 0.0}, "eps must be positive and finite, got 0.0"),
         ({"eps": float("nan")}, "eps must be positive"),
         ({"momentum": 0.0}, "momentum must be in"),

@@ -7,6 +7,7 @@ from netdeconv.linalg.grouping import Grouping
 from netdeconv.linalg.inverse_sqrt import inverse_sqrt, whitening_residual
 from netdeconv.linalg.newton_schulz import NewtonSchulz
 from netdeconv.linalg.patches import PatchGeometry, gather_patches, scatter_patches
+from netdeconv.linalg.scale import patch_scale
 
 __all__ = [
     "ConvergedNewtonSchulz",
@@ -16,6 +17,7 @@ __all__ = [
     "PatchGeometry",
     "gather_patches",
     "inverse_sqrt",
+    "patch_scale",
     "patch_statistics",
     "scatter_patches",
     "tap_covariance",

@@ -55,12 +55,11 @@ class _PatchStatistics(torch.autograd.Function):
         ctx: Any, x: Tensor, geometry: PatchGeometry, grouping: Grouping, centred: bool, exclusive: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
         with full_precision(x):
-            patches = gather_patches(x, geometry, grouping, dtype=statistics_dtype(x.dtype))
+            dtype = statistics_dtype(x.dtype)
+            patches = gather_patches(x, geometry, grouping, dtype=x.dtype)
             rows = patches.shape[1]
-            mean_GD = patches.mean(1)
-            if centred:
-                patches -= mean_GD.unsqueeze(1)
-            covariance_GDD = gram(patches) / rows
+            mean_GD = patches.mean(1, dtype=dtype)
+            covariance_GDD = gram(_centred(patches, mean_GD if centred else None, dtype)) / rows
         ctx.geometry, ctx.grouping, ctx.centred, ctx.exclusive = geometry, grouping, centred, exclusive
         ctx.save_for_backward(x, mean_GD)
         return x.view_as(x), mean_GD, covariance_GDD
@@ -70,18 +69,23 @@ class _PatchStatistics(torch.autograd.Function):
         x, mean_GD = ctx.saved_tensors
         grad_x, grad_mean_GD, grad_covariance_GDD = grads
         with full_precision(x):
-            patches = gather_patches(x, ctx.geometry, ctx.grouping, dtype=mean_GD.dtype)
+            patches = gather_patches(x, ctx.geometry, ctx.grouping, dtype=x.dtype)
             rows = patches.shape[1]
-            if ctx.centred:
-                patches = patches - mean_GD.unsqueeze(1)
+            patches = _centred(patches, mean_GD if ctx.centred else None, mean_GD.dtype)
             share = torch.baddbmm(
                 grad_mean_GD.unsqueeze(1), patches, symmetrize(grad_covariance_GDD), beta=1 / rows, alpha=2 / rows
             )
-            grad_x = _own(grad_x, exclusive=ctx.exclusive)
-            return scatter_patches(share, grad_x, ctx.geometry, ctx.grouping), None, None, None, None
+            grad_x = own_gradient(grad_x, exclusive=ctx.exclusive)
+            # cast before the copies that scatter makes: the sum is rounded to the input's dtype anyway
+            return scatter_patches(share.to(grad_x.dtype), grad_x, ctx.geometry, ctx.grouping), None, None, None, None
 
 
-def _own(grad: Tensor, *, exclusive: bool) -> Tensor:
+def _centred(patches: Tensor, mean_GD: Tensor | None, dtype: torch.dtype) -> Tensor:
+    """Patches in the statistics' dtype, less their mean; those of the input are narrower and cheaper to copy."""
+    return patches.to(dtype) if mean_GD is None else torch.sub(patches, mean_GD.unsqueeze(1))
+
+
+def own_gradient(grad: Tensor, *, exclusive: bool) -> Tensor:
     """A gradient that may be added to in place: a copy where others read it, autograd records or a compiler traces."""
     in_place = exclusive and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
     return grad if in_place else grad.clone()
@@ -159,6 +163,6 @@ class _TapCovariance(torch.autograd.Function):
             share = 2 * (mixed @ metric_GBB)
             grad_mean_GB = -share.sum(1)
             share = share.view(taps.shape[0], taps.shape[1], -1)
-            grad_x = _own(grad_x, exclusive=ctx.exclusive)
+            grad_x = own_gradient(grad_x, exclusive=ctx.exclusive)
             grad_x = scatter_patches(share, grad_x, ctx.geometry, ctx.grouping, taps_first=True)
         return grad_x, grad_mean_GB, grad_metric_GBB, None, None, None

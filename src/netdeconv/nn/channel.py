@@ -9,7 +9,7 @@ from torch import Tensor
 
 from netdeconv.linalg import Grouping, PatchGeometry
 from netdeconv.linalg.precision import full_precision
-from netdeconv.nn.functional import Statistics, batch_statistics
+from netdeconv.nn.functional import Statistics, batch_statistics, rescaled_statistics
 from netdeconv.nn.layer import WhitenedLayer
 from netdeconv.nn.weighted import compute_dtype
 from netdeconv.nn.whitening import Whitening
@@ -89,21 +89,27 @@ class ChannelWhitening(WhitenedLayer):
         whole = self.num_features - self.num_leftover
         return x[:, :whole], x[:, whole:]
 
+    def _sampling(self, x: Tensor) -> PatchGeometry:
+        """Pixels to sample: all where the sampling stride leaves too few."""
+        for step in (self.whitening.sampling_stride, 1):
+            pixels = _pixels(x.dim() - 2, step)
+            if pixels.num_samples(x.shape) * self.num_groups >= 2:
+                return pixels
+        raise ValueError(
+            f"whitening needs at least two sampled rows in training, got input {tuple(x.shape)}: "
+            "use a larger batch or input, or evaluation mode"
+        )
+
     def _batch_statistics(self, x: Tensor) -> tuple[Tensor, Statistics]:
         blocks, _ = self._split(x)
-        axes = x.dim() - 2
-        step = self.whitening.sampling_stride
         if self.whitening.layout == "reference":
-            return x, self._published_statistics(blocks, step**2 if axes else 1)
-        if _num_samples(x, step) * self.num_groups < 2:
-            step = 1
-            if _num_samples(x, step) * self.num_groups < 2:
-                raise ValueError(
-                    f"whitening needs at least two sampled rows in training, got input {tuple(x.shape)}: "
-                    "use a larger batch or input, or evaluation mode"
-                )
-        pixels = _pixels(axes, step)
+            step = self.whitening.sampling_stride
+            return x, self._published_statistics(blocks, step**2 if x.dim() > 2 else 1)
+        pixels = self._sampling(x)
         return x, batch_statistics(blocks, pixels, pixels, self.grouping, self.whitening)[1]
+
+    def _rescaled_statistics(self, x: Tensor, held: Statistics) -> tuple[Tensor, Statistics]:
+        return x, rescaled_statistics(x, held, self._sampling(x), self.grouping, self.whitening.eps)[1]
 
     def _published_statistics(self, blocks: Tensor, step: int) -> Statistics:
         """Every ``step``-th row of the raster of blocks, batch and positions; second moment not centred."""
@@ -172,7 +178,3 @@ class ChannelWhitening(WhitenedLayer):
 
 def _pixels(axes: int, step: int) -> PatchGeometry:
     return PatchGeometry((1,) * axes, (step,) * axes, ((0, 0),) * axes, (1,) * axes)
-
-
-def _num_samples(x: Tensor, step: int) -> int:
-    return _pixels(x.dim() - 2, step).num_samples(x.shape)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from netdeconv.linalg import Grouping, PatchGeometry
-from netdeconv.nn.functional import Statistics, batch_statistics
+from netdeconv.nn.functional import Statistics, batch_statistics, rescaled_statistics
 from netdeconv.nn.weighted import WeightedWhitenedLayer, compute_dtype
 from netdeconv.nn.whitening import Whitening
 
@@ -87,18 +87,30 @@ class _WhitenedConvNd(WeightedWhitenedLayer, _ConvNd):
             x = nn.functional.pad(x, self._reversed_padding_repeated_twice, mode=self.padding_mode)
         return x
 
+    def _sampling(self, x: Tensor) -> tuple[PatchGeometry, PatchGeometry]:
+        """Patches and pixels to sample: at every output position where the sampling stride leaves too few."""
+        for geometry, pixels in (
+            (self._geometry, self._pixels),
+            (_every_position(self._geometry, self.stride), _every_position(self._pixels, self.stride)),
+        ):
+            if self._features(geometry, pixels).num_samples(x.shape) * self.num_groups >= 2:
+                return geometry, pixels
+        raise ValueError(
+            f"whitening needs at least two sampled patches in training, got input {tuple(x.shape)}: "
+            "use a larger batch or input, or evaluation mode"
+        )
+
+    def _features(self, geometry: PatchGeometry, pixels: PatchGeometry) -> PatchGeometry:
+        """Whichever one whitening matrix covers."""
+        return geometry if self.whitening.structure == "full" else pixels
+
     def _batch_statistics(self, x: Tensor) -> tuple[Tensor, Statistics]:
-        geometry, pixels = self._geometry, self._pixels
-        first = geometry if self.whitening.structure == "full" else pixels
-        if first.num_samples(x.shape) * self.num_groups < 2:
-            geometry, pixels = _every_position(geometry, self.stride), _every_position(pixels, self.stride)
-            first = geometry if self.whitening.structure == "full" else pixels
-            if first.num_samples(x.shape) * self.num_groups < 2:
-                raise ValueError(
-                    f"whitening needs at least two sampled patches in training, got input {tuple(x.shape)}: "
-                    "use a larger batch or input, or evaluation mode"
-                )
+        geometry, pixels = self._sampling(x)
         return batch_statistics(x, geometry, pixels, self.grouping, self.whitening, exclusive=True)
+
+    def _rescaled_statistics(self, x: Tensor, held: Statistics) -> tuple[Tensor, Statistics]:
+        features = self._features(*self._sampling(x))
+        return rescaled_statistics(x, held, features, self.grouping, self.whitening.eps, exclusive=True)
 
     def _weight_rows(self, weight: Tensor) -> Tensor:
         return weight.flatten(2)

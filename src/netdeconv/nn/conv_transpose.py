@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from netdeconv.linalg import Grouping, PatchGeometry
-from netdeconv.nn.functional import Statistics, batch_statistics
+from netdeconv.nn.functional import Statistics, batch_statistics, rescaled_statistics
 from netdeconv.nn.weighted import WeightedWhitenedLayer, compute_dtype
 from netdeconv.nn.whitening import Whitening
 
@@ -100,16 +100,23 @@ class WhitenedConvTranspose2d(WeightedWhitenedLayer, nn.ConvTranspose2d):
         x = input.to(compute_dtype(input))
         return x.unsqueeze(0) if x.dim() == 3 else x
 
+    def _sampling(self, x: Tensor) -> PatchGeometry:
+        """Pixels to sample: all where the sampling stride leaves too few."""
+        every = PatchGeometry((1, 1), (1, 1), ((0, 0),) * 2, (1, 1))
+        for pixels in (self._pixels, every):
+            if pixels.num_samples(x.shape) * self.num_groups >= 2:
+                return pixels
+        raise ValueError(
+            f"whitening needs at least two sampled pixels in training, got input {tuple(x.shape)}: "
+            "use a larger batch or input, or evaluation mode"
+        )
+
     def _batch_statistics(self, x: Tensor) -> tuple[Tensor, Statistics]:
-        pixels = self._pixels
-        if pixels.num_samples(x.shape) * self.num_groups < 2:
-            pixels = PatchGeometry((1, 1), (1, 1), ((0, 0),) * 2, (1, 1))
-            if pixels.num_samples(x.shape) * self.num_groups < 2:
-                raise ValueError(
-                    f"whitening needs at least two sampled pixels in training, got input {tuple(x.shape)}: "
-                    "use a larger batch or input, or evaluation mode"
-                )
+        pixels = self._sampling(x)
         return batch_statistics(x, pixels, pixels, self.grouping, self.whitening, exclusive=True)
+
+    def _rescaled_statistics(self, x: Tensor, held: Statistics) -> tuple[Tensor, Statistics]:
+        return rescaled_statistics(x, held, self._sampling(x), self.grouping, self.whitening.eps, exclusive=True)
 
     def _weight_rows(self, weight: Tensor) -> Tensor:
         """(C, O, k, k) to (G O k k, C/G, 1)."""

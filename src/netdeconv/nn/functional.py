@@ -1,7 +1,6 @@
-r"""Whitening as pure functions: statistics of an input, and weights multiplied by whitening matrices.
+r"""Statistics of an input as pure functions: means and whitening matrices of a batch, whole or only rescaled.
 
-Letters: as in linalg/grouping.py; O outputs per group.
-The data is never transformed: (x - mean) D w + b is computed as x (D w) + (b - mean D w).
+Letters: as in linalg/grouping.py.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from netdeconv.linalg import (
     NewtonSchulz,
     PatchGeometry,
     inverse_sqrt,
+    patch_scale,
     patch_statistics,
     tap_covariance,
 )
@@ -24,11 +24,19 @@ from netdeconv.nn.whitening import Whitening
 
 
 class Statistics(NamedTuple):
-    """What a layer knows of its input: mean (G, D), whitening matrix (G, D, D), tap matrix (G, K, K) or None."""
+    """What a layer knows of its input.
+
+    Attributes:
+        mean: (G, D).
+        matrix: whitening matrices (G, D, D).
+        taps: whitening matrices of the kernel taps (G, K, K), separable structure only.
+        scale: mean variance of the features (G,), which a later step rescales the matrix by; of batches only.
+    """
 
     mean: Tensor
     matrix: Tensor
     taps: Tensor | None = None
+    scale: Tensor | None = None
 
 
 def _regularized_root(covariance: Tensor, settings: Whitening) -> Tensor:
@@ -64,64 +72,36 @@ def batch_statistics(
     x, mean, covariance = patch_statistics(
         x, geometry if full else pixels, grouping, centred=centred, exclusive=exclusive
     )
-    matrix = _regularized_root(covariance, settings)
-    if settings.structure != "separable" or geometry.num_taps == 1:
-        return x, Statistics(mean, matrix)
-    with full_precision(x):
-        metric = matrix @ matrix
-    x, tap_products = tap_covariance(x, mean, metric, geometry, grouping, exclusive=exclusive)
-    return x, Statistics(mean, matrix, _regularized_root(tap_products, settings))
+    matrix, taps = _regularized_root(covariance, settings), None
+    scale = covariance.detach().diagonal(dim1=-2, dim2=-1).mean(-1)
+    if settings.structure == "separable" and geometry.num_taps > 1:
+        with full_precision(x):
+            metric = matrix @ matrix
+        x, tap_products = tap_covariance(x, mean, metric, geometry, grouping, exclusive=exclusive)
+        taps = _regularized_root(tap_products, settings)
+    return x, Statistics(mean, matrix, taps, scale)
 
 
-def whiten_weight(weight: Tensor, statistics: Statistics, grouping: Grouping) -> tuple[Tensor, Tensor]:
-    """Multiply a layer's weight by its whitening matrices.
+def rescaled_statistics(
+    x: Tensor, held: Statistics, geometry: PatchGeometry, grouping: Grouping, eps: float, *, exclusive: bool = False
+) -> tuple[Tensor, Statistics]:
+    r"""Mean of a batch, and matrices held from an earlier one, rescaled to the batch's variance.
 
-    Shapes:
-        weight (G O, C/G, K); results (G O, C/G, K) and the response to the mean (G O,).
+    :math:`D = D_{held} \sqrt{(s_{held} + \epsilon) / (s + \epsilon)}`, s the mean variance of the features. Gradients
+    flow through the mean and the scale: without them training diverges (facts of this project, section 1).
+
+    Args:
+        x: input (N, C, ...).
+        held: matrices and scale of an earlier batch, constants.
+        geometry: the features of one matrix: patches for structure "full", else pixels.
+        grouping: the blocks.
+        eps: as added to the covariances.
+        exclusive: as in :func:`batch_statistics`.
 
     Returns:
-        ``D w`` in the statistics' dtype, and ``mean D w``, which the layer's bias has to lose.
+        ``x``, to be used in place of the input, and its statistics, in float32 or wider.
     """
-    with full_precision(weight):
-        mean, matrix, taps = statistics
-        g, k, d = grouping.num_matrices, weight.shape[2], matrix.shape[-1]
-        blocks = _to_blocks(weight.to(matrix.dtype), grouping, whole_patches=d == k * grouping.block_channels)
-        shape = blocks.shape
-        if taps is not None:  # (G, O, S, K, B): the tap factor first, it is symmetric
-            blocks = taps[:, None, None] @ blocks
-        blocks = blocks.reshape(g, -1, d) @ matrix
-        response = (blocks @ mean.unsqueeze(-1)).reshape(weight.shape[0], -1).sum(1)
-        return _from_blocks(blocks.reshape(shape), grouping, weight.shape), response
-
-
-def unwhiten_weight(weight: Tensor, statistics: Statistics, grouping: Grouping) -> tuple[Tensor, Tensor]:
-    """The inverse of :func:`whiten_weight`: a weight whose product with D is ``weight``, and the mean's response."""
-    inverse = Statistics(
-        statistics.mean, _inverse(statistics.matrix), None if statistics.taps is None else _inverse(statistics.taps)
-    )
-    own, _ = whiten_weight(weight, inverse, grouping)
-    return own, whiten_weight(own, statistics, grouping)[1]
-
-
-def _inverse(matrix: Tensor) -> Tensor:
-    inverse: Tensor = torch.linalg.inv(matrix)
-    return inverse
-
-
-def _to_blocks(weight: Tensor, grouping: Grouping, *, whole_patches: bool) -> Tensor:
-    """(G O, C/G, K) to blocks whose last dimensions multiply D: (G, O, S, D), or (G, O, S, K, B)."""
-    g = grouping.num_matrices
-    grouped = weight.unflatten(0, (g, -1))
-    if grouping.interleaved and whole_patches and weight.shape[2] > 1:
-        return grouping.split_patches(grouped)
-    within = Grouping(1, grouping.num_blocks, grouping.block_channels, grouping.interleaved)
-    split = within.split(grouped, 2).squeeze(2)  # G O S B K
-    return split.transpose(-1, -2)
-
-
-def _from_blocks(blocks: Tensor, grouping: Grouping, shape: torch.Size) -> Tensor:
-    """The inverse of :func:`_to_blocks`, to the weight's ``shape``."""
-    if blocks.dim() == 4:
-        return grouping.merge_patches(blocks, shape[2]).reshape(shape)
-    within = Grouping(1, grouping.num_blocks, grouping.block_channels, grouping.interleaved)
-    return within.merge(blocks.transpose(-1, -2).unsqueeze(2), 2).reshape(shape)
+    assert held.scale is not None
+    x, mean, scale = patch_scale(x, geometry, grouping, exclusive=exclusive)
+    factor = ((held.scale + eps) / (scale + eps)).sqrt()
+    return x, Statistics(mean, held.matrix * factor[:, None, None], held.taps, scale)

@@ -12,7 +12,16 @@ from netdeconv.linalg.precision import statistics_dtype
 from netdeconv.nn.functional import Statistics
 from netdeconv.nn.whitening import Whitening
 
-_STATISTICS = ("running_mean", "running_whitening", "running_tap_whitening", "running_mean2", "running_var")
+_STATISTICS = (
+    "running_mean",
+    "running_whitening",
+    "running_tap_whitening",
+    "running_mean2",
+    "running_var",
+    "held_whitening",
+    "held_tap_whitening",
+    "held_scale",
+)
 
 
 class WhitenedLayer(nn.Module):
@@ -27,7 +36,9 @@ class WhitenedLayer(nn.Module):
         running_whitening: (G, D, D).
         running_tap_whitening: (G, K, K), None unless separable.
         num_batches_tracked: (), batches in the running statistics.
-        num_steps: (), training steps, None without a freeze schedule.
+        num_steps: (), training steps, None without a schedule (``freeze``, ``refresh_interval``).
+        held_whitening: (G, D, D), of the last refresh; None unless ``refresh_interval`` is above 1, as are
+            held_tap_whitening: (G, K, K), and held_scale: (G,).
     """
 
     whitening: Whitening
@@ -37,7 +48,11 @@ class WhitenedLayer(nn.Module):
     running_tap_whitening: Tensor | None
     num_batches_tracked: Tensor
     num_steps: Tensor | None
+    held_whitening: Tensor | None
+    held_tap_whitening: Tensor | None
+    held_scale: Tensor | None
     matrix_size: int
+    _phase: int = 0  # num_steps modulo the refresh interval: a branch that never waits for the device
     _cache: Any = None
     _version = 1
 
@@ -54,8 +69,12 @@ class WhitenedLayer(nn.Module):
         taps = torch.empty(g, num_taps, num_taps, dtype=dtype, device=device) if separable else None
         self.register_buffer("running_tap_whitening", taps)
         self.register_buffer("num_batches_tracked", torch.zeros((), dtype=torch.int64, device=device))
-        frozen = torch.zeros((), dtype=torch.int64, device=device) if whitening.freeze is not None else None
-        self.register_buffer("num_steps", frozen)
+        held = whitening.refresh_interval > 1
+        scheduled = held or whitening.freeze is not None
+        self.register_buffer("num_steps", self.num_batches_tracked.clone() if scheduled else None)
+        self.register_buffer("held_whitening", self.running_whitening.clone() if held else None)
+        self.register_buffer("held_tap_whitening", taps.clone() if held and taps is not None else None)
+        self.register_buffer("held_scale", torch.ones(g, dtype=dtype, device=device) if held else None)
         self.reset_running_stats()
 
     @property
@@ -77,10 +96,14 @@ class WhitenedLayer(nn.Module):
         """Forget all statistics: mean zero, identity whitening, schedule at its start."""
         with torch.no_grad():
             self.running_mean.zero_()
-            for matrix in (self.running_whitening, self.running_tap_whitening):
+            matrices = (self.running_whitening, self.running_tap_whitening, self.held_whitening, self.held_tap_whitening)
+            for matrix in matrices:
                 if matrix is not None:
                     matrix.copy_(torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device))
+            if self.held_scale is not None:
+                self.held_scale.fill_(1)
             self.num_batches_tracked.zero_()
+            self._phase = 0  # the next step refreshes what is held
             if self.num_steps is not None:
                 self.num_steps.zero_()
 
@@ -104,8 +127,13 @@ class WhitenedLayer(nn.Module):
     def _batch_statistics(self, x: Tensor) -> tuple[Tensor, Statistics]:
         raise NotImplementedError
 
+    def _rescaled_statistics(self, x: Tensor, held: Statistics) -> tuple[Tensor, Statistics]:
+        raise NotImplementedError
+
     def _statistics(self, x: Tensor) -> tuple[Tensor, Statistics]:
-        """Training: the batch's statistics, after noting them; or the running ones where the schedule freezes."""
+        """Training: the batch's statistics, after noting them; or what the schedule wants in their place."""
+        if self.whitening.refresh_interval > 1:
+            return self._refreshed(x)
         x, batch = self._batch_statistics(x)
         freeze = self.whitening.freeze
         if freeze is None or self.num_steps is None:
@@ -122,13 +150,40 @@ class WhitenedLayer(nn.Module):
             torch.where(active, batch.mean, running.mean), torch.where(active, batch.matrix, running.matrix), taps
         )
 
+    def _refreshed(self, x: Tensor) -> tuple[Tensor, Statistics]:
+        """The batch's statistics at the first step of an interval, held and rescaled at the others."""
+        assert self.num_steps is not None
+        assert self.held_whitening is not None
+        phase, self._phase = self._phase, (self._phase + 1) % self.whitening.refresh_interval
+        self.num_steps.add_(1)
+        if phase:
+            held = Statistics(self.running_mean, self.held_whitening, self.held_tap_whitening, self.held_scale)
+            # copies, as a later refresh overwrites what backward would read
+            return self._rescaled_statistics(x, Statistics(*(None if t is None else t.clone() for t in held)))  # type: ignore[arg-type]
+        x, batch = self._batch_statistics(x)
+        self._update(batch)
+        with torch.no_grad():
+            for buffer, new in (
+                (self.held_whitening, batch.matrix),
+                (self.held_tap_whitening, batch.taps),
+                (self.held_scale, batch.scale),
+            ):
+                if buffer is not None and new is not None:
+                    buffer.copy_(new)
+        return x, batch
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        if self.num_steps is not None and not self.num_steps.is_meta:
+            self._phase = int(self.num_steps) % self.whitening.refresh_interval
+
     @torch.no_grad()
     def _update(self, batch: Statistics, active: Tensor | None = None) -> None:
         """Move the running statistics towards the batch's; on the device, without waiting for it."""
         one = torch.ones_like(self.num_batches_tracked) if active is None else active.to(torch.int64)
         self.num_batches_tracked.add_(one)
         weight = self._momentum()
-        for running, new in zip(self.running_statistics(), batch, strict=True):
+        for running, new in zip(self.running_statistics()[:3], batch[:3], strict=True):
             if running is not None and new is not None:
                 moved = running.lerp(new.detach().to(running.dtype), weight.to(running.dtype))
                 # where, not a zero weight: a frozen layer ignores its input even if it is not finite

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from netdeconv.linalg import Grouping, PatchGeometry
-from netdeconv.nn.functional import Statistics, batch_statistics
+from netdeconv.nn.functional import Statistics, batch_statistics, rescaled_statistics
 from netdeconv.nn.weighted import WeightedWhitenedLayer, compute_dtype
 from netdeconv.nn.whitening import Whitening
 
@@ -71,13 +71,20 @@ class WhitenedLinear(WeightedWhitenedLayer, nn.Linear):  # type: ignore[misc]  #
             raise ValueError(f"expected input (..., {self.in_features}), got {tuple(input.shape)}")
         return input.to(compute_dtype(input)).reshape(-1, self.in_features)
 
-    def _batch_statistics(self, x: Tensor) -> tuple[Tensor, Statistics]:
+    def _check(self, x: Tensor) -> None:
         if x.shape[0] * self.num_groups < 2:
             raise ValueError(
                 f"whitening needs at least two rows in training, got {x.shape[0]}: "
                 "use a larger batch, or evaluation mode"
             )
+
+    def _batch_statistics(self, x: Tensor) -> tuple[Tensor, Statistics]:
+        self._check(x)
         return batch_statistics(x, self._rows, self._rows, self.grouping, self.whitening, exclusive=True)
+
+    def _rescaled_statistics(self, x: Tensor, held: Statistics) -> tuple[Tensor, Statistics]:
+        self._check(x)
+        return rescaled_statistics(x, held, self._rows, self.grouping, self.whitening.eps, exclusive=True)
 
     def _weight_rows(self, weight: Tensor) -> Tensor:
         return weight.unsqueeze(2)

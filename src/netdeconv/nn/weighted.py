@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from netdeconv.nn.functional import Statistics, unwhiten_weight, whiten_weight
+from netdeconv.linalg import Grouping
+from netdeconv.nn.functional import Statistics
 from netdeconv.nn.layer import WhitenedLayer
+from netdeconv.nn.products import product_dtype, weight_and_response, whiten_input, whiten_taps, whiten_weight
 
 
 def compute_dtype(input: Tensor) -> torch.dtype:
@@ -40,20 +43,35 @@ class WeightedWhitenedLayer(WhitenedLayer):
 
     def _transformed(self, statistics: Statistics) -> tuple[Tensor, Tensor]:
         """Weight D w and bias b - mean D w in the statistics' dtype."""
-        rows, response = whiten_weight(self._weight_rows(self.weight), statistics, self.grouping)
+        rows, response = _whiten(self._weight_rows(self.weight), statistics, self.grouping)
+        return self._from_rows(rows), self._effective_bias(response)
+
+    def _effective_bias(self, response: Tensor) -> Tensor:
         bias = -self._reduce_response(response)
-        if self.bias is not None:
-            bias = bias + self.bias.to(bias.dtype)
-        return self._from_rows(rows), bias
+        return bias if self.bias is None else bias + self.bias.to(bias.dtype)
 
     def _effective(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The input to read, and weight and bias to apply to it, in its dtype."""
-        if self.training:
-            x, statistics = self._statistics(x)
-            weight, bias = self._transformed(statistics)
-            return x, weight.to(x.dtype), bias.to(x.dtype)
-        weight, bias = self._evaluation_weights(x.dtype)
-        return x, weight, bias
+        """The input to convolve, and weight and bias to apply to it, in its dtype."""
+        if not self.training:
+            return x, *self._evaluation_weights(x.dtype)
+        x, statistics = self._statistics(x)
+        mean, matrix, taps, _ = statistics
+        dtype = product_dtype(x.dtype, matrix.dtype, self.whitening.num_iterations)
+        rows = self._weight_rows(self.weight)
+        if taps is not None:
+            rows = whiten_taps(rows, taps, dtype)
+        if dtype == x.dtype and self._input_is_smaller(x, rows):
+            rows, response = weight_and_response(rows, mean, matrix, self.grouping, dtype)
+            x = whiten_input(x, matrix, self.grouping)
+        else:
+            rows, response = whiten_weight(rows, mean, matrix, self.grouping, dtype=dtype)
+        return x, self._from_rows(rows).to(x.dtype), self._effective_bias(response).to(x.dtype)
+
+    def _input_is_smaller(self, x: Tensor, rows: Tensor) -> bool:
+        """Whether x D takes fewer multiplications than D w: D of channels, and fewer positions than weights of one."""
+        positions = x.shape[0] * math.prod(x.shape[2:])
+        of_channels = self.matrix_size == self.group_size
+        return of_channels and positions < rows.shape[0] // self.num_matrices * rows.shape[2]
 
     def _evaluation_weights(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """D w and the bias from running statistics, computed once until a tensor they depend on changes.
@@ -108,7 +126,7 @@ class WeightedWhitenedLayer(WhitenedLayer):
         if weight.shape != self.weight.shape:
             raise ValueError(f"weight has shape {tuple(weight.shape)}, the layer's has {tuple(self.weight.shape)}")
         statistics = Statistics(*(None if t is None else t.double() for t in self.running_statistics()))  # type: ignore[arg-type]
-        rows, response = unwhiten_weight(self._weight_rows(weight.double()), statistics, self.grouping)
+        rows, response = _unwhiten(self._weight_rows(weight.double()), statistics, self.grouping)
         total = self._reduce_response(response)
         if bias is not None:
             total = total + bias.double()
@@ -127,6 +145,23 @@ class _Cache(NamedTuple):
     sources: list[Tensor]
     weight: Tensor
     bias: Tensor
+
+
+def _whiten(weight: Tensor, statistics: Statistics, grouping: Grouping) -> tuple[Tensor, Tensor]:
+    """Rows of a weight multiplied by both factors, and their response to the mean, in the statistics' dtype."""
+    if statistics.taps is not None:
+        weight = whiten_taps(weight, statistics.taps, statistics.matrix.dtype)
+    return whiten_weight(weight, statistics.mean, statistics.matrix, grouping)
+
+
+def _unwhiten(weight: Tensor, statistics: Statistics, grouping: Grouping) -> tuple[Tensor, Tensor]:
+    """The inverse of :func:`_whiten`: rows whose product with D is ``weight``, and the mean's response."""
+    inverse = statistics._replace(
+        matrix=torch.linalg.inv(statistics.matrix),
+        taps=None if statistics.taps is None else torch.linalg.inv(statistics.taps),
+    )
+    own, _ = _whiten(weight, inverse, grouping)
+    return own, _whiten(own, statistics, grouping)[1]
 
 
 def _trackable(tensor: Tensor) -> bool:

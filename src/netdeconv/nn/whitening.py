@@ -55,9 +55,11 @@ class Whitening:
             blocks. ``"reference"``: interleaved, and running statistics, sampling of 1x1 layers
             and block size exactly as published, for its checkpoints and for comparison.
         freeze: a :class:`Freeze` schedule, or ``None`` to use batch statistics in every step.
+        refresh_interval: compute whitening matrices at every n-th training step only; between, the last ones are
+            held and rescaled to the batch's variance. Mean and scale are of every batch, with their gradient.
 
     Raises:
-        ValueError: when a setting is out of range, with its name and value.
+        ValueError: when a setting is out of range, with its name and value, or two schedules are given.
 
     Source: Ye et al., "Network Deconvolution", ICLR 2020.
 
@@ -74,13 +76,14 @@ class Whitening:
     momentum: float | None = 0.1
     layout: Layout = "interleaved"
     freeze: Freeze | None = None
+    refresh_interval: int = 1
 
     def __post_init__(self) -> None:
         if self.structure not in get_args(Structure):
             raise ValueError(f"structure must be one of {get_args(Structure)}, got {self.structure!r}")
         if self.layout not in get_args(Layout):
             raise ValueError(f"layout must be one of {get_args(Layout)}, got {self.layout!r}")
-        for name in ("group_size", "num_iterations", "sampling_stride"):
+        for name in ("group_size", "num_iterations", "sampling_stride", "refresh_interval"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} must be a positive integer, got {value!r}")
@@ -88,6 +91,8 @@ class Whitening:
             raise ValueError(f"eps must be positive and finite, got {self.eps!r}")
         if self.momentum is not None and not 0 < self.momentum <= 1:
             raise ValueError(f"momentum must be in (0, 1] or None, got {self.momentum!r}")
+        if self.refresh_interval > 1 and (self.freeze is not None or self.layout == "reference"):
+            raise ValueError('refresh_interval is not for layers with a freeze schedule or layout="reference"')
         if self.layout == "reference" and self.structure == "separable":
             raise ValueError('structure="separable" was never published: it has no layout="reference"')
 

@@ -1,0 +1,91 @@
+r"""Mean and mean variance of sampled patches: what is left of the statistics when no covariance is wanted.
+
+Letters: as in patches.py; R = S positions rows of a map, n = N R rows of a batch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from netdeconv.linalg.covariance import own_gradient
+from netdeconv.linalg.grouping import Grouping
+from netdeconv.linalg.patches import PatchGeometry, gather_patches, scatter_patches
+from netdeconv.linalg.precision import full_precision, statistics_dtype
+
+
+def patch_scale(
+    x: Tensor, geometry: PatchGeometry, grouping: Grouping, *, exclusive: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Mean of sampled patches, and their variance averaged over features.
+
+    :math:`\mu = \frac1n \sum x`, :math:`s = \frac{1}{n D} \sum \|x - \mu\|^2 = \mathrm{tr}\,\Sigma / D`.
+
+    The batch is summed first, then patches are taken from the sums: no patch of the batch is copied.
+
+    Args:
+        x: input of any floating dtype; results are float32 or wider.
+        geometry: where patches lie; not a raster.
+        grouping: the blocks.
+        exclusive: as in :func:`patch_statistics`.
+
+    Shapes:
+        x (N, C, ...); results x itself, mean (G, D), scale (G,).
+
+    Returns:
+        ``x`` (use it in place of the input: its gradient then flows through here), mean, scale.
+
+    Raises:
+        ValueError: for a raster, and when the kernel is larger than the input.
+
+    Numerics:
+        The variance over the batch is a difference of moments of one position in float32; it loses digits where the
+        mean of a position is many times its standard deviation.
+    """
+    if geometry.raster:
+        raise ValueError("patch_scale does not know the published raster")
+    same, mean_GD, scale_G = _PatchScale.apply(x, geometry, grouping, exclusive)
+    return same, mean_GD, scale_G
+
+
+class _PatchScale(torch.autograd.Function):
+    """Keeps the input and the mean; backward adds a map times the input and a map to the input's gradient."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, geometry: PatchGeometry, grouping: Grouping, exclusive: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        dtype, count = statistics_dtype(x.dtype), x.shape[0]
+        with full_precision(x):
+            mean = x.sum(0, keepdim=True, dtype=dtype) / count
+            norm = torch.linalg.vector_norm(x, dim=0, keepdim=True, dtype=dtype)
+            variance = (norm.square() / count - mean.square()).clamp_min(0)
+            means = gather_patches(mean, geometry, grouping, dtype=dtype)  # G R D
+            mean_GD = means.mean(1)
+            variances = gather_patches(variance, geometry, grouping, dtype=dtype)
+            scale_G = (variances + (means - mean_GD.unsqueeze(1)).square()).mean((1, 2))
+        ctx.geometry, ctx.grouping, ctx.exclusive, ctx.rows = geometry, grouping, exclusive, count * means.shape[1]
+        ctx.save_for_backward(x, mean_GD)
+        return x.view_as(x), mean_GD, scale_G
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        x, mean_GD = ctx.saved_tensors
+        grad_x, grad_mean_GD, grad_scale_G = grads
+        with full_precision(x):
+            factor_G1 = (2 * grad_scale_G / (ctx.rows * mean_GD.shape[1])).unsqueeze(1)
+            slope = _to_map(factor_G1.expand_as(mean_GD), x, ctx)
+            offset = _to_map(grad_mean_GD / ctx.rows - factor_G1 * mean_GD, x, ctx)
+            grad_x = own_gradient(grad_x, exclusive=ctx.exclusive)
+            grad_x = grad_x.addcmul_(x, slope.to(x.dtype)).add_(offset.to(x.dtype))
+        return grad_x, None, None, None
+
+
+def _to_map(features_GD: Tensor, x: Tensor, ctx: Any) -> Tensor:
+    """The adjoint of taking every patch of a map and summing: (1, C, ...)."""
+    into = torch.zeros((1, *x.shape[1:]), dtype=features_GD.dtype, device=x.device)
+    rows = ctx.rows // x.shape[0]
+    patches = features_GD.unsqueeze(1).expand(-1, rows, -1)
+    return scatter_patches(patches, into, ctx.geometry, ctx.grouping)

@@ -1,0 +1,198 @@
+r"""Products of a layer's weight, or its input, with whitening matrices, and their hand-written gradient.
+
+Letters: as in linalg/grouping.py; O outputs per group.
+The data is never transformed where the weight is cheaper: (x - mean) D w + b is computed as x (D w) + (b - mean D w).
+Where an input has fewer positions than the weight has rows, as in the last layers of a network, x D is cheaper; the
+result is the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from netdeconv.linalg import Grouping
+from netdeconv.linalg.precision import full_precision
+
+# Beyond this many steps D amplifies weak directions so much that its product is not rounded before the last cast.
+_MAX_ITERATIONS_IN_BFLOAT16 = 7
+
+
+def product_dtype(dtype: torch.dtype, statistics: torch.dtype, num_iterations: int) -> torch.dtype:
+    """Where D w is computed, for a layer that computes in ``dtype``.
+
+    bfloat16 products accumulate in float32; the rounding of D is then of the size of the rounding of the input.
+    Half precision is left out for its range.
+    """
+    if dtype == torch.bfloat16 and num_iterations <= _MAX_ITERATIONS_IN_BFLOAT16:
+        return dtype
+    return torch.promote_types(dtype, statistics)
+
+
+def whiten_weight(
+    weight: Tensor, mean: Tensor, matrix: Tensor, grouping: Grouping, *, dtype: torch.dtype | None = None
+) -> tuple[Tensor, Tensor]:
+    """Multiply a layer's weight by its whitening matrices.
+
+    Args:
+        weight: rows of a convolution or linear layer.
+        mean: of the features.
+        matrix: whitening matrices, symmetric.
+        grouping: the blocks.
+        dtype: of the product; None: of the statistics.
+
+    Shapes:
+        weight (G O, C/G, K), mean (G, D), matrix (G, D, D); results (G O, C/G, K) and the response to the mean (G O,).
+
+    Returns:
+        ``D w`` in ``dtype``, and ``mean D w`` in the statistics' dtype, which the layer's bias has to lose.
+    """
+    product, response = _WhitenedWeight.apply(weight, mean, matrix, grouping, dtype or matrix.dtype)
+    return product, response
+
+
+def whiten_taps(weight: Tensor, taps: Tensor, dtype: torch.dtype) -> Tensor:
+    """Multiply the kernel taps of a weight (G O, C/G, K) by matrices (G, K, K), in ``dtype``."""
+    with full_precision(weight):
+        rows = weight.to(dtype).reshape(taps.shape[0], -1, taps.shape[-1])
+        product: Tensor = rows @ taps.to(dtype)
+        return product.reshape(weight.shape)
+
+
+def whiten_input(x: Tensor, matrix: Tensor, grouping: Grouping) -> Tensor:
+    """Multiply the channels of an input by their whitening matrices: x D, not centred.
+
+    Shapes:
+        x (N, C, ...), matrix (G, B, B); result as x, in its dtype and its memory format.
+    """
+    product: Tensor = _WhitenedInput.apply(x, matrix, grouping)
+    return product
+
+
+def weight_and_response(
+    weight: Tensor, mean: Tensor, matrix: Tensor, grouping: Grouping, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """A weight for an input that :func:`whiten_input` has whitened: itself, cast, and its response to the mean.
+
+    Shapes:
+        as :func:`whiten_weight`, for matrices of channels.
+    """
+    with full_precision(weight):
+        centre = torch.bmm(mean.unsqueeze(1), matrix).squeeze(1)  # (G, B)
+        spread = centre.unsqueeze(1).expand(-1, grouping.num_blocks, -1).unsqueeze(0)
+        centre = grouping.merge(spread, 1).view(grouping.num_matrices, 1, -1)
+        same, sums = _CastAndSum.apply(weight, dtype, matrix.dtype)
+        response = (sums.view(grouping.num_matrices, -1, sums.shape[1]) * centre).sum(-1)
+        return same, response.reshape(-1)
+
+
+def to_blocks(weight: Tensor, size: int, grouping: Grouping) -> Tensor:
+    """(G O, C/G, K) as blocks whose last dimension multiplies D of this size: (G, O, S, D) or (G, O, S, K, B)."""
+    grouped = weight.unflatten(0, (grouping.num_matrices, -1))
+    if grouping.interleaved and size == weight.shape[2] * grouping.block_channels and weight.shape[2] > 1:
+        return grouping.split_patches(grouped)
+    within = Grouping(1, grouping.num_blocks, grouping.block_channels, grouping.interleaved)
+    return within.split(grouped, 2).squeeze(2).transpose(-1, -2)  # from G O S B K
+
+
+def from_blocks(blocks: Tensor, grouping: Grouping, shape: torch.Size) -> Tensor:
+    """The inverse of :func:`to_blocks`, to the weight's ``shape``."""
+    if blocks.dim() == 4:
+        return grouping.merge_patches(blocks, shape[2]).reshape(shape)
+    within = Grouping(1, grouping.num_blocks, grouping.block_channels, grouping.interleaved)
+    return within.merge(blocks.transpose(-1, -2).unsqueeze(2), 2).reshape(shape)
+
+
+def _rows(weight: Tensor, size: int, grouping: Grouping, dtype: torch.dtype) -> tuple[Tensor, torch.Size]:
+    """Rows (G, n, D) of a weight's blocks, cast before they are copied, and the shape of the blocks."""
+    blocks = to_blocks(weight.to(dtype), size, grouping)
+    return blocks.reshape(grouping.num_matrices, -1, size), blocks.shape
+
+
+class _WhitenedWeight(torch.autograd.Function):
+    """Keeps weight, mean and matrix alone; the blocks are made again in backward, which is differentiable itself."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, weight: Tensor, mean: Tensor, matrix: Tensor, grouping: Grouping, dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor]:
+        ctx.grouping, ctx.dtype = grouping, dtype
+        ctx.save_for_backward(weight, mean, matrix)
+        with full_precision(weight):
+            rows, shape = _rows(weight, matrix.shape[-1], grouping, dtype)
+            product = torch.bmm(rows, matrix.to(dtype))
+            response = torch.bmm(product, mean.to(dtype).unsqueeze(-1)).to(mean.dtype)
+            return (
+                from_blocks(product.view(shape), grouping, weight.shape),
+                response.view(weight.shape[0], -1).sum(1),
+            )
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        weight, mean, matrix = ctx.saved_tensors
+        grad_product, grad_response = grads
+        grouping, dtype, size = ctx.grouping, ctx.dtype, matrix.shape[-1]
+        with full_precision(weight):
+            rows, shape = _rows(weight, size, grouping, dtype)
+            grad_rows, _ = _rows(grad_product, size, grouping, dtype)
+            # a row's share in its output's response, (G, n, 1)
+            share = grad_response.view(grouping.num_matrices, -1, 1).to(dtype)
+            per_output = rows.shape[1] // share.shape[1]
+            share = share.expand(-1, -1, per_output).reshape(grouping.num_matrices, -1, 1)
+            grad_rows = torch.baddbmm(grad_rows, share, mean.to(dtype).unsqueeze(1))
+            grad_weight = from_blocks(torch.bmm(grad_rows, matrix.to(dtype)).view(shape), grouping, weight.shape)
+            grad_matrix = torch.bmm(rows.mT, grad_rows).to(matrix.dtype)
+            pull = torch.bmm(rows.mT, share).to(matrix.dtype)  # (G, D, 1)
+            grad_mean = torch.bmm(matrix, pull).squeeze(-1)
+        return grad_weight.to(weight.dtype), grad_mean, grad_matrix, None, None
+
+
+class _CastAndSum(torch.autograd.Function):
+    """A weight in another dtype and its sum over taps; one pass over the gradient for both."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, dtype: torch.dtype, sum_dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        ctx.dtype = weight.dtype
+        same = weight.to(dtype) if weight.dtype != dtype else weight.view_as(weight)
+        return same, same.sum(-1, dtype=sum_dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        grad_same, grad_sum = grads
+        return (grad_same + grad_sum.unsqueeze(-1)).to(ctx.dtype), None, None
+
+
+class _WhitenedInput(torch.autograd.Function):
+    """Keeps input and matrix alone; the rows are copied again in backward, which is differentiable itself."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, matrix: Tensor, grouping: Grouping) -> Tensor:
+        ctx.grouping = grouping
+        ctx.save_for_backward(x, matrix)
+        with full_precision(x):
+            return _multiply_channels(x, matrix, grouping)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
+        x, matrix = ctx.saved_tensors
+        with full_precision(x):
+            rows, _ = _channel_rows(x, ctx.grouping)
+            grad_rows, _ = _channel_rows(grads[0].to(x.dtype), ctx.grouping)
+            grad_matrix = torch.bmm(rows.mT, grad_rows).to(matrix.dtype)
+            return _multiply_channels(grads[0].to(x.dtype), matrix, ctx.grouping), grad_matrix, None
+
+
+def _channel_rows(x: Tensor, grouping: Grouping) -> tuple[Tensor, torch.Size]:
+    """Channels of an input as rows (G, n, B), and the shape (N, ..., G, S, B) they had."""
+    split = grouping.split(x.movedim(1, -1), x.dim() - 1)
+    return split.movedim(-3, 0).reshape(grouping.num_matrices, -1, grouping.block_channels), split.shape
+
+
+def _multiply_channels(x: Tensor, matrix: Tensor, grouping: Grouping) -> Tensor:
+    rows, shape = _channel_rows(x, grouping)
+    product = torch.bmm(rows, matrix.to(x.dtype))
+    product = product.view(grouping.num_matrices, *shape[:-3], *shape[-2:]).movedim(0, -3)
+    product = grouping.merge(product, x.dim() - 1).movedim(-1, 1)
+    return product.contiguous() if x.is_contiguous() else product

@@ -1,0 +1,135 @@
+"""Products of weights and inputs with whitening matrices: both orders, both precisions, their gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import netdeconv.nn as nnd
+from layers import KINDS, SETTINGS, WEIGHTED, build, setting_id
+from netdeconv.linalg import Grouping
+from netdeconv.nn.products import (
+    from_blocks,
+    product_dtype,
+    to_blocks,
+    weight_and_response,
+    whiten_input,
+    whiten_weight,
+)
+from netdeconv.nn.weighted import WeightedWhitenedLayer
+from tolerances import assert_close
+
+of_channels = [settings for settings in SETTINGS if settings.structure != "full"]
+
+
+def spd(count: int, size: int) -> torch.Tensor:
+    matrix = torch.randn(count, size, 2 * size, dtype=torch.float64)
+    return matrix @ matrix.mT / size
+
+
+@pytest.mark.parametrize("settings", of_channels, ids=setting_id)
+@pytest.mark.parametrize("kind", WEIGHTED)
+def test_both_orders_of_the_products_give_the_same(kind, settings, monkeypatch):
+    """x D first, or D w first: outputs, all gradients and running statistics agree."""
+    results = []
+    layer, x = build(kind, settings)
+    start = {name: tensor.clone() for name, tensor in layer.state_dict().items()}
+    upstream = torch.randn_like(layer(x))
+    for input_first in (False, True):
+        monkeypatch.setattr(WeightedWhitenedLayer, "_input_is_smaller", lambda *_, first=input_first: first)
+        layer.load_state_dict(start)
+        leaf = x.clone().requires_grad_()
+        y = layer(leaf)
+        gradients = torch.autograd.grad(y, [leaf, *layer.parameters()], upstream)
+        results.append([y, *gradients, layer.running_mean.clone(), layer.running_whitening.clone()])
+    for actual, expected in zip(*reversed(results), strict=True):
+        assert_close(actual, expected, size=72, condition=100)
+
+
+@pytest.mark.parametrize(("positions", "expected"), [(53, True), (54, False), (55, False)])
+def test_the_input_is_multiplied_where_it_has_fewer_rows(positions, expected):
+    layer = nnd.WhitenedConv1d(4, 18, 3, whitening=nnd.Whitening(structure="channel"))  # 18 * 3 rows
+    assert layer._input_is_smaller(torch.empty(1, 4, positions), torch.empty(18, 4, 3)) is expected
+
+
+def test_a_matrix_of_patches_never_multiplies_the_input():
+    layer = nnd.WhitenedConv1d(4, 18, 3, whitening=nnd.Whitening())
+    assert not layer._input_is_smaller(torch.empty(1, 4, 4), torch.empty(18, 4, 3))
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("interleaved", [False, True])
+def test_whitened_input_is_the_product_of_every_block(interleaved, memory_format):
+    grouping = Grouping(2, 3, 2, interleaved)
+    matrix = spd(2, 2)
+    x = torch.randn(2, 12, 3, 4, dtype=torch.float64).to(memory_format=memory_format)
+    expected = torch.empty_like(x)
+    for group in range(2):
+        for block in range(3):
+            channels = [block, block + 3] if interleaved else [2 * block, 2 * block + 1]
+            channels = [6 * group + channel for channel in channels]
+            expected[:, channels] = torch.einsum("nchw,cd->ndhw", x[:, channels], matrix[group])
+    actual = whiten_input(x, matrix, grouping)
+    assert_close(actual, expected, size=2, condition=10)
+    assert actual.is_contiguous(memory_format=memory_format)
+
+
+@pytest.mark.parametrize("size", [2, 6])
+@pytest.mark.parametrize("interleaved", [False, True])
+def test_blocks_are_put_back(interleaved, size):
+    grouping = Grouping(2, 3, 2, interleaved)
+    weight = torch.randn(8, 6, 3)
+    blocks = to_blocks(weight, size, grouping)
+    assert blocks.shape[:3] == (2, 4, 3)
+    assert torch.equal(from_blocks(blocks, grouping, weight.shape), weight)
+
+
+@pytest.mark.parametrize("interleaved", [False, True])
+@pytest.mark.parametrize("function", ["patches", "channels", "plain"])
+def test_gradients_of_the_weight_product(function, interleaved):
+    grouping = Grouping(2, 2, 2, interleaved)
+    size = 6 if function == "patches" else 2
+    weight = torch.randn(4, 4, 3, dtype=torch.float64, requires_grad=True)
+    mean = torch.randn(2, size, dtype=torch.float64, requires_grad=True)
+    matrix = spd(2, size).requires_grad_()
+
+    def product(weight: torch.Tensor, mean: torch.Tensor, matrix: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        if function == "plain":
+            return weight_and_response(weight, mean, matrix, grouping, torch.float64)
+        return whiten_weight(weight, mean, (matrix + matrix.mT) / 2, grouping)
+
+    assert torch.autograd.gradcheck(product, (weight, mean, matrix))
+    assert torch.autograd.gradgradcheck(product, (weight, mean, matrix), fast_mode=True)
+
+
+def test_bfloat16_product_is_rounded_and_no_worse():
+    """Entries err by the rounding of D and w and of the result; the response is of the product that is used."""
+    grouping = Grouping(1, 2, 16, True)
+    weight, mean, matrix = torch.randn(8, 32, 9), torch.randn(1, 144), spd(1, 144).float()
+    exact, _ = whiten_weight(weight.double(), mean.double(), matrix.double(), grouping)
+    product, response = whiten_weight(weight, mean, matrix, grouping, dtype=torch.bfloat16)
+    assert product.dtype == torch.bfloat16
+    assert response.dtype == torch.float32
+    bound = 3 * torch.finfo(torch.bfloat16).eps * (weight.abs().max() * matrix.abs().sum(-1).max())
+    assert (product.double() - exact).abs().max() < bound
+    assert (product.double() - exact).abs().max() > 0
+    blocks = to_blocks(product.double(), 144, grouping)
+    expected = (blocks @ mean.double().squeeze(0)).sum(-1).flatten()
+    scale = (blocks.abs() @ mean.double().abs().squeeze(0)).sum(-1).flatten()
+    assert ((response - expected).abs() < 2 * torch.finfo(torch.bfloat16).eps * scale).all()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "num_iterations", "expected"),
+    [
+        (torch.bfloat16, 5, torch.bfloat16),
+        (torch.bfloat16, 15, torch.float32),
+        (torch.float16, 5, torch.float32),
+        (torch.float32, 5, torch.float32),
+        (torch.float64, 5, torch.float64),
+    ],
+)
+def test_the_product_is_narrow_only_where_few_steps_amplify_little(dtype, num_iterations, expected):
+    assert product_dtype(dtype, torch.float32, num_iterations) == expected
+
+
