@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import netdeconv.nn as nnd
-from layers import KINDS, SETTINGS, WEIGHTED, build, setting_id
+from layers import SETTINGS, WEIGHTED, build, setting_id
 from netdeconv.linalg import Grouping
 from netdeconv.nn.products import (
     from_blocks,
@@ -131,5 +131,3 @@ def test_bfloat16_product_is_rounded_and_no_worse():
 )
 def test_the_product_is_narrow_only_where_few_steps_amplify_little(dtype, num_iterations, expected):
     assert product_dtype(dtype, torch.float32, num_iterations) == expected
-
-

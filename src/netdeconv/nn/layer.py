@@ -96,7 +96,8 @@ class WhitenedLayer(nn.Module):
         """Forget all statistics: mean zero, identity whitening, schedule at its start."""
         with torch.no_grad():
             self.running_mean.zero_()
-            matrices = (self.running_whitening, self.running_tap_whitening, self.held_whitening, self.held_tap_whitening)
+            held = self.held_whitening, self.held_tap_whitening
+            matrices = self.running_whitening, self.running_tap_whitening, *held
             for matrix in matrices:
                 if matrix is not None:
                     matrix.copy_(torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device))
