@@ -187,7 +187,7 @@ def test_factors_multiply_the_weight(structure, layout):
     settings = nnd.Whitening(structure=structure, layout=layout, group_size=2, eps=0.1)
     layer = nnd.WhitenedConv2d(8, 6, (3, 2), groups=2, dtype=torch.float64, whitening=settings)
     layer(torch.randn(5, 8, 9, 9, dtype=torch.float64).cumsum(1).cumsum(3) + 1)
-    mean, matrix, taps, _ = layer.running_statistics()
+    mean, matrix, taps, *_ = layer.running_statistics()
     expected = torch.zeros(6, 4, 6, dtype=torch.float64)
     expected_bias = layer.bias.detach().clone()
     for group in range(2):

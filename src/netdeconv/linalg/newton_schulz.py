@@ -68,9 +68,10 @@ def _derivative_step(product: Tensor, tangent: Tensor) -> Tensor:
 
     With X = dP P:  d(P^2) = X + X^T,  d(P^3) = V + V^T  for  V = (X + X^T / 2) P.
     """
-    x = tangent @ product
-    v = (x + 0.5 * x.mT) @ product
-    return 2.25 * tangent - 1.5 * (x + x.mT) + 0.25 * (v + v.mT)
+    x = torch.bmm(tangent, product)
+    half = torch.add(tangent, x, alpha=-4 / 3)  # the result is half + half^T, a symmetric tangent counting half
+    half = torch.baddbmm(half, torch.add(x, x.mT, alpha=0.5), product, beta=1.125, alpha=0.25)
+    return half + half.mT
 
 
 def _root_of_scaled(product: Tensor, num_iterations: int) -> Tensor:

@@ -57,16 +57,17 @@ class _PatchScale(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, geometry: PatchGeometry, grouping: Grouping, exclusive: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
-        dtype, count = statistics_dtype(x.dtype), x.shape[0]
+        dtype = statistics_dtype(x.dtype)
         with full_precision(x):
-            mean = x.sum(0, keepdim=True, dtype=dtype) / count
-            norm = torch.linalg.vector_norm(x, dim=0, keepdim=True, dtype=dtype)
-            variance = (norm.square() / count - mean.square()).clamp_min(0)
-            means = gather_patches(mean, geometry, grouping, dtype=dtype)  # G R D
+            sample, dense = _sample(x, geometry)
+            mean = sample.sum(0, keepdim=True, dtype=dtype) / len(sample)
+            # squares are rounded to the input's dtype; the sum over the batch averages that away
+            variance = (sample.square().sum(0, keepdim=True, dtype=dtype) / len(sample) - mean.square()).clamp_min(0)
+            means = gather_patches(mean, dense, grouping, dtype=dtype)  # G R D
             mean_GD = means.mean(1)
-            variances = gather_patches(variance, geometry, grouping, dtype=dtype)
+            variances = gather_patches(variance, dense, grouping, dtype=dtype)
             scale_G = (variances + (means - mean_GD.unsqueeze(1)).square()).mean((1, 2))
-        ctx.geometry, ctx.grouping, ctx.exclusive, ctx.rows = geometry, grouping, exclusive, count * means.shape[1]
+        ctx.geometry, ctx.grouping, ctx.exclusive, ctx.rows = geometry, grouping, exclusive, means.shape[1]
         ctx.save_for_backward(x, mean_GD)
         return x.view_as(x), mean_GD, scale_G
 
@@ -75,17 +76,30 @@ class _PatchScale(torch.autograd.Function):
         x, mean_GD = ctx.saved_tensors
         grad_x, grad_mean_GD, grad_scale_G = grads
         with full_precision(x):
-            factor_G1 = (2 * grad_scale_G / (ctx.rows * mean_GD.shape[1])).unsqueeze(1)
-            slope = _to_map(factor_G1.expand_as(mean_GD), x, ctx)
-            offset = _to_map(grad_mean_GD / ctx.rows - factor_G1 * mean_GD, x, ctx)
+            sample, dense = _sample(x, ctx.geometry)
+            count = len(x) * ctx.rows
+            factor_G1 = (2 * grad_scale_G / (count * mean_GD.shape[1])).unsqueeze(1)
+            offset_GD = grad_mean_GD / count - factor_G1 * mean_GD
+            slope, offset = (
+                _to_map(features.unsqueeze(1).expand(-1, ctx.rows, -1), sample, dense, ctx.grouping)
+                for features in (factor_G1.expand_as(mean_GD), offset_GD)
+            )
             grad_x = own_gradient(grad_x, exclusive=ctx.exclusive)
-            grad_x = grad_x.addcmul_(x, slope.to(x.dtype)).add_(offset.to(x.dtype))
+            part, _ = _sample(grad_x, ctx.geometry)
+            part.addcmul_(sample, slope.to(x.dtype)).add_(offset.to(x.dtype))
         return grad_x, None, None, None
 
 
-def _to_map(features_GD: Tensor, x: Tensor, ctx: Any) -> Tensor:
-    """The adjoint of taking every patch of a map and summing: (1, C, ...)."""
-    into = torch.zeros((1, *x.shape[1:]), dtype=features_GD.dtype, device=x.device)
-    rows = ctx.rows // x.shape[0]
-    patches = features_GD.unsqueeze(1).expand(-1, rows, -1)
-    return scatter_patches(patches, into, ctx.geometry, ctx.grouping)
+def _sample(x: Tensor, geometry: PatchGeometry) -> tuple[Tensor, PatchGeometry]:
+    """A view of the positions that any patch reads, and where the patches lie in it: fewer for single pixels."""
+    axes = len(geometry.step)
+    if geometry.num_taps > 1 or any(any(pair) for pair in geometry.padding):
+        return x, geometry
+    view = x[(slice(None), slice(None), *(slice(None, None, step) for step in geometry.step))]
+    return view, PatchGeometry((1,) * axes, (1,) * axes, ((0, 0),) * axes, (1,) * axes)
+
+
+def _to_map(patches: Tensor, x: Tensor, geometry: PatchGeometry, grouping: Grouping) -> Tensor:
+    """The adjoint of taking the patches (G, R, D) of a map: (1, C, ...)."""
+    into = torch.zeros((1, *x.shape[1:]), dtype=patches.dtype, device=x.device)
+    return scatter_patches(patches, into, geometry, grouping)

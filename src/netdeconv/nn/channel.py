@@ -138,6 +138,8 @@ class ChannelWhitening(WhitenedLayer):
     def _apply_matrix(self, x: Tensor, statistics: Statistics) -> Tensor:
         with full_precision(x):
             matrix, mean = statistics.matrix[0], statistics.mean[0]
+            if statistics.factor is not None:
+                matrix = matrix * statistics.factor
             shift = (matrix @ mean).to(x.dtype).unsqueeze(-1)
             batch = x.shape[0] if self.grouping.interleaved else x.shape[0] * self.num_groups
             flat = x.reshape(batch, self.group_size, -1)

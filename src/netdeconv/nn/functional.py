@@ -31,12 +31,14 @@ class Statistics(NamedTuple):
         matrix: whitening matrices (G, D, D).
         taps: whitening matrices of the kernel taps (G, K, K), separable structure only.
         scale: mean variance of the features (G,), which a later step rescales the matrix by; of batches only.
+        factor: by which the matrices still have to be multiplied (G,); None: one.
     """
 
     mean: Tensor
     matrix: Tensor
     taps: Tensor | None = None
     scale: Tensor | None = None
+    factor: Tensor | None = None
 
 
 def _regularized_root(covariance: Tensor, settings: Whitening) -> Tensor:
@@ -104,4 +106,4 @@ def rescaled_statistics(
     assert held.scale is not None
     x, mean, scale = patch_scale(x, geometry, grouping, exclusive=exclusive)
     factor = ((held.scale + eps) / (scale + eps)).sqrt()
-    return x, Statistics(mean, held.matrix * factor[:, None, None], held.taps, scale)
+    return x, held._replace(mean=mean, scale=scale, factor=factor)

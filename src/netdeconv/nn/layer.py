@@ -135,21 +135,24 @@ class WhitenedLayer(nn.Module):
         """Training: the batch's statistics, after noting them; or what the schedule wants in their place."""
         if self.whitening.refresh_interval > 1:
             return self._refreshed(x)
-        x, batch = self._batch_statistics(x)
         freeze = self.whitening.freeze
         if freeze is None or self.num_steps is None:
+            x, batch = self._batch_statistics(x)
             self._update(batch)
             return x, batch
         active = self.num_steps % freeze.period < freeze.active
+        if _readable(active) and not active:
+            self.num_steps.add_(1)
+            return x, _copies(self.running_statistics())
+        x, batch = self._batch_statistics(x)
         self._update(batch, active)
         self.num_steps.add_(1)
-        running = self.running_statistics()
-        taps = running.taps
-        if taps is not None and batch.taps is not None:
-            taps = torch.where(active, batch.taps, taps)
-        return x, Statistics(
-            torch.where(active, batch.mean, running.mean), torch.where(active, batch.matrix, running.matrix), taps
-        )
+        # where the schedule cannot be read without waiting, both are at hand and one is taken
+        chosen = [
+            None if new is None or old is None else torch.where(active, new, old)
+            for new, old in zip(batch[:3], self.running_statistics()[:3], strict=True)
+        ]
+        return x, Statistics(*chosen)  # type: ignore[arg-type]
 
     def _refreshed(self, x: Tensor) -> tuple[Tensor, Statistics]:
         """The batch's statistics at the first step of an interval, held and rescaled at the others."""
@@ -159,8 +162,7 @@ class WhitenedLayer(nn.Module):
         self.num_steps.add_(1)
         if phase:
             held = Statistics(self.running_mean, self.held_whitening, self.held_tap_whitening, self.held_scale)
-            # copies, as a later refresh overwrites what backward would read
-            return self._rescaled_statistics(x, Statistics(*(None if t is None else t.clone() for t in held)))  # type: ignore[arg-type]
+            return self._rescaled_statistics(x, _copies(held))
         x, batch = self._batch_statistics(x)
         self._update(batch)
         with torch.no_grad():
@@ -229,3 +231,13 @@ class WhitenedLayer(nn.Module):
         if settings.layout != Whitening().layout:
             parts.append(f"layout={settings.layout!r}")
         return ", ".join(parts)
+
+
+def _readable(flag: Tensor) -> bool:
+    """Whether a tensor can be read without waiting for a device or leaving a compiler's graph."""
+    return flag.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def _copies(statistics: Statistics) -> Statistics:
+    """Copies of buffers, which a later step overwrites before backward has read them."""
+    return Statistics(*(None if tensor is None else tensor.clone() for tensor in statistics))  # type: ignore[arg-type]

@@ -32,7 +32,13 @@ def product_dtype(dtype: torch.dtype, statistics: torch.dtype, num_iterations: i
 
 
 def whiten_weight(
-    weight: Tensor, mean: Tensor, matrix: Tensor, grouping: Grouping, *, dtype: torch.dtype | None = None
+    weight: Tensor,
+    mean: Tensor,
+    matrix: Tensor,
+    grouping: Grouping,
+    *,
+    factor: Tensor | None = None,
+    dtype: torch.dtype | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Multiply a layer's weight by its whitening matrices.
 
@@ -41,15 +47,17 @@ def whiten_weight(
         mean: of the features.
         matrix: whitening matrices, symmetric.
         grouping: the blocks.
+        factor: of the matrices, whose gradient costs nothing beyond the weight's when they are constants; None: one.
         dtype: of the product; None: of the statistics.
 
     Shapes:
-        weight (G O, C/G, K), mean (G, D), matrix (G, D, D); results (G O, C/G, K) and the response to the mean (G O,).
+        weight (G O, C/G, K), mean (G, D), matrix (G, D, D), factor (G,); results (G O, C/G, K) and the response to
+        the mean (G O,).
 
     Returns:
         ``D w`` in ``dtype``, and ``mean D w`` in the statistics' dtype, which the layer's bias has to lose.
     """
-    product, response = _WhitenedWeight.apply(weight, mean, matrix, grouping, dtype or matrix.dtype)
+    product, response = _WhitenedWeight.apply(weight, mean, matrix, factor, grouping, dtype or matrix.dtype)
     return product, response
 
 
@@ -116,13 +124,19 @@ class _WhitenedWeight(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, weight: Tensor, mean: Tensor, matrix: Tensor, grouping: Grouping, dtype: torch.dtype
+        ctx: Any,
+        weight: Tensor,
+        mean: Tensor,
+        matrix: Tensor,
+        factor: Tensor | None,
+        grouping: Grouping,
+        dtype: torch.dtype,
     ) -> tuple[Tensor, Tensor]:
         ctx.grouping, ctx.dtype = grouping, dtype
-        ctx.save_for_backward(weight, mean, matrix)
+        ctx.save_for_backward(weight, mean, matrix, factor)
         with full_precision(weight):
             rows, shape = _rows(weight, matrix.shape[-1], grouping, dtype)
-            product = torch.bmm(rows, matrix.to(dtype))
+            product = torch.bmm(rows, _times(matrix, factor).to(dtype))
             response = torch.bmm(product, mean.to(dtype).unsqueeze(-1)).to(mean.dtype)
             return (
                 from_blocks(product.view(shape), grouping, weight.shape),
@@ -130,23 +144,36 @@ class _WhitenedWeight(torch.autograd.Function):
             )
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        weight, mean, matrix = ctx.saved_tensors
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        weight, mean, matrix, factor = ctx.saved_tensors
         grad_product, grad_response = grads
-        grouping, dtype, size = ctx.grouping, ctx.dtype, matrix.shape[-1]
+        grouping, dtype = ctx.grouping, ctx.dtype
+        g, size = matrix.shape[:2]
+        grad_matrix = grad_mean = grad_factor = None
         with full_precision(weight):
-            rows, shape = _rows(weight, size, grouping, dtype)
-            grad_rows, _ = _rows(grad_product, size, grouping, dtype)
+            scaled = _times(matrix, factor)
+            grad_rows, shape = _rows(grad_product, size, grouping, dtype)
             # a row's share in its output's response, (G, n, 1)
-            share = grad_response.view(grouping.num_matrices, -1, 1).to(dtype)
-            per_output = rows.shape[1] // share.shape[1]
-            share = share.expand(-1, -1, per_output).reshape(grouping.num_matrices, -1, 1)
+            share = grad_response.view(g, -1, 1).to(dtype)
+            share = share.expand(-1, -1, grad_rows.shape[1] // share.shape[1]).reshape(g, -1, 1)
             grad_rows = torch.baddbmm(grad_rows, share, mean.to(dtype).unsqueeze(1))
-            grad_weight = from_blocks(torch.bmm(grad_rows, matrix.to(dtype)).view(shape), grouping, weight.shape)
-            grad_matrix = torch.bmm(rows.mT, grad_rows).to(matrix.dtype)
-            pull = torch.bmm(rows.mT, share).to(matrix.dtype)  # (G, D, 1)
-            grad_mean = torch.bmm(matrix, pull).squeeze(-1)
-        return grad_weight.to(weight.dtype), grad_mean, grad_matrix, None, None
+            grad_blocks = torch.bmm(grad_rows, scaled.to(dtype)).view(shape)
+            grad_weight = from_blocks(grad_blocks, grouping, weight.shape).to(weight.dtype)
+            if any(ctx.needs_input_grad[1:3]):
+                rows, _ = _rows(weight, size, grouping, dtype)
+                pull = torch.bmm(rows.mT, share).to(matrix.dtype)  # (G, D, 1)
+                grad_mean = torch.bmm(scaled, pull).squeeze(-1)
+            if ctx.needs_input_grad[2]:
+                grad_matrix = _times(torch.bmm(rows.mT, grad_rows).to(matrix.dtype), factor)
+            if factor is not None:
+                # the outputs are linear in the weight and in the factor: <w, dw> = f df
+                inner = torch.linalg.vecdot(weight.reshape(g, -1), grad_weight.reshape(g, -1))
+                grad_factor = inner.to(factor.dtype) / factor
+        return grad_weight, grad_mean, grad_matrix, grad_factor, None, None
+
+
+def _times(matrix: Tensor, factor: Tensor | None) -> Tensor:
+    return matrix if factor is None else matrix * factor[:, None, None]
 
 
 class _CastAndSum(torch.autograd.Function):

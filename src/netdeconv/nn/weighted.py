@@ -55,16 +55,17 @@ class WeightedWhitenedLayer(WhitenedLayer):
         if not self.training:
             return x, *self._evaluation_weights(x.dtype)
         x, statistics = self._statistics(x)
-        mean, matrix, taps, _ = statistics
+        mean, matrix, taps, _, factor = statistics
         dtype = product_dtype(x.dtype, matrix.dtype, self.whitening.num_iterations)
         rows = self._weight_rows(self.weight)
         if taps is not None:
             rows = whiten_taps(rows, taps, dtype)
         if dtype == x.dtype and self._input_is_smaller(x, rows):
+            matrix = matrix if factor is None else matrix * factor[:, None, None]
             rows, response = weight_and_response(rows, mean, matrix, self.grouping, dtype)
             x = whiten_input(x, matrix, self.grouping)
         else:
-            rows, response = whiten_weight(rows, mean, matrix, self.grouping, dtype=dtype)
+            rows, response = whiten_weight(rows, mean, matrix, self.grouping, factor=factor, dtype=dtype)
         return x, self._from_rows(rows).to(x.dtype), self._effective_bias(response).to(x.dtype)
 
     def _input_is_smaller(self, x: Tensor, rows: Tensor) -> bool:
