@@ -1,4 +1,4 @@
-"""Parameter counts of the tables, sizes of inputs, refusals."""
+"""Sizes of inputs, width, conversion, refusals."""
 
 from __future__ import annotations
 
@@ -8,35 +8,13 @@ import torch
 from netdeconv import convert, models
 from netdeconv.nn import WhitenedConv2d, WhitenedLinear
 
-COUNTS = {"vgg11": 9_231_114, "vgg13": 9_416_010, "vgg16": 14_728_266, "vgg19": 20_040_522}
-
-
-@pytest.mark.parametrize("name", COUNTS)
-def test_vgg_has_the_published_number_of_parameters(name):
-    with torch.device("meta"):
-        model = models.build(name, num_classes=10, in_channels=3)
-    assert sum(parameter.numel() for parameter in model.parameters()) == COUNTS[name]
-
-
-@pytest.mark.parametrize(
-    ("name", "count"),
-    [
-        # conv 6x25+6, 16x150+16; linear 400x120+120, 120x84+84, 84x10+10; batch norms 2 (6+16+120+84)
-        ("lenet", 156 + 2416 + 48120 + 10164 + 850 + 2 * 226),
-        # linear 784x128+128, twice 128x128+128, 128x10+10; three batch norms of 128
-        ("mlp", 100480 + 2 * 16512 + 1290 + 3 * 256),
-    ],
-)
-def test_small_networks_have_the_parameters_of_their_definition(name, count):
-    model = models.build(name, num_classes=10, in_channels=1, image_size=28)
-    assert sum(parameter.numel() for parameter in model.parameters()) == count
-
 
 @pytest.mark.parametrize("name", models.list_names())
 @pytest.mark.parametrize(("channels", "size"), [(1, 28), (3, 32), (3, 96)])
 def test_every_network_takes_every_data_set(name, channels, size):
-    model = models.build(name, num_classes=7, in_channels=channels, width=0.1, image_size=size)
-    assert model(torch.randn(3, channels, size, size)).shape == (3, 7)
+    with torch.device("meta"):
+        model = models.build(name, num_classes=7, in_channels=channels, image_size=size)
+        assert model(torch.empty(3, channels, size, size)).shape == (3, 7)
 
 
 def test_width_scales_every_layer_but_the_last():

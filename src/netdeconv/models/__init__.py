@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from netdeconv.models.registry import (
-    ARCHITECTURES,
-    Architecture,
-    StemSettings,
-    architecture,
-    build,
-    list_names,
-)
+from netdeconv.models.entry import Architecture, StemSettings
+from netdeconv.models.registry import ARCHITECTURES, architecture, build, list_names
 
 __all__ = ["ARCHITECTURES", "Architecture", "StemSettings", "architecture", "build", "list_names"]
