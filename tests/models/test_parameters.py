@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from netdeconv import models
+from netdeconv import convert, models
 from tolerances import assert_close
 
 torchvision = pytest.importorskip("torchvision")
@@ -23,6 +23,31 @@ COUNTS = {
     "resnet50": 23_520_842,
     "resnet101": 44_549_160 - 990 * 2049 - 64 * 120,
     "densenet121": 6_956_298,
+    "preact_resnet18": 11_171_274,
+    "senet18": 11_260_354,
+    "resnext29_32x4d": 4_774_218,
+    "mobilenet_v2": 2_296_922,
+    "dpn92": 34_236_634,
+    "pnasnet_a": 130_646,
+    "pnasnet_b": 451_626,
+    "efficientnet_b0": 2_912_089,
+}
+# A stem of 27x32, 32x9x32 and 32x9x64 weights with its norms, instead of 27x64 with its norm.
+XRESNET_STEM = 864 + 9216 + 18432 + 2 * (32 + 32 + 64) - (1728 + 2 * 64)
+COUNTS |= {f"x{name}": COUNTS[name] + XRESNET_STEM for name in ("resnet18", "resnet34", "resnet50")}
+
+# Millions, as the paper prints them: converted, with biases instead of batch norms.
+PRINTED = {
+    "vgg16": 14.71,
+    "resnet18": 11.17,
+    "preact_resnet18": 11.17,
+    "densenet121": 6.88,
+    "resnext29_32x4d": 4.76,
+    "mobilenet_v2": 2.28,
+    "dpn92": 34.18,
+    "pnasnet_a": 0.13,
+    "senet18": 11.26,
+    "efficientnet_b0": 2.91,
 }
 
 
@@ -35,6 +60,16 @@ def count(name: str, **settings: int) -> int:
 @pytest.mark.parametrize("name", COUNTS)
 def test_networks_have_the_published_number_of_parameters(name):
     assert count(name) == COUNTS[name]
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_converted_networks_have_the_printed_number_of_parameters(name):
+    with torch.device("meta"):
+        model = models.build(name, num_classes=10, in_channels=3)
+        converted = convert(model, select=models.architecture(name).published_select)
+    millions = sum(parameter.numel() for parameter in converted.parameters()) / 1e6
+    # Two digits are printed; that of VGG-16, 14.7198, is not rounded but cut.
+    assert abs(millions - PRINTED[name]) < (0.01 if name == "vgg16" else 0.005)
 
 
 def densenet_count(growth: int) -> int:
@@ -60,6 +95,8 @@ def test_dense_networks_have_the_parameters_of_their_definition(name, growth):
         # conv 6x25+6, 16x150+16; linear 400x120+120, 120x84+84, 84x10+10; batch norms 2 (6+16+120+84)
         ("lenet", 156 + 2416 + 48120 + 10164 + 850 + 2 * 226),
         # linear 784x128+128, twice 128x128+128, 128x10+10; three batch norms of 128
+        ("linear", 784 * 10 + 10),
+        ("conv", 784 * 10 + 10),
         ("mlp", 100480 + 2 * 16512 + 1290 + 3 * 256),
     ],
 )

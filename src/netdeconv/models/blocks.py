@@ -66,3 +66,30 @@ class Residual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the activation of the sum."""
         return self.activation(self.branch(x) + self.shortcut(x))
+
+
+class SqueezeExcitation(nn.Module):
+    """Scales every channel by a number in (0, 1) that the averages of all channels decide.
+
+    Args:
+        channels: of the input.
+        ratio: channels for each hidden unit.
+
+    Source:
+        Hu et al., "Squeeze-and-Excitation Networks", 2018.
+    """
+
+    def __init__(self, channels: int, ratio: int = 16) -> None:
+        super().__init__()
+        hidden = max(1, channels // ratio)
+        self.gate = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            nn.Conv2d(channels, hidden, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(hidden, channels, 1),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the scaled input."""
+        return x * self.gate(x)

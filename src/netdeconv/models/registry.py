@@ -5,15 +5,37 @@ from __future__ import annotations
 from torch import nn
 
 from netdeconv.lookup import look_up
-from netdeconv.models import densenet, lenet, mlp, resnet, vgg
+from netdeconv.models import (
+    densenet,
+    dpn,
+    efficientnet,
+    lenet,
+    linear,
+    mlp,
+    mobilenet,
+    pnasnet,
+    preact,
+    resnet,
+    resnext,
+    vgg,
+    xresnet,
+)
 from netdeconv.models.entry import Architecture
 
 ARCHITECTURES: dict[str, Architecture] = {
-    **lenet.ENTRIES,
+    **linear.ENTRIES,
     **mlp.ENTRIES,
+    **lenet.ENTRIES,
     **vgg.ENTRIES,
     **resnet.ENTRIES,
+    **preact.ENTRIES,
+    **xresnet.ENTRIES,
     **densenet.ENTRIES,
+    **resnext.ENTRIES,
+    **mobilenet.ENTRIES,
+    **dpn.ENTRIES,
+    **pnasnet.ENTRIES,
+    **efficientnet.ENTRIES,
 }
 
 
