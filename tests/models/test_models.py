@@ -12,6 +12,7 @@ ONE_LAYER = ("linear", "conv")
 
 # Those that differ from another one in the number of their blocks alone.
 DEEPER = {"vgg13", "vgg16", "vgg19", "resnet34", "resnet101", "xresnet34", "densenet_cifar"}
+FAMILIES = [name for name in models.list_names() if name not in DEEPER]
 
 
 def shape_of_output(name: str, channels: int, size: int, width: float) -> tuple[int, ...]:
@@ -25,12 +26,12 @@ def test_every_network_takes_small_images_of_one_channel(name):
     assert shape_of_output(name, channels=1, size=28, width=1.0) == (2, 7)
 
 
-@pytest.mark.parametrize("name", [name for name in models.list_names() if name not in DEEPER])
+@pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_takes_larger_images_at_another_width(name):
     assert shape_of_output(name, channels=3, size=96, width=0.3) == (2, 7)
 
 
-@pytest.mark.parametrize("name", models.list_names())
+@pytest.mark.parametrize("name", FAMILIES)
 def test_width_scales_the_channels(name):
     with torch.device("meta"):
         half, full = (models.build(name, num_classes=10, in_channels=3, width=w) for w in (0.5, 1.0))
