@@ -227,7 +227,7 @@ def test_whitening_for_the_stem_alone_keeps_batch_norm(tmp_path):
 
 
 def test_settings_for_a_stem_without_whitening_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="stem and linear need whitening"):
+    with pytest.raises(ValueError, match="stem, linear, grouped and depthwise need whitening"):
         NetworkConfig(stem=small_config(tmp_path).network.stem)
 
 

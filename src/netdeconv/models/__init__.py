@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from netdeconv.models.registry import (
-    ARCHITECTURES,
-    Architecture,
-    StemSettings,
-    architecture,
-    build,
-    list_names,
-)
+from netdeconv.models.cost import Cost, cost
+from netdeconv.models.entry import Architecture, StemSettings
+from netdeconv.models.imagenet import ImagenetName, build_imagenet, parse_imagenet_name
+from netdeconv.models.registry import ARCHITECTURES, architecture, build, list_names
 
-__all__ = ["ARCHITECTURES", "Architecture", "StemSettings", "architecture", "build", "list_names"]
+__all__ = [
+    "ARCHITECTURES",
+    "Architecture",
+    "Cost",
+    "ImagenetName",
+    "StemSettings",
+    "architecture",
+    "build",
+    "build_imagenet",
+    "cost",
+    "list_names",
+    "parse_imagenet_name",
+]

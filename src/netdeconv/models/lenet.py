@@ -8,6 +8,7 @@ from __future__ import annotations
 from torch import nn
 
 from netdeconv.models.blocks import scaled
+from netdeconv.models.entry import Architecture, StemSettings
 
 
 def lenet(*, num_classes: int, in_channels: int, width: float = 1.0, image_size: int = 32) -> nn.Sequential:
@@ -39,3 +40,13 @@ def lenet(*, num_classes: int, in_channels: int, width: float = 1.0, image_size:
         nn.ReLU(inplace=True),
         nn.Linear(fourth, num_classes),
     )
+
+
+ENTRIES = {
+    "lenet": Architecture(
+        build=lenet,
+        stem=StemSettings(),
+        description="LeNet-5: two 5x5 convolutions, three linear layers",
+        source="LeCun et al. 1998",
+    )
+}

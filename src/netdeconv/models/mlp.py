@@ -8,6 +8,7 @@ from __future__ import annotations
 from torch import nn
 
 from netdeconv.models.blocks import scaled
+from netdeconv.models.entry import Architecture
 
 
 def mlp(*, num_classes: int, in_channels: int, width: float = 1.0, image_size: int = 32) -> nn.Sequential:
@@ -19,3 +20,13 @@ def mlp(*, num_classes: int, in_channels: int, width: float = 1.0, image_size: i
         layers += [nn.Linear(features, hidden), nn.BatchNorm1d(hidden), nn.Sigmoid()]
         features = hidden
     return nn.Sequential(*layers, nn.Linear(features, num_classes))
+
+
+ENTRIES = {
+    "mlp": Architecture(
+        build=mlp,
+        stem=None,
+        description="three hidden linear layers of 128, sigmoid",
+        source="Ioffe and Szegedy 2015",
+    )
+}

@@ -2,60 +2,40 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
-
 from torch import nn
 
 from netdeconv.lookup import look_up
-from netdeconv.models.lenet import lenet
-from netdeconv.models.mlp import mlp
-from netdeconv.models.vgg import VGG_STAGES, vgg
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class StemSettings:
-    """How the published experiments whiten the input of a network's first convolution.
-
-    Args:
-        num_iterations: Newton-Schulz steps; more than elsewhere, as neighbouring pixels are
-            the most correlated input a network has.
-        freeze: whether its whitening is held constant most of the time.
-    """
-
-    num_iterations: int = 15
-    freeze: bool = True
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Architecture:
-    """One network: how to build it, and what its conversion needs to know.
-
-    Args:
-        build: makes the network with batch norm, from plain torch layers.
-        stem: settings of its first convolution; ``None`` when it has no convolution.
-        description: one line for ``netdeconv list archs``.
-    """
-
-    build: Callable[..., nn.Module]
-    stem: StemSettings | None
-    description: str
-
-
-def _vgg_of(name: str) -> Callable[..., nn.Module]:
-    def build(**settings: int | float) -> nn.Module:
-        return vgg(VGG_STAGES[name], **settings)  # type: ignore[arg-type]
-
-    return build
-
+from netdeconv.models import (
+    densenet,
+    dpn,
+    efficientnet,
+    lenet,
+    linear,
+    mlp,
+    mobilenet,
+    pnasnet,
+    preact,
+    resnet,
+    resnext,
+    vgg,
+    xresnet,
+)
+from netdeconv.models.entry import Architecture
 
 ARCHITECTURES: dict[str, Architecture] = {
-    **{
-        name: Architecture(build=_vgg_of(name), stem=StemSettings(), description=f"VGG-{name[3:]} for small images")
-        for name in VGG_STAGES
-    },
-    "lenet": Architecture(build=lenet, stem=StemSettings(), description="two 5x5 convolutions, three linear layers"),
-    "mlp": Architecture(build=mlp, stem=None, description="three hidden linear layers of 128, sigmoid"),
+    **linear.ENTRIES,
+    **mlp.ENTRIES,
+    **lenet.ENTRIES,
+    **vgg.ENTRIES,
+    **resnet.ENTRIES,
+    **preact.ENTRIES,
+    **xresnet.ENTRIES,
+    **densenet.ENTRIES,
+    **resnext.ENTRIES,
+    **mobilenet.ENTRIES,
+    **dpn.ENTRIES,
+    **pnasnet.ENTRIES,
+    **efficientnet.ENTRIES,
 }
 
 

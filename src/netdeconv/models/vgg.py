@@ -5,11 +5,13 @@ Source: Simonyan and Zisserman, 2015, with the single linear layer common for CI
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from torch import nn
 
 from netdeconv.models.blocks import conv_bn_relu, scaled
+from netdeconv.models.entry import Architecture, StemSettings
 
 # Convolutions of every stage; a stage ends with a max-pool.
 VGG_STAGES: dict[str, tuple[tuple[int, int], ...]] = {
@@ -45,8 +47,19 @@ def vgg(
     channels = in_channels
     for depth, stage_channels in stages:
         for _ in range(depth):
-            layers += conv_bn_relu(channels, scaled(stage_channels, width))
+            layers += conv_bn_relu(channels, scaled(stage_channels, width), bias=True)
             channels = scaled(stage_channels, width)
         # Rounding up makes no difference at 32x32 and lets 28x28 through all five.
         layers.append(nn.MaxPool2d(2, ceil_mode=True))
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, num_classes))
+
+
+ENTRIES = {
+    name: Architecture(
+        build=functools.partial(vgg, stages),
+        stem=StemSettings(),
+        description=f"VGG-{name[3:]} for small images",
+        source="Simonyan and Zisserman 2015",
+    )
+    for name, stages in VGG_STAGES.items()
+}

@@ -27,9 +27,12 @@ class NetworkConfig:
         width: factor on all channels.
         bias: whether whitened convolutions have a bias.
         whitening: settings of the whitened layers; ``None`` trains the network with batch norm;
-            ``False`` whitens what ``stem`` and ``linear`` name and keeps batch norm elsewhere.
+            ``False`` whitens only layers whose kind has settings of its own, and keeps batch norm elsewhere.
         stem: settings of the first convolution; ``None``: as the others; ``False``: left as it is.
         linear: settings of linear layers; ``None``: as the others; ``False``: left as they are.
+        grouped: settings of convolutions with groups of several channels; ``None``: as the others, with the
+            steps of the network's entry; ``False``: left as they are.
+        depthwise: likewise, of convolutions with one input channel for each group.
     """
 
     arch: str = "vgg11"
@@ -38,10 +41,14 @@ class NetworkConfig:
     whitening: Whitening | Literal[False] | None = None
     stem: Whitening | Literal[False] | None = None
     linear: Whitening | Literal[False] | None = None
+    grouped: Whitening | Literal[False] | None = None
+    depthwise: Whitening | Literal[False] | None = None
 
     def __post_init__(self) -> None:
-        if self.whitening is None and (self.stem or self.linear):
-            raise ValueError("stem and linear need whitening: its settings, or False for these layers alone")
+        if self.whitening is None and (self.stem or self.linear or self.grouped or self.depthwise):
+            raise ValueError(
+                "stem, linear, grouped and depthwise need whitening: its settings, or False for these layers alone"
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Literal
+
 from torch import nn
 
 from netdeconv import models
 from netdeconv.data import DatasetInfo
-from netdeconv.nn import WhitenedLayer
+from netdeconv.nn import WhitenedLayer, Whitening
 from netdeconv.surgery import convert
 from netdeconv.training.config import NetworkConfig
 
@@ -26,10 +29,37 @@ def build_network(config: NetworkConfig, data: DatasetInfo) -> nn.Module:
     )
     if config.whitening is None:
         return model
-    converted = convert(model, config.whitening, stem=config.stem, linear=config.linear)
+    converted = _converted(model, config)
     if not config.bias:
         _remove_biases(converted)
     return converted
+
+
+def _converted(model: nn.Module, config: NetworkConfig) -> nn.Module:
+    """Convert with the settings, and with the steps that the network's entry has for some of its layers."""
+    entry = models.architecture(config.arch)
+    named = entry.named if isinstance(config.whitening, Whitening) else {}
+    converted = convert(
+        model,
+        config.whitening,
+        stem=config.stem,
+        linear=config.linear,
+        grouped=_with_steps(config.grouped, config.whitening, entry.grouped),
+        depthwise=_with_steps(config.depthwise, config.whitening, entry.depthwise),
+        select=[f"!{pattern}" for pattern in named] or None,
+    )
+    for pattern, steps in named.items():
+        convert(converted, _with_steps(None, config.whitening, steps), select=pattern, inplace=True)
+    return converted
+
+
+def _with_steps(
+    own: Whitening | Literal[False] | None, others: Whitening | Literal[False] | None, steps: int | None
+) -> Whitening | Literal[False] | None:
+    """A kind of layer's own settings; without any, those of the others with the entry's number of steps."""
+    if own is None and steps is not None and isinstance(others, Whitening):
+        return dataclasses.replace(others, num_iterations=steps)
+    return own
 
 
 def _remove_biases(model: nn.Module) -> None:

@@ -1,0 +1,118 @@
+"""MobileNetV2 for small images: inverted bottlenecks, stem and second stage with stride 1, plain ReLU.
+
+Source: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", 2018, in the form of the paper's CIFAR
+tables: the first block, too, has an expanding convolution, and every block of stride 1 has a shortcut, by a 1x1
+convolution where the channels differ.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from torch import nn
+
+from netdeconv.models.blocks import (
+    Residual,
+    SqueezeExcitation,
+    assemble,
+    classifier,
+    conv_bn,
+    conv_bn_relu,
+    projection,
+    scaled,
+)
+from netdeconv.models.entry import Architecture, StemSettings
+
+
+class Stage(NamedTuple):
+    """One stage: factor of the expansion, output channels, blocks, stride of the first."""
+
+    expansion: int
+    channels: int
+    depth: int
+    stride: int
+
+
+STAGES = (
+    Stage(1, 16, 1, 1),
+    Stage(6, 24, 2, 1),
+    Stage(6, 32, 3, 2),
+    Stage(6, 64, 4, 2),
+    Stage(6, 96, 3, 1),
+    Stage(6, 160, 3, 2),
+    Stage(6, 320, 1, 1),
+)
+
+
+def inverted_bottleneck(
+    in_channels: int, out_channels: int, *, expansion: int, stride: int, squeeze: bool = False
+) -> nn.Module:
+    """Return a block: expanding 1x1, depthwise 3x3, projecting 1x1 convolution; no ReLU at its end.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        expansion: channels of the depthwise convolution for each one of the input.
+        stride: of the depthwise convolution; a block of stride 1 has a shortcut.
+        squeeze: whether squeeze-and-excitation ends the branch.
+    """
+    channels = expansion * in_channels
+    parts: OrderedDict[str, nn.Module] = OrderedDict(
+        expand=nn.Sequential(*conv_bn_relu(in_channels, channels, 1)),
+        depthwise=nn.Sequential(*conv_bn_relu(channels, channels, stride=stride, groups=channels)),
+        project=nn.Sequential(*conv_bn(channels, out_channels, 1)),
+    )
+    if squeeze:
+        parts["squeeze"] = SqueezeExcitation(out_channels)
+    branch = nn.Sequential(parts)
+    return branch if stride != 1 else Residual(branch, projection(in_channels, out_channels), nn.Identity())
+
+
+def inverted_stages(
+    in_channels: int, stages: Sequence[Stage], *, width: float, squeeze: bool = False
+) -> tuple[list[nn.Module], int]:
+    """Return stages of inverted bottlenecks, and their output channels."""
+    built: list[nn.Module] = []
+    for stage in stages:
+        out_channels = scaled(stage.channels, width)
+        blocks = []
+        for index in range(stage.depth):
+            stride = stage.stride if index == 0 else 1
+            blocks.append(
+                inverted_bottleneck(
+                    in_channels, out_channels, expansion=stage.expansion, stride=stride, squeeze=squeeze
+                )
+            )
+            in_channels = out_channels
+        built.append(nn.Sequential(*blocks))
+    return built, in_channels
+
+
+def mobilenet_v2(*, num_classes: int, in_channels: int, width: float = 1.0, image_size: int = 32) -> nn.Sequential:
+    """Build MobileNetV2 with batch norm.
+
+    Args:
+        num_classes: outputs.
+        in_channels: channels of the images.
+        width: factor on all channels.
+        image_size: not needed: all remaining positions are averaged.
+    """
+    del image_size
+    first, last = scaled(32, width), scaled(1280, width)
+    stem = nn.Sequential(*conv_bn_relu(in_channels, first))
+    stages, channels = inverted_stages(first, STAGES, width=width)
+    return assemble(stem, stages, nn.Sequential(*conv_bn_relu(channels, last, 1), *classifier(last, num_classes)))
+
+
+ENTRIES = {
+    "mobilenet_v2": Architecture(
+        build=mobilenet_v2,
+        stem=StemSettings(num_iterations=10),
+        depthwise=1,
+        named={"*.project": 1},
+        description="MobileNetV2 for small images",
+        source="Sandler et al. 2018",
+    )
+}

@@ -1,0 +1,81 @@
+"""Every network converts, learns a step and folds; the data of its conversion are the published ones."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import netdeconv as nd
+from netdeconv import models
+from netdeconv.nn import WhitenedConv2d, WhitenedLayer
+from tolerances import FOLDED_FLOAT32, assert_within
+
+PLAIN = (nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d)
+
+
+def small(name: str) -> nn.Module:
+    return models.build(name, num_classes=10, in_channels=3, width=0.1, image_size=16)
+
+
+@pytest.mark.parametrize("name", models.list_names())
+def test_every_network_converts_learns_a_step_and_folds(name):
+    plain = small(name)
+    layers = sum(type(module) in PLAIN[:2] for module in plain.modules())
+    model = nd.convert(plain, nd.Whitening(structure="channel", group_size=8))
+    kinds = [type(module) for module in model.modules()]
+    assert not set(PLAIN) & set(kinds)
+    assert sum(issubclass(kind, WhitenedLayer) for kind in kinds) == layers
+    assert (WhitenedConv2d in kinds) == (models.architecture(name).stem is not None)
+
+    x, labels = torch.randn(4, 3, 16, 16), torch.arange(4)
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    loss = nn.functional.cross_entropy(model(x), labels)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(nn.utils.clip_grad_norm_(model.parameters(), 1.0))
+    optimizer.step()
+    assert not all(torch.equal(new, old) for new, old in zip(model.parameters(), before, strict=True))
+
+    with torch.no_grad():
+        expected = model.eval()(x)
+        folded = nd.fold(model)
+        assert expected.shape == (4, 10)
+        assert not any(isinstance(module, WhitenedLayer) for module in folded.modules())
+        assert_within(folded(x), expected, FOLDED_FLOAT32)
+
+
+# Steps of the stem, of grouped convolutions, of depthwise ones, and of others by their names.
+PUBLISHED = {
+    "resnext29_32x4d": (10, 3, None, {}),
+    "mobilenet_v2": (10, None, 1, {"*.project": 1}),
+    "dpn92": (10, None, None, {}),
+    "efficientnet_b0": (10, None, None, {}),
+    "pnasnet_a": (10, None, None, {}),
+    "pnasnet_b": (10, None, None, {}),
+    "preact_resnet18": (10, None, None, {}),
+}
+
+
+@pytest.mark.parametrize("name", [name for name in models.list_names() if name not in ("linear", "conv", "mlp")])
+def test_the_settings_are_the_published_ones(name):
+    entry = models.architecture(name)
+    steps, *others = PUBLISHED.get(name, (15, None, None, {}))
+    assert entry.stem == models.StemSettings(num_iterations=steps, freeze=True)
+    assert [entry.grouped, entry.depthwise, entry.named] == others
+    assert (entry.published_select is not None) == (name == "efficientnet_b0")
+
+
+def test_networks_of_one_layer_have_no_stem_that_is_held():
+    assert models.architecture("mlp").stem is None
+    assert models.architecture("linear").stem is None
+    assert models.architecture("conv").stem == models.StemSettings(num_iterations=5, freeze=False)
+
+
+def test_the_published_efficientnet_whitens_its_ends():
+    plain = small("efficientnet_b0")
+    model = nd.convert(plain, select=models.architecture("efficientnet_b0").published_select)
+    assert [name for name, module in model.named_modules() if isinstance(module, WhitenedLayer)] == ["stem.0", "head.2"]
+    before, after = (sum(isinstance(m, nn.BatchNorm2d) for m in net.modules()) for net in (plain, model))
+    assert before - after == 1

@@ -1,0 +1,82 @@
+"""Networks for ImageNet: names, what they mean, what is built, what is refused."""
+
+from __future__ import annotations
+
+import sys
+import types
+
+import pytest
+import torch
+from torch import nn
+
+from netdeconv.models import build_imagenet, parse_imagenet_name
+
+zoo = pytest.importorskip("torchvision.models")
+NAMES = zoo.list_models(module=zoo)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "densenet121", "vgg11", "resnext50_32x4d"])
+def test_a_d_at_the_end_means_the_converted_network(name):
+    assert parse_imagenet_name(name) == (name, False)
+    assert parse_imagenet_name(f"{name}d") == (name, True)
+    with pytest.raises(ValueError, match=f"'{name}d' is '{name}' converted"):
+        build_imagenet(f"{name}d")
+
+
+def test_no_name_of_torchvision_is_another_one_converted():
+    assert not [name for name in NAMES if f"{name}d" in NAMES]
+    assert all(parse_imagenet_name(name) == (name, False) for name in NAMES)
+
+
+def test_networks_have_the_classes_asked_for():
+    with torch.device("meta"):
+        model = build_imagenet("resnet18", num_classes=7)
+        assert build_imagenet("resnet18").fc.out_features == 1000
+    assert isinstance(model, zoo.ResNet)
+    assert model.fc.out_features == 7
+
+
+def test_networks_with_auxiliary_classifiers_return_one_tensor():
+    with torch.device("meta"):
+        model = build_imagenet("googlenet", num_classes=7)
+        assert model(torch.empty(2, 3, 64, 64)).shape == (2, 7)
+
+
+def test_pretrained_weights_are_asked_for_by_the_newest(monkeypatch):
+    asked = {}
+    monkeypatch.setattr(zoo, "get_model", lambda name, **settings: asked.update(name=name, **settings))
+    build_imagenet("googlenet", pretrained=True)
+    assert asked == {"name": "googlenet", "weights": "DEFAULT", "num_classes": 1000, "aux_logits": False}
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("resnet19", {}, r"unknown ImageNet network 'resnet19'; did you mean 'resnet1[0-9]+'\?"),
+        ("resnet19d", {}, "unknown ImageNet network 'resnet19d'"),
+        ("resnet18", {"num_classes": 0}, "num_classes must be at least 1, got 0"),
+        ("resnet18", {"num_classes": 7, "pretrained": True}, "weights of 'resnet18' are for 1000 classes, not 7"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(name, settings, message):
+    with pytest.raises(ValueError, match=message):
+        build_imagenet(name, **settings)
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(RuntimeError, match=r"'timm/resnet18d' needs timm, which is not installed: pip install timm"):
+        build_imagenet("timm/resnet18d")
+    monkeypatch.setitem(sys.modules, "torchvision.models", None)
+    with pytest.raises(RuntimeError, match="'resnet18' needs torchvision"):
+        parse_imagenet_name("resnet18")
+
+
+def test_names_of_timm_reach_it_unchanged(monkeypatch):
+    def create_model(name, *, pretrained, num_classes):
+        assert (name, pretrained) == ("resnet18d", True)
+        return nn.Linear(1, num_classes)
+
+    monkeypatch.setitem(sys.modules, "timm", types.SimpleNamespace(create_model=create_model))
+    assert parse_imagenet_name("timm/resnet18d") == ("timm/resnet18d", False)
+    assert build_imagenet("timm/resnet18d", num_classes=7, pretrained=True).out_features == 7

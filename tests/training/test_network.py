@@ -1,0 +1,67 @@
+"""From settings to a converted network: the steps that a network's entry has for some of its layers."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from netdeconv.data import info
+from netdeconv.nn import WhitenedConv2d, Whitening
+from netdeconv.recipes import VARIANTS, WhiteningChoice
+from netdeconv.training import NetworkConfig, build_network
+
+BASE = Whitening(group_size=4)
+CHOICE = WhiteningChoice(base=BASE)
+
+
+def steps(config: NetworkConfig) -> dict[str, int]:
+    """Newton-Schulz steps of whitened convolutions, by name."""
+    network = build_network(config, info("digits"))
+    return {n: m.whitening.num_iterations for n, m in network.named_modules() if isinstance(m, WhitenedConv2d)}
+
+
+def config_of(arch: str, variant: str = "full", **changes) -> NetworkConfig:
+    base = VARIANTS[variant].network(CHOICE, NetworkConfig(arch=arch, width=0.25))
+    return dataclasses.replace(base, **changes)
+
+
+def mobilenet_steps(name: str) -> int:
+    if name == "stem.0":
+        return 10
+    return 1 if ".depthwise." in name or ".project." in name else 5
+
+
+@pytest.mark.parametrize("variant", ["full", "channel"])
+def test_mobilenet_takes_one_step_for_depthwise_and_projecting_layers(variant):
+    found = steps(config_of("mobilenet_v2", variant))
+    expected = {name: mobilenet_steps(name) for name in found}
+    if variant == "channel":
+        expected["stem.0"] = 5
+    assert found == expected
+    # 17 blocks of three convolutions, 4 shortcuts by convolution, stem and head
+    assert len(found) == 17 * 3 + 4 + 2
+    assert list(found.values()).count(1) == 2 * 17
+
+
+def test_resnext_takes_three_steps_for_grouped_layers():
+    found = steps(config_of("resnext29_32x4d"))
+    grouped = [name for name in found if name.endswith(".branch.3")]
+    assert len(grouped) == 9
+    assert found == {name: {True: 3, False: 10 if name == "stem.0" else 5}[name in grouped] for name in found}
+
+
+def test_given_settings_have_precedence_over_the_entry():
+    own = dataclasses.replace(BASE, num_iterations=7)
+    found = steps(config_of("resnext29_32x4d", grouped=own))
+    assert {found[name] for name in found if name.endswith(".branch.3")} == {7}
+    left = steps(config_of("resnext29_32x4d", grouped=False))
+    assert not [name for name in left if name.endswith(".branch.3")]
+    found = steps(config_of("mobilenet_v2", depthwise=own))
+    assert {found[name] for name in found if ".depthwise." in name} == {7}
+    assert {found[name] for name in found if ".project." in name} == {1}
+
+
+def test_the_stem_alone_leaves_all_else():
+    assert steps(config_of("mobilenet_v2", "stem")) == {"stem.0": 10}
+    assert steps(config_of("conv", "stem")) == {"0": 5}
