@@ -14,6 +14,7 @@ from netdeconv.nn.products import (
     to_blocks,
     weight_and_response,
     whiten_input,
+    whiten_taps,
     whiten_weight,
 )
 from netdeconv.nn.weighted import WeightedWhitenedLayer
@@ -81,7 +82,30 @@ def test_blocks_are_put_back(interleaved, size):
     weight = torch.randn(8, 6, 3)
     blocks = to_blocks(weight, size, grouping)
     assert blocks.shape[:3] == (2, 4, 3)
-    assert torch.equal(from_blocks(blocks, grouping, weight.shape), weight)
+    for channels_last in (False, True):
+        assert torch.equal(from_blocks(blocks, grouping, weight.shape, channels_last=channels_last), weight)
+
+
+@pytest.mark.parametrize("structure", ["full", "channel"])
+def test_products_keep_the_memory_format_of_the_weight(structure):
+    """Else a convolution copies its weight, and an optimiser its gradient."""
+    settings = nnd.Whitening(structure=structure, layout="blocks", group_size=2)
+    layer = nnd.WhitenedConv2d(4, 6, 3, whitening=settings).to(memory_format=torch.channels_last)
+    x = torch.randn(8, 4, 9, 9).to(memory_format=torch.channels_last)
+    _, weight, _ = layer._effective(x)
+    (gradient,) = torch.autograd.grad(layer(x).sum(), layer.weight)
+    for tensor in (weight, gradient):
+        assert tensor.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_taps_of_every_group_are_multiplied(channels_last):
+    taps = spd(2, 6)
+    weight = torch.randn(8, 4, 3, 2, dtype=torch.float64)
+    expected = torch.einsum("gock,gkl->gocl", weight.view(2, 4, 4, 6), taps).reshape(8, 4, 6)
+    weight = weight.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format).flatten(2)
+    assert (weight.stride(1) < weight.stride(2)) is channels_last
+    assert_close(whiten_taps(weight, taps, torch.float64), expected, size=6, condition=10)
 
 
 @pytest.mark.parametrize("interleaved", [False, True])
@@ -100,6 +124,27 @@ def test_gradients_of_the_weight_product(function, interleaved):
 
     assert torch.autograd.gradcheck(product, (weight, mean, matrix))
     assert torch.autograd.gradgradcheck(product, (weight, mean, matrix), fast_mode=True)
+
+
+def test_gradient_of_the_factor_of_constant_matrices():
+    grouping = Grouping(2, 2, 2)
+    weight = torch.randn(4, 4, 3, dtype=torch.float64, requires_grad=True)
+    mean = torch.randn(2, 6, dtype=torch.float64, requires_grad=True)
+    factor = torch.rand(2, dtype=torch.float64).add(0.5).requires_grad_()
+    matrix = spd(2, 6)
+
+    def product(weight: torch.Tensor, mean: torch.Tensor, factor: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return whiten_weight(weight, mean, matrix, grouping, factor=factor)
+
+    for actual, expected in zip(
+        product(weight, mean, factor),
+        whiten_weight(weight, mean, matrix * factor[:, None, None], grouping),
+        strict=True,
+    ):
+        assert_close(actual, expected, size=6, condition=10)
+    assert torch.autograd.gradcheck(product, (weight, mean, factor))
+    matrix.requires_grad_()
+    assert torch.autograd.gradcheck(product, (weight, mean, factor))
 
 
 def test_bfloat16_product_is_rounded_and_no_worse():

@@ -21,7 +21,13 @@ from netdeconv.linalg.symmetric import gram
 
 
 def patch_statistics(
-    x: Tensor, geometry: PatchGeometry, grouping: Grouping, *, centred: bool = True, exclusive: bool = False
+    x: Tensor,
+    geometry: PatchGeometry,
+    grouping: Grouping,
+    *,
+    centred: bool = True,
+    exclusive: bool = False,
+    image_step: int = 1,
 ) -> tuple[Tensor, Tensor, Tensor]:
     r"""Mean and covariance of sampled patches.
 
@@ -32,6 +38,7 @@ def patch_statistics(
         centred: whether the covariance is centred; False is the published channel whitening.
         exclusive: the caller promises that the returned ``x`` is read by one operation alone, whose backward makes
             the gradient of ``x`` anew (a convolution, a linear layer); backward then adds to it in place.
+        image_step: sample every n-th entry of the batch.
 
     Shapes:
         x (N, C, ...); results x itself, mean (G, D), covariance (G, D, D).
@@ -43,41 +50,51 @@ def patch_statistics(
         ValueError: when the kernel is larger than the input.
 
     Numerics:
-        Both are sums over n rows in float32; the error of an entry grows with sqrt(n) eps at most.
+        Both are sums over n rows in float32; the error of an entry grows with sqrt(n) eps at most. The gradient's
+        product of rows and covariance gradient is made in bfloat16 for bfloat16 input, whose gradient is rounded so.
     """
-    same, mean_GD, covariance_GDD = _PatchStatistics.apply(x, geometry, grouping, centred, exclusive)
+    same, mean_GD, covariance_GDD = _PatchStatistics.apply(x, geometry, grouping, centred, exclusive, image_step)
     return same, mean_GD, covariance_GDD
 
 
 class _PatchStatistics(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, geometry: PatchGeometry, grouping: Grouping, centred: bool, exclusive: bool
+        ctx: Any,
+        x: Tensor,
+        geometry: PatchGeometry,
+        grouping: Grouping,
+        centred: bool,
+        exclusive: bool,
+        image_step: int,
     ) -> tuple[Tensor, Tensor, Tensor]:
         with full_precision(x):
             dtype = statistics_dtype(x.dtype)
-            patches = gather_patches(x, geometry, grouping, dtype=x.dtype)
+            patches = gather_patches(x[::image_step], geometry, grouping, dtype=x.dtype)
             rows = patches.shape[1]
             mean_GD = patches.mean(1, dtype=dtype)
             covariance_GDD = gram(_centred(patches, mean_GD if centred else None, dtype)) / rows
         ctx.geometry, ctx.grouping, ctx.centred, ctx.exclusive = geometry, grouping, centred, exclusive
+        ctx.image_step = image_step
         ctx.save_for_backward(x, mean_GD)
         return x.view_as(x), mean_GD, covariance_GDD
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, mean_GD = ctx.saved_tensors
         grad_x, grad_mean_GD, grad_covariance_GDD = grads
         with full_precision(x):
-            patches = gather_patches(x, ctx.geometry, ctx.grouping, dtype=x.dtype)
+            dtype = x.dtype if x.dtype == torch.bfloat16 else mean_GD.dtype
+            patches = gather_patches(x[:: ctx.image_step], ctx.geometry, ctx.grouping, dtype=dtype)
             rows = patches.shape[1]
-            patches = _centred(patches, mean_GD if ctx.centred else None, mean_GD.dtype)
-            share = torch.baddbmm(
-                grad_mean_GD.unsqueeze(1), patches, symmetrize(grad_covariance_GDD), beta=1 / rows, alpha=2 / rows
-            )
+            slope_GDD = symmetrize(grad_covariance_GDD) * (2 / rows)
+            offset_G1D = grad_mean_GD.unsqueeze(1) / rows
+            if ctx.centred:  # (x - mean) S = x S - mean S, without a centred copy
+                offset_G1D = torch.baddbmm(offset_G1D, mean_GD.unsqueeze(1), slope_GDD, alpha=-1)
+            share = torch.baddbmm(offset_G1D.to(dtype), patches, slope_GDD.to(dtype)).to(grad_x.dtype)
             grad_x = own_gradient(grad_x, exclusive=ctx.exclusive)
-            # cast before the copies that scatter makes: the sum is rounded to the input's dtype anyway
-            return scatter_patches(share.to(grad_x.dtype), grad_x, ctx.geometry, ctx.grouping), None, None, None, None
+            scatter_patches(share, grad_x[:: ctx.image_step], ctx.geometry, ctx.grouping)
+        return grad_x, None, None, None, None, None
 
 
 def _centred(patches: Tensor, mean_GD: Tensor | None, dtype: torch.dtype) -> Tensor:
@@ -99,6 +116,7 @@ def tap_covariance(
     grouping: Grouping,
     *,
     exclusive: bool = False,
+    image_step: int = 1,
 ) -> tuple[Tensor, Tensor]:
     r"""Covariance of kernel taps after the channels were whitened, averaged over channels.
 
@@ -112,6 +130,7 @@ def tap_covariance(
         geometry: the patches whose taps are compared.
         grouping: the blocks.
         exclusive: as in :func:`patch_statistics`.
+        image_step: likewise.
 
     Shapes:
         x (N, C, ...), mean (G, B), metric (G, B, B); results x itself and covariance (G, K, K).
@@ -119,7 +138,7 @@ def tap_covariance(
     Returns:
         ``x`` (as in :func:`patch_statistics`) and the covariance.
     """
-    same, covariance_GKK = _TapCovariance.apply(x, mean_GB, metric_GBB, geometry, grouping, exclusive)
+    same, covariance_GKK = _TapCovariance.apply(x, mean_GB, metric_GBB, geometry, grouping, exclusive, image_step)
     return same, covariance_GKK
 
 
@@ -140,22 +159,23 @@ class _TapCovariance(torch.autograd.Function):
         geometry: PatchGeometry,
         grouping: Grouping,
         exclusive: bool,
+        image_step: int,
     ) -> tuple[Tensor, Tensor]:
         with full_precision(x):
-            taps = _centred_taps(x, mean_GB, geometry, grouping)
+            taps = _centred_taps(x[::image_step], mean_GB, geometry, grouping)
             weighted = taps.flatten(1, 2) @ metric_GBB
             flat = taps.flatten(2)
             covariance_GKK = flat @ weighted.view_as(flat).mT / flat.shape[2]
-        ctx.geometry, ctx.grouping, ctx.exclusive = geometry, grouping, exclusive
+        ctx.geometry, ctx.grouping, ctx.exclusive, ctx.image_step = geometry, grouping, exclusive, image_step
         ctx.save_for_backward(x, mean_GB, metric_GBB)
         return x.view_as(x), covariance_GKK
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, mean_GB, metric_GBB = ctx.saved_tensors
         grad_x, grad_covariance_GKK = grads
         with full_precision(x):
-            taps = _centred_taps(x, mean_GB, ctx.geometry, ctx.grouping)
+            taps = _centred_taps(x[:: ctx.image_step], mean_GB, ctx.geometry, ctx.grouping)
             scale = 1 / (taps.shape[2] * taps.shape[3])
             mixed = (symmetrize(grad_covariance_GKK) * scale) @ taps.flatten(2)  # G K (n B)
             mixed = mixed.view(taps.shape[0], -1, taps.shape[3])  # G (K n) B
@@ -164,5 +184,6 @@ class _TapCovariance(torch.autograd.Function):
             grad_mean_GB = -share.sum(1)
             share = share.view(taps.shape[0], taps.shape[1], -1)
             grad_x = own_gradient(grad_x, exclusive=ctx.exclusive)
-            grad_x = scatter_patches(share, grad_x, ctx.geometry, ctx.grouping, taps_first=True)
-        return grad_x, grad_mean_GB, grad_metric_GBB, None, None, None
+            share = share.to(grad_x.dtype)
+            scatter_patches(share, grad_x[:: ctx.image_step], ctx.geometry, ctx.grouping, taps_first=True)
+        return grad_x, grad_mean_GB, grad_metric_GBB, None, None, None, None

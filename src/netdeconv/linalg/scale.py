@@ -17,7 +17,7 @@ from netdeconv.linalg.precision import full_precision, statistics_dtype
 
 
 def patch_scale(
-    x: Tensor, geometry: PatchGeometry, grouping: Grouping, *, exclusive: bool = False
+    x: Tensor, geometry: PatchGeometry, grouping: Grouping, *, exclusive: bool = False, image_step: int = 1
 ) -> tuple[Tensor, Tensor, Tensor]:
     r"""Mean of sampled patches, and their variance averaged over features.
 
@@ -30,6 +30,7 @@ def patch_scale(
         geometry: where patches lie; not a raster.
         grouping: the blocks.
         exclusive: as in :func:`patch_statistics`.
+        image_step: likewise.
 
     Shapes:
         x (N, C, ...); results x itself, mean (G, D), scale (G,).
@@ -46,7 +47,7 @@ def patch_scale(
     """
     if geometry.raster:
         raise ValueError("patch_scale does not know the published raster")
-    same, mean_GD, scale_G = _PatchScale.apply(x, geometry, grouping, exclusive)
+    same, mean_GD, scale_G = _PatchScale.apply(x, geometry, grouping, exclusive, image_step)
     return same, mean_GD, scale_G
 
 
@@ -55,29 +56,31 @@ class _PatchScale(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, geometry: PatchGeometry, grouping: Grouping, exclusive: bool
+        ctx: Any, x: Tensor, geometry: PatchGeometry, grouping: Grouping, exclusive: bool, image_step: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         dtype = statistics_dtype(x.dtype)
         with full_precision(x):
-            sample, dense = _sample(x, geometry)
-            mean = sample.sum(0, keepdim=True, dtype=dtype) / len(sample)
+            sample, dense = _sample(x[::image_step], geometry)
+            count = len(sample)
+            mean = sample.sum(0, keepdim=True, dtype=dtype) / count
             # squares are rounded to the input's dtype; the sum over the batch averages that away
-            variance = (sample.square().sum(0, keepdim=True, dtype=dtype) / len(sample) - mean.square()).clamp_min(0)
+            variance = (sample.square().sum(0, keepdim=True, dtype=dtype) / count - mean.square()).clamp_min(0)
             means = gather_patches(mean, dense, grouping, dtype=dtype)  # G R D
             mean_GD = means.mean(1)
             variances = gather_patches(variance, dense, grouping, dtype=dtype)
             scale_G = (variances + (means - mean_GD.unsqueeze(1)).square()).mean((1, 2))
         ctx.geometry, ctx.grouping, ctx.exclusive, ctx.rows = geometry, grouping, exclusive, means.shape[1]
+        ctx.image_step = image_step
         ctx.save_for_backward(x, mean_GD)
         return x.view_as(x), mean_GD, scale_G
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, mean_GD = ctx.saved_tensors
         grad_x, grad_mean_GD, grad_scale_G = grads
         with full_precision(x):
-            sample, dense = _sample(x, ctx.geometry)
-            count = len(x) * ctx.rows
+            sample, dense = _sample(x[:: ctx.image_step], ctx.geometry)
+            count = len(sample) * ctx.rows
             factor_G1 = (2 * grad_scale_G / (count * mean_GD.shape[1])).unsqueeze(1)
             offset_GD = grad_mean_GD / count - factor_G1 * mean_GD
             slope, offset = (
@@ -85,9 +88,9 @@ class _PatchScale(torch.autograd.Function):
                 for features in (factor_G1.expand_as(mean_GD), offset_GD)
             )
             grad_x = own_gradient(grad_x, exclusive=ctx.exclusive)
-            part, _ = _sample(grad_x, ctx.geometry)
+            part, _ = _sample(grad_x[:: ctx.image_step], ctx.geometry)
             part.addcmul_(sample, slope.to(x.dtype)).add_(offset.to(x.dtype))
-        return grad_x, None, None, None
+        return grad_x, None, None, None, None
 
 
 def _sample(x: Tensor, geometry: PatchGeometry) -> tuple[Tensor, PatchGeometry]:

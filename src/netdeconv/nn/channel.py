@@ -109,7 +109,7 @@ class ChannelWhitening(WhitenedLayer):
         return x, batch_statistics(blocks, pixels, pixels, self.grouping, self.whitening)[1]
 
     def _rescaled_statistics(self, x: Tensor, held: Statistics) -> tuple[Tensor, Statistics]:
-        return x, rescaled_statistics(x, held, self._sampling(x), self.grouping, self.whitening.eps)[1]
+        return x, rescaled_statistics(x, held, self._sampling(x), self.grouping, self.whitening)[1]
 
     def _published_statistics(self, blocks: Tensor, step: int) -> Statistics:
         """Every ``step``-th row of the raster of blocks, batch and positions; second moment not centred."""

@@ -110,7 +110,7 @@ class _WhitenedConvNd(WeightedWhitenedLayer, _ConvNd):
 
     def _rescaled_statistics(self, x: Tensor, held: Statistics) -> tuple[Tensor, Statistics]:
         features = self._features(*self._sampling(x))
-        return rescaled_statistics(x, held, features, self.grouping, self.whitening.eps, exclusive=True)
+        return rescaled_statistics(x, held, features, self.grouping, self.whitening, exclusive=True)
 
     def _weight_rows(self, weight: Tensor) -> Tensor:
         return weight.flatten(2)

@@ -116,7 +116,7 @@ class WhitenedConvTranspose2d(WeightedWhitenedLayer, nn.ConvTranspose2d):
         return batch_statistics(x, pixels, pixels, self.grouping, self.whitening, exclusive=True)
 
     def _rescaled_statistics(self, x: Tensor, held: Statistics) -> tuple[Tensor, Statistics]:
-        return rescaled_statistics(x, held, self._sampling(x), self.grouping, self.whitening.eps, exclusive=True)
+        return rescaled_statistics(x, held, self._sampling(x), self.grouping, self.whitening, exclusive=True)
 
     def _weight_rows(self, weight: Tensor) -> Tensor:
         """(C, O, k, k) to (G O k k, C/G, 1)."""

@@ -5,6 +5,7 @@ Letters: as in linalg/grouping.py.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import NamedTuple
 
 import torch
@@ -21,6 +22,9 @@ from netdeconv.linalg import (
 )
 from netdeconv.linalg.precision import full_precision
 from netdeconv.nn.whitening import Whitening
+
+# of a batch, in a sample: positions of one image resemble each other
+_FEWEST_ENTRIES = 32
 
 
 class Statistics(NamedTuple):
@@ -44,6 +48,15 @@ class Statistics(NamedTuple):
 def _regularized_root(covariance: Tensor, settings: Whitening) -> Tensor:
     eye = torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device)
     return inverse_sqrt(covariance + settings.eps * eye, method=NewtonSchulz(settings.num_iterations))
+
+
+def image_step(shape: torch.Size, features: PatchGeometry, grouping: Grouping, rows_per_feature: int | None) -> int:
+    """Which entries of a batch are sampled, every n-th: as few as leave enough rows a feature, and 32 entries."""
+    if rows_per_feature is None:
+        return 1
+    rows = features.num_samples(shape) * grouping.num_blocks
+    enough = rows_per_feature * grouping.block_channels * features.num_taps
+    return max(1, min(rows // enough, shape[0] // _FEWEST_ENTRIES))
 
 
 def batch_statistics(
@@ -70,22 +83,28 @@ def batch_statistics(
     Returns:
         ``x``, to be used in place of the input, and its statistics, in float32 or wider.
     """
-    full = settings.structure == "full"
-    x, mean, covariance = patch_statistics(
-        x, geometry if full else pixels, grouping, centred=centred, exclusive=exclusive
-    )
+    features = geometry if settings.structure == "full" else pixels
+    step = image_step(x.shape, features, grouping, settings.rows_per_feature)
+    x, mean, covariance = patch_statistics(x, features, grouping, centred=centred, exclusive=exclusive, image_step=step)
     matrix, taps = _regularized_root(covariance, settings), None
     scale = covariance.detach().diagonal(dim1=-2, dim2=-1).mean(-1)
     if settings.structure == "separable" and geometry.num_taps > 1:
         with full_precision(x):
             metric = matrix @ matrix
-        x, tap_products = tap_covariance(x, mean, metric, geometry, grouping, exclusive=exclusive)
+        step = image_step(x.shape, geometry, dataclasses.replace(grouping, block_channels=1), settings.rows_per_feature)
+        x, tap_products = tap_covariance(x, mean, metric, geometry, grouping, exclusive=exclusive, image_step=step)
         taps = _regularized_root(tap_products, settings)
     return x, Statistics(mean, matrix, taps, scale)
 
 
 def rescaled_statistics(
-    x: Tensor, held: Statistics, geometry: PatchGeometry, grouping: Grouping, eps: float, *, exclusive: bool = False
+    x: Tensor,
+    held: Statistics,
+    features: PatchGeometry,
+    grouping: Grouping,
+    settings: Whitening,
+    *,
+    exclusive: bool = False,
 ) -> tuple[Tensor, Statistics]:
     r"""Mean of a batch, and matrices held from an earlier one, rescaled to the batch's variance.
 
@@ -95,15 +114,16 @@ def rescaled_statistics(
     Args:
         x: input (N, C, ...).
         held: matrices and scale of an earlier batch, constants.
-        geometry: the features of one matrix: patches for structure "full", else pixels.
+        features: of one matrix: patches for structure "full", else pixels.
         grouping: the blocks.
-        eps: as added to the covariances.
+        settings: eps and sampling.
         exclusive: as in :func:`batch_statistics`.
 
     Returns:
         ``x``, to be used in place of the input, and its statistics, in float32 or wider.
     """
     assert held.scale is not None
-    x, mean, scale = patch_scale(x, geometry, grouping, exclusive=exclusive)
-    factor = ((held.scale + eps) / (scale + eps)).sqrt()
+    step = image_step(x.shape, features, grouping, settings.rows_per_feature)
+    x, mean, scale = patch_scale(x, features, grouping, exclusive=exclusive, image_step=step)
+    factor = ((held.scale + settings.eps) / (scale + settings.eps)).sqrt()
     return x, held._replace(mean=mean, scale=scale, factor=factor)

@@ -84,7 +84,7 @@ class WhitenedLinear(WeightedWhitenedLayer, nn.Linear):  # type: ignore[misc]  #
 
     def _rescaled_statistics(self, x: Tensor, held: Statistics) -> tuple[Tensor, Statistics]:
         self._check(x)
-        return rescaled_statistics(x, held, self._rows, self.grouping, self.whitening.eps, exclusive=True)
+        return rescaled_statistics(x, held, self._rows, self.grouping, self.whitening, exclusive=True)
 
     def _weight_rows(self, weight: Tensor) -> Tensor:
         return weight.unsqueeze(2)

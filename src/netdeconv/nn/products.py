@@ -64,6 +64,10 @@ def whiten_weight(
 def whiten_taps(weight: Tensor, taps: Tensor, dtype: torch.dtype) -> Tensor:
     """Multiply the kernel taps of a weight (G O, C/G, K) by matrices (G, K, K), in ``dtype``."""
     with full_precision(weight):
+        if weight.stride(1) < weight.stride(2):  # neighbouring channels: from the left, without a copy
+            kernels = weight.to(dtype).transpose(1, 2).unflatten(0, (taps.shape[0], -1))
+            from_left: Tensor = taps.to(dtype).unsqueeze(1) @ kernels
+            return from_left.flatten(0, 1).transpose(1, 2)
         rows = weight.to(dtype).reshape(taps.shape[0], -1, taps.shape[-1])
         product: Tensor = rows @ taps.to(dtype)
         return product.reshape(weight.shape)
@@ -105,11 +109,14 @@ def to_blocks(weight: Tensor, size: int, grouping: Grouping) -> Tensor:
     return within.split(grouped, 2).squeeze(2).transpose(-1, -2)  # from G O S B K
 
 
-def from_blocks(blocks: Tensor, grouping: Grouping, shape: torch.Size) -> Tensor:
-    """The inverse of :func:`to_blocks`, to the weight's ``shape``."""
+def from_blocks(blocks: Tensor, grouping: Grouping, shape: torch.Size, *, channels_last: bool = False) -> Tensor:
+    """The inverse of :func:`to_blocks`, to the weight's ``shape``; with neighbouring channels where it can."""
     if blocks.dim() == 4:
         return grouping.merge_patches(blocks, shape[2]).reshape(shape)
     within = Grouping(1, grouping.num_blocks, grouping.block_channels, grouping.interleaved)
+    if channels_last:  # G O K S B
+        rows = within.merge(blocks.transpose(2, 3).unsqueeze(3), 3)
+        return rows.reshape(shape[0], shape[2], shape[1]).transpose(1, 2)
     return within.merge(blocks.transpose(-1, -2).unsqueeze(2), 2).reshape(shape)
 
 
@@ -139,7 +146,7 @@ class _WhitenedWeight(torch.autograd.Function):
             product = torch.bmm(rows, _times(matrix, factor).to(dtype))
             response = torch.bmm(product, mean.to(dtype).unsqueeze(-1)).to(mean.dtype)
             return (
-                from_blocks(product.view(shape), grouping, weight.shape),
+                _like(weight, product.view(shape), grouping),
                 response.view(weight.shape[0], -1).sum(1),
             )
 
@@ -158,7 +165,7 @@ class _WhitenedWeight(torch.autograd.Function):
             share = share.expand(-1, -1, grad_rows.shape[1] // share.shape[1]).reshape(g, -1, 1)
             grad_rows = torch.baddbmm(grad_rows, share, mean.to(dtype).unsqueeze(1))
             grad_blocks = torch.bmm(grad_rows, scaled.to(dtype)).view(shape)
-            grad_weight = from_blocks(grad_blocks, grouping, weight.shape).to(weight.dtype)
+            grad_weight = _like(weight, grad_blocks, grouping).to(weight.dtype)
             if any(ctx.needs_input_grad[1:3]):
                 rows, _ = _rows(weight, size, grouping, dtype)
                 pull = torch.bmm(rows.mT, share).to(matrix.dtype)  # (G, D, 1)
@@ -170,6 +177,11 @@ class _WhitenedWeight(torch.autograd.Function):
                 inner = torch.linalg.vecdot(weight.reshape(g, -1), grad_weight.reshape(g, -1))
                 grad_factor = inner.to(factor.dtype) / factor
         return grad_weight, grad_mean, grad_matrix, grad_factor, None, None
+
+
+def _like(weight: Tensor, blocks: Tensor, grouping: Grouping) -> Tensor:
+    """Blocks as a weight with another's memory format: every other would cost the convolution a slow copy."""
+    return from_blocks(blocks, grouping, weight.shape, channels_last=weight.stride(1) < weight.stride(2))
 
 
 def _times(matrix: Tensor, factor: Tensor | None) -> Tensor:

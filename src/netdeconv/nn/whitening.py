@@ -48,6 +48,8 @@ class Whitening:
         num_iterations: coupled Newton-Schulz steps. Few steps whiten partially, which regularises.
         eps: added to the covariance's diagonal, in squared units of the input.
         sampling_stride: take a patch at every n-th output position of each spatial axis.
+        rows_per_feature: sampled rows that are enough for each feature of a matrix: of a batch, every n-th entry is
+            sampled, such that so many rows and 32 entries remain. ``None`` samples all entries.
         momentum: weight of the new batch in the running statistics, in (0, 1];
             ``None`` averages all batches equally.
         layout: which features form a block. ``"blocks"``: whole neighbouring channels.
@@ -73,6 +75,7 @@ class Whitening:
     num_iterations: int = 5
     eps: float = 1e-5
     sampling_stride: int = 3
+    rows_per_feature: int | None = None
     momentum: float | None = 0.1
     layout: Layout = "interleaved"
     freeze: Freeze | None = None
@@ -83,8 +86,10 @@ class Whitening:
             raise ValueError(f"structure must be one of {get_args(Structure)}, got {self.structure!r}")
         if self.layout not in get_args(Layout):
             raise ValueError(f"layout must be one of {get_args(Layout)}, got {self.layout!r}")
-        for name in ("group_size", "num_iterations", "sampling_stride", "refresh_interval"):
+        for name in ("group_size", "num_iterations", "sampling_stride", "refresh_interval", "rows_per_feature"):
             value = getattr(self, name)
+            if name == "rows_per_feature" and value is None:
+                continue
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} must be a positive integer, got {value!r}")
         if not (self.eps > 0 and self.eps < float("inf")):
@@ -93,6 +98,8 @@ class Whitening:
             raise ValueError(f"momentum must be in (0, 1] or None, got {self.momentum!r}")
         if self.refresh_interval > 1 and (self.freeze is not None or self.layout == "reference"):
             raise ValueError('refresh_interval is not for layers with a freeze schedule or layout="reference"')
+        if self.layout == "reference" and self.rows_per_feature is not None:
+            raise ValueError('layout="reference" samples all entries of a batch: rows_per_feature must be None')
         if self.layout == "reference" and self.structure == "separable":
             raise ValueError('structure="separable" was never published: it has no layout="reference"')
 
