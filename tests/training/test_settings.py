@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from netdeconv.nn import Whitening
 from netdeconv.tasks import TASKS, Classification
 from netdeconv.training import OPTIMIZERS, SCHEDULES, OptimizerConfig, from_plain, to_plain
 from netdeconv.training.config import differing_settings
@@ -44,6 +45,19 @@ def test_differences_are_named_and_folders_are_none(tmp_path):
     assert differing_settings(config, saved) == {}
     saved["optimizer"]["lr"] = 0.5
     assert differing_settings(config, saved) == {"optimizer.lr": "optimizer.lr was 0.5, not 0.02"}
+
+
+def test_settings_that_an_older_version_lacked_count_as_their_defaults(tmp_path):
+    """A finished run stays resumable when settings are added, unless the new run sets them."""
+    network = dataclasses.replace(small_config(tmp_path).network, whitening=Whitening())
+    config = small_config(tmp_path, network=network)
+    saved = to_plain(config)
+    del saved["network"]["whitening"]["refresh_interval"]
+    assert differing_settings(config, saved) == {}
+    changed = dataclasses.replace(network, whitening=Whitening(refresh_interval=2))
+    assert differing_settings(dataclasses.replace(config, network=changed), saved) == {
+        "network.whitening.refresh_interval": "network.whitening.refresh_interval was 1, not 2"
+    }
 
 
 @pytest.mark.parametrize(

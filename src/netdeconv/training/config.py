@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import typing
 from collections.abc import Iterator, Mapping
@@ -147,6 +148,8 @@ FREE_SETTINGS = frozenset({"result_path", "threads", "loggers", "data.data_dir",
 def differing_settings(ours: TrainingConfig, saved: Mapping[str, Any]) -> dict[str, str]:
     """Return the settings that change a run's numbers and differ from those of a saved run.
 
+    A setting that the saved run's version did not have yet counts as its default.
+
     Args:
         ours: settings.
         saved: the other's, plain.
@@ -154,6 +157,8 @@ def differing_settings(ours: TrainingConfig, saved: Mapping[str, Any]) -> dict[s
     Returns:
         For every name, parts joined with dots, what differs in words.
     """
+    with contextlib.suppress(KeyError, TypeError, ValueError):  # settings of another kind differ by their names
+        saved = to_plain(from_plain(saved, {ours.task.name: type(ours.task)}))
     return {
         name: f"{name} was {before!r}, not {now!r}"
         for name, now, before in _differences(to_plain(ours), saved)
