@@ -70,8 +70,8 @@ def measure(settings: argparse.Namespace, command: str) -> dict[str, Any]:
     for name in settings.variants:
         for captured in (False, True):
             label = f"{name}, graph" if captured else name
-            network = options.network(settings, name)
             try:
+                network = options.network(settings, name)
                 step = TrainingStep(network, *batch, dtype=settings.dtype, autocast_cache=not captured)
                 actions[label] = capture(step) if captured else step
                 steps[label] = step

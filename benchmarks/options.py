@@ -10,6 +10,7 @@ from torch import nn
 from benchmarks.environment import DTYPES
 from benchmarks.tables import FOLDER
 from benchmarks.variants import build_network
+from netdeconv import models
 
 
 def parser(module: str, description: str | None, *, rounds: int, warmup: int) -> argparse.ArgumentParser:
@@ -40,7 +41,13 @@ def add_network(made: argparse.ArgumentParser) -> None:
 
 
 def resolve_network(options: argparse.Namespace) -> None:
-    """Fill in what depends on ``--imagenet``."""
+    """Fill in what depends on ``--imagenet``.
+
+    Raises:
+        UnknownNameError: when netdeconv.models has no such network.
+    """
+    if not options.imagenet:
+        models.architecture(options.arch)
     for name, usual in _usual(options.imagenet).items():
         if getattr(options, name) is None:
             setattr(options, name, usual)

@@ -12,9 +12,11 @@ import functools
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from benchmarks import environment, options, tables
 from benchmarks.profiling import profile_step
@@ -62,16 +64,18 @@ class Candidates:
         self.errors: dict[str, str] = {}
         batch = random_batch(settings.batch_size, settings.size, settings.classes, device, seed=settings.seed)
         for name in settings.variants:
-            network = options.network(settings, name)
             try:
-                step = TrainingStep(network, *batch, dtype=settings.dtype, compiled=settings.compile)
-                self.memory[name] = step.backward_memory()
-                self.steps[name] = step
+                self._add(name, settings, batch)
             except Exception as error:  # out of memory, or what cannot be compiled, is a row of the table
                 self.errors[name] = describe(error)
-            if name in self.errors:
-                del network, step
-                free_device_memory()
+            if name in self.errors:  # only now does the error's traceback let go of the network
+                self.drop(name)
+
+    def _add(self, name: str, settings: argparse.Namespace, batch: tuple[Tensor, Tensor]) -> None:
+        network = options.network(settings, name)
+        step = TrainingStep(network, *batch, dtype=settings.dtype, compiled=settings.compile)
+        self.memory[name] = step.backward_memory()
+        self.steps[name] = step
 
     def step(self, name: str) -> None:
         """One step of a variant; found by name, so that nothing else keeps a dropped one alive."""
@@ -154,14 +158,19 @@ def _config(settings: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def results_file(settings: argparse.Namespace) -> Path:
+    """Where the table goes."""
+    compiled = ["compiled"] if settings.compile else []
+    return options.output(settings, "training-step", options.network_label(settings), *compiled)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, measure, print, write."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     settings = parse(given)
     table = measure(settings, environment.command("training_step", given))
     tables.show(table)
-    parts = ["training-step", options.network_label(settings), *(["compiled"] if settings.compile else [])]
-    tables.write(table, options.output(settings, *parts))
+    tables.write(table, results_file(settings))
 
 
 if __name__ == "__main__":
