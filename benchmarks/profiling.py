@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 _STEPS = 3
@@ -34,7 +35,9 @@ def profile_step(
             torch.cuda.synchronize(device)
     attribute = f"self_{'device' if device.type == 'cuda' else 'cpu'}_time_total"
     averages = recorded.key_averages()
-    events = sorted(averages, key=lambda event: getattr(event, attribute), reverse=True)
+    # kernels are listed a second time beside the operations that launched them
+    launched = [event for event in averages if event.device_type == DeviceType.CPU]
+    events = sorted(launched, key=lambda event: getattr(event, attribute), reverse=True)
     total = sum(getattr(event, attribute) for event in events) or 1.0
     rows = [
         {

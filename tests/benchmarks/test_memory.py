@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from benchmarks.memory import peak_over_step, persistent, saved_for_backward
+from benchmarks.steps import TrainingStep, random_batch
 from torch import nn
 
 
@@ -52,6 +53,15 @@ def test_convolution_keeps_its_input_and_no_parameter():
     outputs = 3 * 3 * 3 * 4  # bytes of one map of 3 channels, 3 x 3
     kept = x.numel() * 4 + 2 * outputs + 2 * 3 * 4  # input, batch norm's input, sigmoid's result, mean and deviation
     assert saved_for_backward(lambda: layer(x).sum(), excluding=persistent(layer)) == kept
+
+
+def test_a_step_counts_neither_parameters_nor_the_batch():
+    images, labels = random_batch(4, 4, 2, torch.device("cpu"), seed=0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))
+    step = TrainingStep(model, images, labels, dtype="float32")
+    # the flattened copy of the images (channels last in memory), the logarithms of the softmax, the loss's divisor
+    assert step.backward_memory() == 4 * 48 * 4 + 4 * 2 * 4 + 4
+    assert all(parameter.grad is None for parameter in model.parameters())
 
 
 def test_nothing_is_kept_without_gradients():

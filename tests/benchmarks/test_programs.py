@@ -42,6 +42,11 @@ def test_training_step(tmp_path, dtype):
         assert row["memory, MB"] > 0
     assert rows["batch_norm"]["to batch norm"] == rows["batch_norm"]["memory to batch norm"] == 1.0
     assert rows["no_norm"]["to no norm"] == 1.0
+    # one round: each is the inverse of the other, both rounded to four digits
+    assert rows["no_norm"]["to batch norm"] * rows["no_norm"]["to no norm"] == pytest.approx(
+        rows["no_norm"]["seconds"] / rows["batch_norm"]["seconds"], rel=2e-3
+    )
+    assert rows["batch_norm"]["to no norm"] * rows["no_norm"]["to batch norm"] == pytest.approx(1, rel=2e-3)
     # it keeps float32 patches of every layer, a copy for each operation on them
     assert rows["published"]["memory to batch norm"] > rows["channel"]["memory to batch norm"]
     assert ("plain port" in table["note"]) == (dtype == "bfloat16")

@@ -54,6 +54,7 @@ def assert_same(published: nn.Module, ours: nn.Module, shape: tuple[int, ...], s
         for mine, other in zip(*gradients, strict=True):
             assert_close(mine, other, **close)
         assert_close(published.running_mean, ours.running_mean, **close)
+        assert not published.running_deconv.requires_grad  # or every step's graph would hold the last one's
         assert_close(published.running_deconv, ours.running_whitening, **close)
     x = torch.randn(shape, dtype=torch.float64)
     assert_close(published.eval()(x), ours.eval()(x), **close)
