@@ -5,13 +5,17 @@
 
 Each JSON file is one table: ``name``, ``command`` (what made it), ``config``, ``seed`` (or a list),
 ``versions``, ``hardware``, ``minutes`` and ``rows``, a list of objects with the same keys in display
-order. An optional ``note`` is printed under the table.
+order. An optional ``note`` is printed under the table, and after it optional ``parts``: further tables of
+the same measurement, each with a ``name`` and ``rows``.
+
+``benchmarks.performance_report`` renders docs/performance.md with the functions of this file.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +30,9 @@ def load(path: Path) -> dict[str, Any]:
     missing = [key for key in KEYS if key not in table]
     if missing:
         raise ValueError(f"{path.name} lacks {missing}")
-    if not table["rows"] or any(list(row) != list(table["rows"][0]) for row in table["rows"]):
-        raise ValueError(f"{path.name}: rows must be present and have the same keys in the same order")
+    for rows in (table["rows"], *(part["rows"] for part in table.get("parts", []))):
+        if not rows or any(list(row) != list(rows[0]) for row in rows):
+            raise ValueError(f"{path.name}: rows must be present and have the same keys in the same order")
     return table
 
 
@@ -40,15 +45,38 @@ def cell(value: object) -> str:
     return "-" if value is None else str(value).replace("|", "\\|")
 
 
+def compact(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows as they are shown: a column ``X, quartiles`` stands in brackets behind the value of ``X``."""
+    ending = ", quartiles"
+    return [
+        {
+            key: f"{cell(value)} ({cell(row[key + ending])})" if row.get(key + ending) else value
+            for key, value in row.items()
+            if not key.endswith(ending)
+        }
+        for row in rows
+    ]
+
+
+def render_rows(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows with the same keys as a Markdown table."""
+    rows = compact(rows)
+    columns = list(rows[0])
+    lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
+    lines += ["| " + " | ".join(cell(row[key]) for key in columns) + " |" for row in rows]
+    return "\n".join(lines)
+
+
 def render_table(table: dict[str, Any]) -> str:
-    """One results file as Markdown: title, where it comes from, table, note."""
-    columns = list(table["rows"][0])
-    lines = [f"### {table['name']}", "", "| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
-    lines += ["| " + " | ".join(cell(row[key]) for key in columns) + " |" for row in table["rows"]]
+    """One results file as Markdown: title, table, where it comes from, note, further tables."""
+    lines = [f"### {table['name']}", "", render_rows(table["rows"])]
     seeds = table["seed"] if isinstance(table["seed"], list) else [table["seed"]]
     lines += ["", f"`{table['command']}`; seed {', '.join(map(str, seeds))}; {table['hardware']}; "]
     lines[-1] += f"{cell(table['minutes'])} minutes."
-    return "\n".join([*lines, *(["", table["note"]] if table.get("note") else [])])
+    lines += ["", table["note"]] if table.get("note") else []
+    for part in table.get("parts", []):
+        lines += ["", f"#### {part['name']}", "", render_rows(part["rows"])]
+    return "\n".join(lines)
 
 
 def render(folder: Path) -> str:
@@ -60,20 +88,24 @@ def render(folder: Path) -> str:
 def replace_block(text: str, block: str) -> str:
     """``text`` with what stands between the markers replaced; raises ValueError without markers."""
     if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"README needs exactly one {BEGIN} and one {END}")
+        raise ValueError(f"the page needs exactly one {BEGIN} and one {END}")
     return text[: text.index(BEGIN)] + block + text[text.index(END) + len(END) :]
+
+
+def update(page: Path, block: str, *, check: bool) -> int:
+    """Rewrite a page's block, or only tell whether it is up to date; returns the exit status."""
+    before = page.read_text(encoding="utf-8")
+    after = replace_block(before, block)
+    if check:
+        print("up to date" if before == after else f"{page.name} is not what results/ says")
+        return int(before != after)
+    page.write_text(after, encoding="utf-8")
+    return 0
 
 
 def main() -> int:
     """Rewrite or check README.md; returns the exit status."""
-    readme = REPOSITORY / "README.md"
-    before = readme.read_text(encoding="utf-8")
-    after = replace_block(before, render(REPOSITORY / "results"))
-    if "--check" in sys.argv[1:]:
-        print("up to date" if before == after else "README.md is not what results/ says")
-        return int(before != after)
-    readme.write_text(after, encoding="utf-8")
-    return 0
+    return update(REPOSITORY / "README.md", render(REPOSITORY / "results"), check="--check" in sys.argv[1:])
 
 
 if __name__ == "__main__":

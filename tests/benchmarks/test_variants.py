@@ -1,0 +1,74 @@
+"""The candidates: settings of the recipes, one set of weights, and a network without norms that is still right."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from benchmarks.variants import VARIANTS, build_network, without_norm
+from torch import nn
+
+from netdeconv.data import info
+from netdeconv.lookup import UnknownNameError
+from netdeconv.nn import WhitenedLayer
+from netdeconv.recipes import VARIANTS as RECIPES
+from netdeconv.recipes import WhiteningChoice, variant
+from netdeconv.training import NetworkConfig
+from netdeconv.training import build_network as build_recipe
+
+
+def whitening_of(model: nn.Module) -> dict[str, object]:
+    return {name: layer.whitening for name, layer in model.named_modules() if isinstance(layer, WhitenedLayer)}
+
+
+def small(name: str) -> nn.Module:
+    return build_network("lenet", name, num_classes=10, image_size=32)
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if name in VARIANTS])
+def test_settings_are_those_of_the_recipes(name):
+    config = variant(name).network(WhiteningChoice(), NetworkConfig(arch="lenet"))
+    assert whitening_of(small(name)) == whitening_of(build_recipe(config, info("cifar10")))
+
+
+def test_every_recipe_is_a_candidate():
+    assert set(RECIPES) <= set(VARIANTS)
+
+
+def test_all_candidates_start_from_the_same_weights():
+    weights = {name: next(m.weight for m in small(name).modules() if hasattr(m, "weight")) for name in VARIANTS}
+    for weight in weights.values():
+        assert torch.equal(weight, weights["batch_norm"])
+
+
+def test_unknown_candidates_are_refused():
+    with pytest.raises(UnknownNameError, match="did you mean 'channel'"):
+        small("chanel")
+
+
+class PreActivation(nn.Module):
+    """A block whose shortcut reads what its norm reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv = nn.Conv2d(3, 3, 1, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(self.relu(self.norm(x))) + x
+
+
+def test_norms_go_and_biases_come():
+    model = without_norm(nn.Sequential(nn.Conv2d(3, 4, 1, bias=False), nn.BatchNorm2d(4), nn.ReLU(inplace=True)))
+    assert [type(module) for module in model] == [nn.Conv2d, nn.Identity, nn.ReLU]
+    assert model[0].bias.tolist() == [0.0] * 4
+    assert model[2].inplace  # nothing but the ReLU reads the convolution's output
+
+
+def test_activations_do_not_overwrite_what_a_shortcut_reads():
+    model = without_norm(PreActivation())
+    x = torch.randn(2, 3, 4, 4)
+    before = x.clone()
+    y = model(x)
+    assert torch.equal(x, before)
+    assert torch.equal(y, model.conv(before.relu()) + before)
