@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from netdeconv import WhitenedConv2d, Whitening
 from netdeconv.linalg import Grouping, PatchGeometry, gather_patches, inverse_sqrt, patch_statistics, scatter_patches
-from netdeconv.nn.functional import Statistics, whiten_weight
+from netdeconv.nn.products import whiten_weight
 
 STRUCTURES = ("full", "channel", "separable")
 
@@ -118,29 +118,29 @@ def _root_and_product(rows_nD: Tensor, point: Point, grouping: Grouping, eps: fl
     root = inverse_sqrt(covariance)
     direction = torch.randn_like(root)
     # 3 (n - 1) = 12 products of symmetric result; the derivative of a product is two products
-    cube, matrix = 12 * d**3, 4 * d * d
-    yield "inverse root", Part(lambda: inverse_sqrt(covariance.detach()), cube, 2 * matrix)
+    cube, square = 12 * d**3, 4 * d * d
+    yield "inverse root", Part(lambda: inverse_sqrt(covariance.detach()), cube, 2 * square)
     yield (
         "inverse root, backward",
-        Part(lambda: torch.autograd.grad(root, covariance, direction, retain_graph=True), 2 * cube, 3 * matrix),
+        Part(lambda: torch.autograd.grad(root, covariance, direction, retain_graph=True), 2 * cube, 3 * square),
     )
     c, k = point.channels, point.kernel**2
     weight = torch.randn(c, c, k, device=rows_nD.device).requires_grad_()
-    statistics = Statistics(rows_nD.mean(0, keepdim=True).requires_grad_(), root.detach().requires_grad_())
-    results = whiten_weight(weight, statistics, grouping)
+    mean, matrix = rows_nD.mean(0, keepdim=True).requires_grad_(), root.detach().requires_grad_()
+    results = whiten_weight(weight, mean, matrix, grouping)
     gradients = [torch.randn_like(result) for result in results]
     product, weights = 2 * c * c * k * d, 4 * c * c * k
 
     def backward() -> None:
-        leaves = [weight, statistics.mean, statistics.matrix]
+        leaves = [weight, mean, matrix]
         torch.autograd.grad(results, leaves, gradients, retain_graph=True)
 
-    constant = Statistics(statistics.mean.detach(), statistics.matrix.detach())
+    constant = mean.detach(), matrix.detach()
     yield (
         "weight product",
-        Part(lambda: whiten_weight(weight.detach(), constant, grouping), product, 2 * weights + matrix),
+        Part(lambda: whiten_weight(weight.detach(), *constant, grouping), product, 2 * weights + square),
     )
-    yield "weight product, backward", Part(backward, 2 * product, 3 * weights + 2 * matrix)
+    yield "weight product, backward", Part(backward, 2 * product, 3 * weights + 2 * square)
 
 
 def _input(point: Point, dtype: torch.dtype, device: torch.device) -> Tensor:

@@ -360,6 +360,24 @@ def test_an_activation_no_longer_overwrites_what_the_norm_used_to_copy():
     assert torch.equal(x, given)
 
 
+def test_an_activation_stays_in_place_behind_a_layer_of_a_sequential():
+    def relu() -> nn.ReLU:
+        return nn.ReLU(inplace=True)
+
+    shared = relu()
+    model = nn.Sequential(
+        *(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), relu()),  # 2: behind the convolution
+        *(nn.MaxPool2d(1), relu()),  # 4: behind a pool, which may keep what it made
+        *(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), shared, nn.Sequential(shared)),  # 7, 8: called twice
+        *(nn.BatchNorm2d(4), relu()),  # 10: reads what 8 gave
+    )
+    converted = nd.convert(model, nd.Whitening(group_size=4))
+    kept = [name for name, module in converted.named_modules() if getattr(module, "inplace", False)]
+    assert kept == ["2"]
+    x = torch.randn(4, 3, 3, 3)
+    converted(x).sum().backward()
+
+
 class OwnConv(nn.Conv2d):
     """A user's subclass."""
 

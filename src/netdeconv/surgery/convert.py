@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.conv import _ConvNd
 
 from netdeconv.nn import WhitenedLayer
 from netdeconv.surgery.batches import relative_difference, tensors_in
@@ -48,7 +50,7 @@ def convert(
     order, was converted. So ``select="layer1"`` takes that part's norms along, and ``select="stem"`` or
     ``whitening=False`` keeps all of them. Where norms were removed, converted layers that had no bias get
     one, starting at zero; activations are switched to ``inplace=False``, for an Identity no longer gives them
-    a tensor of their own.
+    a tensor of their own, except right behind a layer in an ``nn.Sequential``, whose output is one.
 
     Args:
         model: any module; already whitened layers are left as they are.
@@ -146,12 +148,32 @@ def _apply(
             stacklevel=3,
         )
         return model
+    removed = set(norms.values())
     converted = replace(model, {**layers, **norms})
     if norms:
+        safe = _behind_layers(converted, removed)
         for module in converted.modules():
-            if getattr(module, "inplace", None) is True:
+            if getattr(module, "inplace", None) is True and module not in safe:
                 module.inplace = False  # type: ignore[assignment]
     return converted
+
+
+def _behind_layers(model: nn.Module, removed: set[nn.Module]) -> set[nn.Module]:
+    """Modules that a Sequential calls right after a layer, whose output is new and read by nothing else."""
+    safe: set[nn.Module] = set()
+    calls: Counter[nn.Module] = Counter()
+    for parent in model.modules():
+        fresh = False
+        for child in parent._modules.values():
+            if child is None:
+                continue
+            calls[child] += 1
+            if type(parent) is not nn.Sequential or child in removed:
+                continue
+            if fresh:
+                safe.add(child)
+            fresh = isinstance(child, (WhitenedLayer, _ConvNd, nn.Linear))
+    return {module for module in safe if calls[module] == 1}
 
 
 def _blocks(layer: nn.Module) -> str:
