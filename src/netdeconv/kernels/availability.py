@@ -27,8 +27,11 @@ def usable(tensor: Tensor) -> bool:
         Whether Triton is installed, not switched off by ``NETDECONV_TRITON=0``, and the tensor is on an NVIDIA GPU of
         compute capability 8 or higher. With Triton's interpreter (``TRITON_INTERPRET=1``) also on the processor.
 
-    Numerics:
         A compiled graph keeps the answer it was traced with.
+
+    Example:
+        >>> kernels.usable(torch.zeros(1, device="meta"))
+        False
     """
     if not _TRITON_IS_INSTALLED or os.environ.get("NETDECONV_TRITON", "1") == "0":
         return False

@@ -6,66 +6,16 @@ Letters: as in ``linalg/grouping.py``, P sampled positions.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from netdeconv.kernels.patch_plan import ROWS, Division, plan_patches
 from netdeconv.kernels.precision import check_precision
 
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-# Positions of one step, the least that a product on tensor cores takes. Compiled for compute capability 9.0 with Triton
-# 3.6, a program of 64 float32 features then uses 16 KB of shared memory, one of 128 (TensorFloat32) 64 KB, and hardly
-# any register is spilled; with 32 positions many are.
-_ROWS = 16
-# Enough for 16 warps on each of the 132 multiprocessors of the largest GPU in use; fixed, so that sums are split the
-# same way everywhere.
-_WARPS_WANTED = 2112
-# A program that walks over fewer steps spends its time on its start and its part of the workspace.
-_LEAST_STEPS = 8
-
-
-@dataclasses.dataclass(frozen=True)
-class PatchPlan:
-    """How the statistics are cut: features of a tile, tiles, shares of the blocks and of the positions."""
-
-    columns: int
-    tiles: int
-    block_share: int
-    row_share: int
-    block_splits: int
-    row_splits: int
-    num_warps: int
-
-    @property
-    def splits(self) -> int:
-        """Programs that share one result."""
-        return self.block_splits * self.row_splits
-
-    @property
-    def pairs(self) -> int:
-        """Tiles on and above the diagonal."""
-        return self.tiles * (self.tiles + 1) // 2
-
-
-def plan_patches(features: int, num_matrices: int, num_blocks: int, samples: int, precision: str) -> PatchPlan:
-    """The cut for matrices of ``features`` and ``num_blocks`` times ``samples`` rows."""
-    # Float32 products go through the ordinary arithmetic units: a larger tile would only need more registers.
-    largest = 64 if precision == "ieee" else 128
-    columns = min(largest, max(16, 1 << (features - 1).bit_length()))
-    num_warps = {16: 1, 32: 4, 64: 4, 128: 8}[columns]
-    tiles = -(-features // columns)
-    steps = -(-samples // _ROWS)
-    results = num_matrices * tiles * (tiles + 1) // 2
-    wanted = -(-_WARPS_WANTED // (num_warps * results))
-    wanted = max(1, min(wanted, num_blocks * steps // _LEAST_STEPS))
-    block_share = -(-num_blocks // min(num_blocks, wanted))
-    block_splits = -(-num_blocks // block_share)
-    step_share = -(-steps // min(steps, -(-wanted // block_splits)))
-    row_splits = -(-steps // step_share)
-    return PatchPlan(columns, tiles, block_share, step_share * _ROWS, block_splits, row_splits, num_warps)
 
 
 def supports_patch_statistics(x: Tensor, kernel_size: Sequence[int], *, raster: bool = False) -> bool:
@@ -186,6 +136,11 @@ def _grid(size: int, kernel: int, step: int, before: int, after: int, dilation: 
     return count, before > 0 or (count - 1) * step + dilation * (kernel - 1) - before >= size
 
 
+def _shares(division: Division) -> tuple[int, int, int]:
+    """What a program needs to know of a division."""
+    return division.block_share, division.row_share, division.row_splits
+
+
 _SCHEMA = (
     "(Tensor x, SymInt[] kernel_size, SymInt[] step, SymInt[] padding, SymInt[] dilation, SymInt num_matrices, "
     "SymInt num_blocks, SymInt block_channels, bool interleaved, bool centred, str precision) -> (Tensor, Tensor)"
@@ -206,9 +161,9 @@ def _operator(
     centred: bool,
     precision: str,
 ) -> tuple[Tensor, Tensor]:
-    from netdeconv.kernels import patch_kernels
-
     _check(x, kernel_size, step, padding, dilation, num_matrices, num_blocks, block_channels, precision)
+    from netdeconv.kernels import patch_kernels  # on first use: imports Triton
+
     (grid_h, outside_h), (grid_w, outside_w) = (
         _grid(x.shape[2 + a], kernel_size[a], step[a], padding[2 * a], padding[2 * a + 1], dilation[a]) for a in (0, 1)
     )
@@ -231,28 +186,44 @@ def _operator(
         block_channels,
     )
     plan = plan_patches(features, num_matrices, num_blocks, samples, precision)
-    share = (plan.block_share, plan.row_share, plan.row_splits, plan.tiles)
     fixed = {
         "INTERLEAVED": interleaved,
         "BORDER": outside_h or outside_w,
-        "ROWS": _ROWS,
+        "ROWS": ROWS,
         "COLS": plan.columns,
         "num_warps": plan.num_warps,
         "num_stages": 2,
+        "enable_fp_fusion": True,
     }
     with torch.cuda.device_of(x):
-        sums = x.new_empty((plan.splits, num_matrices, plan.tiles * plan.columns), dtype=torch.float32)
-        patch_kernels.column_sums[(plan.splits * num_matrices * plan.tiles,)](x, sums, *geometry, *share, **fixed)
-        mean = sums.sum(0)[:, :features] / rows
-        products = x.new_empty(
-            (plan.splits, num_matrices * plan.pairs, plan.columns, plan.columns), dtype=torch.float32
+        sums = x.new_empty((plan.sums.splits, num_matrices, plan.tiles * plan.columns), dtype=torch.float32)
+        patch_kernels.column_sums[(plan.sums.splits * num_matrices * plan.tiles,)](
+            x, sums, *geometry, *_shares(plan.sums), plan.tiles, **fixed
         )
-        patch_kernels.tile_products[(plan.splits * num_matrices * plan.pairs,)](
-            x, mean, products, *geometry, *share, CENTRED=centred, PRECISION=precision, **fixed
+        mean = sums.sum(0)[:, :features] / rows
+        shape = (plan.products.splits, num_matrices * plan.pairs, plan.columns, plan.columns)
+        products = x.new_empty(shape, dtype=torch.float32)
+        patch_kernels.tile_products[(shape[0] * shape[1],)](
+            x,
+            mean,
+            products,
+            *geometry,
+            *_shares(plan.products),
+            plan.tiles,
+            CENTRED=centred,
+            PRECISION=precision,
+            **fixed,
         )
         covariance = x.new_empty((num_matrices, features, features), dtype=torch.float32)
-        patch_kernels.mirror[(num_matrices * plan.pairs,)](
-            products.sum(0), covariance, features, plan.tiles, float(rows), COLS=plan.columns, num_warps=4
+        patch_kernels.mirror[(shape[1],)](
+            products.sum(0),
+            covariance,
+            features,
+            plan.tiles,
+            float(rows),
+            COLS=plan.columns,
+            num_warps=plan.num_warps,
+            enable_fp_fusion=True,
         )
     return mean, covariance
 

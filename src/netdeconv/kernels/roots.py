@@ -134,9 +134,9 @@ def _scratch(matrix: Tensor, plan: RootPlan, count: int) -> Tensor:
     schema="(Tensor matrix, SymInt num_iterations, str precision) -> Tensor",
 )
 def _root_operator(matrix: Tensor, num_iterations: int, precision: str) -> Tensor:
-    from netdeconv.kernels import root_kernels
-
     _check(matrix, num_iterations, precision)
+    from netdeconv.kernels import root_kernels  # on first use: imports Triton
+
     plan = plan_root(matrix.shape[1])
     matrix = matrix.contiguous()
     result = torch.empty_like(matrix)
@@ -153,6 +153,7 @@ def _root_operator(matrix: Tensor, num_iterations: int, precision: str) -> Tenso
             PRECISION=precision,
             num_warps=plan.num_warps,
             num_stages=1,
+            enable_fp_fusion=True,
         )
     return result
 
@@ -168,12 +169,12 @@ def _(matrix: Tensor, num_iterations: int, precision: str) -> Tensor:
     schema="(Tensor matrix, Tensor root, Tensor grad, SymInt num_iterations, str precision) -> Tensor",
 )
 def _backward_operator(matrix: Tensor, root: Tensor, grad: Tensor, num_iterations: int, precision: str) -> Tensor:
-    from netdeconv.kernels import root_kernels
-
     for given in (matrix, root, grad):
         _check(given, num_iterations, precision)
         if given.shape != matrix.shape:
             raise ValueError(f"shapes differ: {tuple(given.shape)} and {tuple(matrix.shape)}")
+    from netdeconv.kernels import root_kernels  # on first use: imports Triton
+
     plan = plan_root(matrix.shape[1])
     matrix = matrix.contiguous()
     result = torch.empty_like(matrix)
@@ -192,6 +193,7 @@ def _backward_operator(matrix: Tensor, root: Tensor, grad: Tensor, num_iteration
             PRECISION=precision,
             num_warps=plan.num_warps,
             num_stages=1,
+            enable_fp_fusion=True,
         )
     return result
 
