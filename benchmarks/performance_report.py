@@ -117,7 +117,7 @@ def targets() -> Iterator[Target]:
             f"seconds-to-accuracy-{arch}.json",
             "seconds to batch norm",
             (),
-            "run `python -m benchmarks.accuracy`",
+            f"run `python -m benchmarks.seconds_to_accuracy --arch {arch}`",
             best=True,
         )
 

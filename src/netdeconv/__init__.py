@@ -13,6 +13,7 @@ from netdeconv.nn import (
     WhitenedConvTranspose2d,
     WhitenedLinear,
     Whitening,
+    sync_statistics,
 )
 from netdeconv.surgery import convert, describe, fold, load_reference_state_dict, recalibrate
 
@@ -37,4 +38,5 @@ __all__ = [
     "inverse_sqrt",
     "load_reference_state_dict",
     "recalibrate",
+    "sync_statistics",
 ]

@@ -70,6 +70,12 @@ def test_the_stem_is_frozen_unless_told_otherwise():
     assert WhiteningChoice(stem=False).patch_stem("vgg11") is None
 
 
+def test_a_frozen_stem_has_no_refresh_interval():
+    choice = WhiteningChoice(base=Whitening(refresh_interval=4))
+    assert choice.patch_stem("vgg11").refresh_interval == 1
+    assert WhiteningChoice(base=choice.base, freeze=False).patch_stem("vgg11").refresh_interval == 4
+
+
 def test_no_block_for_linear_layers_leaves_them_plain():
     assert WhiteningChoice(block_fc=0).linear() is False
 

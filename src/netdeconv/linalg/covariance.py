@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from netdeconv import kernels
 from netdeconv.linalg.grouping import Grouping
 from netdeconv.linalg.patches import PatchGeometry, gather_patches, scatter_patches
 from netdeconv.linalg.precision import full_precision, statistics_dtype, symmetrize
@@ -69,11 +70,13 @@ class _PatchStatistics(torch.autograd.Function):
         image_step: int,
     ) -> tuple[Tensor, Tensor, Tensor]:
         with full_precision(x):
-            dtype = statistics_dtype(x.dtype)
-            patches = gather_patches(x[::image_step], geometry, grouping, dtype=x.dtype)
-            rows = patches.shape[1]
-            mean_GD = patches.mean(1, dtype=dtype)
-            covariance_GDD = gram(_centred(patches, mean_GD if centred else None, dtype)) / rows
+            sample = x[::image_step]
+            if kernels.supports_patch_statistics(sample, geometry.kernel_size, raster=geometry.raster) and (
+                kernels.usable(sample)
+            ):
+                mean_GD, covariance_GDD = _by_kernel(sample, geometry, grouping, centred)
+            else:
+                mean_GD, covariance_GDD = _mean_and_covariance(sample, geometry, grouping, centred)
         ctx.geometry, ctx.grouping, ctx.centred, ctx.exclusive = geometry, grouping, centred, exclusive
         ctx.image_step = image_step
         ctx.save_for_backward(x, mean_GD)
@@ -95,6 +98,31 @@ class _PatchStatistics(torch.autograd.Function):
             grad_x = own_gradient(grad_x, exclusive=ctx.exclusive)
             scatter_patches(share, grad_x[:: ctx.image_step], ctx.geometry, ctx.grouping)
         return grad_x, None, None, None, None, None
+
+
+def _mean_and_covariance(
+    sample: Tensor, geometry: PatchGeometry, grouping: Grouping, centred: bool
+) -> tuple[Tensor, Tensor]:
+    dtype = statistics_dtype(sample.dtype)
+    patches = gather_patches(sample, geometry, grouping, dtype=sample.dtype)
+    mean_GD = patches.mean(1, dtype=dtype)
+    return mean_GD, gram(_centred(patches, mean_GD if centred else None, dtype)) / patches.shape[1]
+
+
+def _by_kernel(sample: Tensor, geometry: PatchGeometry, grouping: Grouping, centred: bool) -> tuple[Tensor, Tensor]:
+    """The same without a copy of the patches, on a GPU."""
+    return kernels.patch_statistics(
+        sample,
+        geometry.kernel_size,
+        geometry.step,
+        [side for pair in geometry.padding for side in pair],
+        geometry.dilation,
+        grouping.num_matrices,
+        grouping.num_blocks,
+        grouping.block_channels,
+        grouping.interleaved,
+        centred,
+    )
 
 
 def _centred(patches: Tensor, mean_GD: Tensor | None, dtype: torch.dtype) -> Tensor:

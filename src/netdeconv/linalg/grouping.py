@@ -59,7 +59,8 @@ class Grouping:
         """The inverse of :meth:`split`: dimensions ``dim`` to ``dim + 2`` back to one of size C."""
         if self.interleaved:
             tensor = tensor.transpose(dim + 1, dim + 2)
-        return tensor.reshape(*tensor.shape[:dim], -1, *tensor.shape[dim + 3 :])
+        size = math.prod(tensor.shape[dim : dim + 3])  # not -1: the tensor may be empty
+        return tensor.reshape(*tensor.shape[:dim], size, *tensor.shape[dim + 3 :])
 
     def split_patches(self, tensor: Tensor) -> Tensor:
         """Features (..., C/G, K) of one group, channel-major, to interleaved blocks (..., S, D)."""

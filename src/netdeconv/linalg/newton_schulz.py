@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from netdeconv import kernels
 from netdeconv.linalg.precision import full_precision, symmetrize
 from netdeconv.linalg.symmetric import symmetric_product
 
@@ -97,14 +98,22 @@ def _derivative_of_scaled(product: Tensor, tangent: Tensor, num_iterations: int)
     return root_tangent
 
 
+def _has_kernel(matrix: Tensor) -> bool:
+    """Whether one launch can do all steps: small matrices on a GPU."""
+    return kernels.supports_newton_schulz_root(matrix) and kernels.usable(matrix)
+
+
 class _NewtonSchulzRoot(torch.autograd.Function):
     """Keeps the matrix and the result; backward recomputes the iterates and is itself differentiable."""
 
     @staticmethod
     def forward(ctx: Any, matrix: Tensor, num_iterations: int) -> Tensor:
         with full_precision(matrix):
-            scaled, norm = _scaled(matrix)
-            root = symmetrize(_root_of_scaled(scaled, num_iterations)) / norm.sqrt()
+            if _has_kernel(matrix):
+                root = kernels.newton_schulz_root(matrix.contiguous(), num_iterations)
+            else:
+                scaled, norm = _scaled(matrix)
+                root = symmetrize(_root_of_scaled(scaled, num_iterations)) / norm.sqrt()
         ctx.num_iterations = num_iterations
         ctx.save_for_backward(matrix, root)
         return root
@@ -112,6 +121,9 @@ class _NewtonSchulzRoot(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         matrix, root = ctx.saved_tensors
+        if _has_kernel(matrix) and not torch.is_grad_enabled():  # the kernel has no second derivative
+            grad = kernels.newton_schulz_root_backward(matrix.contiguous(), root, grads[0], ctx.num_iterations)
+            return grad, None
         with full_precision(matrix):
             grad = symmetrize(grads[0])
             scaled, norm = _scaled(matrix)

@@ -6,6 +6,7 @@ from netdeconv.nn.conv_transpose import WhitenedConvTranspose2d
 from netdeconv.nn.init import initialize
 from netdeconv.nn.layer import WhitenedLayer
 from netdeconv.nn.linear import WhitenedLinear
+from netdeconv.nn.synchronize import sync_statistics
 from netdeconv.nn.whitening import Freeze, Whitening
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "WhitenedLinear",
     "Whitening",
     "initialize",
+    "sync_statistics",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import torch
 from torch import Tensor
@@ -91,6 +92,8 @@ class ChannelWhitening(WhitenedLayer):
 
     def _sampling(self, x: Tensor) -> PatchGeometry:
         """Pixels to sample: all where the sampling stride leaves too few."""
+        if self._sharing:  # all ranks sample alike, however few rows one of them has
+            return _pixels(x.dim() - 2, self.whitening.sampling_stride)
         for step in (self.whitening.sampling_stride, 1):
             pixels = _pixels(x.dim() - 2, step)
             if pixels.num_samples(x.shape) * self.num_groups >= 2:
@@ -106,10 +109,10 @@ class ChannelWhitening(WhitenedLayer):
             step = self.whitening.sampling_stride
             return x, self._published_statistics(blocks, step**2 if x.dim() > 2 else 1)
         pixels = self._sampling(x)
-        return x, batch_statistics(blocks, pixels, pixels, self.grouping, self.whitening)[1]
+        return x, batch_statistics(blocks, pixels, pixels, self.grouping, self.whitening, **self._sharing)[1]
 
     def _rescaled_statistics(self, x: Tensor, held: Statistics) -> tuple[Tensor, Statistics]:
-        return x, rescaled_statistics(x, held, self._sampling(x), self.grouping, self.whitening)[1]
+        return x, rescaled_statistics(x, held, self._sampling(x), self.grouping, self.whitening, **self._sharing)[1]
 
     def _published_statistics(self, blocks: Tensor, step: int) -> Statistics:
         """Every ``step``-th row of the raster of blocks, batch and positions; second moment not centred."""
@@ -141,8 +144,11 @@ class ChannelWhitening(WhitenedLayer):
             if statistics.factor is not None:
                 matrix = matrix * statistics.factor
             shift = (matrix @ mean).to(x.dtype).unsqueeze(-1)
-            batch = x.shape[0] if self.grouping.interleaved else x.shape[0] * self.num_groups
-            flat = x.reshape(batch, self.group_size, -1)
+            positions = math.prod(x.shape[2:])
+            if self.grouping.interleaved:
+                flat = x.reshape(x.shape[0], self.group_size, self.num_groups * positions)
+            else:
+                flat = x.reshape(x.shape[0] * self.num_groups, self.group_size, positions)
             return (matrix.to(x.dtype) @ flat - shift).reshape(x.shape)
 
     def _standardize(self, leftover: Tensor) -> Tensor:

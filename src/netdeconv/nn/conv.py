@@ -89,6 +89,8 @@ class _WhitenedConvNd(WeightedWhitenedLayer, _ConvNd):
 
     def _sampling(self, x: Tensor) -> tuple[PatchGeometry, PatchGeometry]:
         """Patches and pixels to sample: at every output position where the sampling stride leaves too few."""
+        if self._sharing:  # all ranks sample alike, however few rows one of them has
+            return self._geometry, self._pixels
         for geometry, pixels in (
             (self._geometry, self._pixels),
             (_every_position(self._geometry, self.stride), _every_position(self._pixels, self.stride)),
@@ -106,11 +108,11 @@ class _WhitenedConvNd(WeightedWhitenedLayer, _ConvNd):
 
     def _batch_statistics(self, x: Tensor) -> tuple[Tensor, Statistics]:
         geometry, pixels = self._sampling(x)
-        return batch_statistics(x, geometry, pixels, self.grouping, self.whitening, exclusive=True)
+        return batch_statistics(x, geometry, pixels, self.grouping, self.whitening, exclusive=True, **self._sharing)
 
     def _rescaled_statistics(self, x: Tensor, held: Statistics) -> tuple[Tensor, Statistics]:
         features = self._features(*self._sampling(x))
-        return rescaled_statistics(x, held, features, self.grouping, self.whitening, exclusive=True)
+        return rescaled_statistics(x, held, features, self.grouping, self.whitening, exclusive=True, **self._sharing)
 
     def _weight_rows(self, weight: Tensor) -> Tensor:
         return weight.flatten(2)

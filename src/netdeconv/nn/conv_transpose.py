@@ -102,6 +102,8 @@ class WhitenedConvTranspose2d(WeightedWhitenedLayer, nn.ConvTranspose2d):
 
     def _sampling(self, x: Tensor) -> PatchGeometry:
         """Pixels to sample: all where the sampling stride leaves too few."""
+        if self._sharing:  # all ranks sample alike, however few rows one of them has
+            return self._pixels
         every = PatchGeometry((1, 1), (1, 1), ((0, 0),) * 2, (1, 1))
         for pixels in (self._pixels, every):
             if pixels.num_samples(x.shape) * self.num_groups >= 2:
@@ -113,10 +115,12 @@ class WhitenedConvTranspose2d(WeightedWhitenedLayer, nn.ConvTranspose2d):
 
     def _batch_statistics(self, x: Tensor) -> tuple[Tensor, Statistics]:
         pixels = self._sampling(x)
-        return batch_statistics(x, pixels, pixels, self.grouping, self.whitening, exclusive=True)
+        return batch_statistics(x, pixels, pixels, self.grouping, self.whitening, exclusive=True, **self._sharing)
 
     def _rescaled_statistics(self, x: Tensor, held: Statistics) -> tuple[Tensor, Statistics]:
-        return rescaled_statistics(x, held, self._sampling(x), self.grouping, self.whitening, exclusive=True)
+        return rescaled_statistics(
+            x, held, self._sampling(x), self.grouping, self.whitening, exclusive=True, **self._sharing
+        )
 
     def _weight_rows(self, weight: Tensor) -> Tensor:
         """(C, O, k, k) to (G O k k, C/G, 1)."""

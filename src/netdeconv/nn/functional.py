@@ -20,7 +20,8 @@ from netdeconv.linalg import (
     patch_statistics,
     tap_covariance,
 )
-from netdeconv.linalg.precision import full_precision
+from netdeconv.linalg.precision import full_precision, statistics_dtype
+from netdeconv.nn.ranks import Ranks
 from netdeconv.nn.whitening import Whitening
 
 # of a batch, in a sample: positions of one image resemble each other
@@ -68,6 +69,8 @@ def batch_statistics(
     *,
     centred: bool = True,
     exclusive: bool = False,
+    ranks: Ranks | None = None,
+    shift: Tensor | None = None,
 ) -> tuple[Tensor, Statistics]:
     """Mean and whitening matrices of a batch.
 
@@ -79,20 +82,36 @@ def batch_statistics(
         settings: structure, eps and iterations.
         centred: see :func:`netdeconv.linalg.patch_statistics`.
         exclusive: likewise.
+        ranks: whose batches count too.
+        shift: of the features (G, D), near their mean and the same on all ranks; needed with ``ranks``.
 
     Returns:
         ``x``, to be used in place of the input, and its statistics, in float32 or wider.
     """
     features = geometry if settings.structure == "full" else pixels
     step = image_step(x.shape, features, grouping, settings.rows_per_feature)
-    x, mean, covariance = patch_statistics(x, features, grouping, centred=centred, exclusive=exclusive, image_step=step)
+    g, d = grouping.num_matrices, grouping.block_channels * features.num_taps
+    if len(x):
+        x, mean, covariance = patch_statistics(
+            x, features, grouping, centred=centred, exclusive=exclusive, image_step=step
+        )
+    else:  # other ranks have more
+        mean, covariance = _nothing(x, g, d), _nothing(x, g, d, d)
+    if ranks is not None and shift is not None:
+        rows = _rows(x, features, grouping, step)
+        mean, covariance = ranks.pool(rows, mean, covariance, shift.clone())
     matrix, taps = _regularized_root(covariance, settings), None
     scale = covariance.detach().diagonal(dim1=-2, dim2=-1).mean(-1)
     if settings.structure == "separable" and geometry.num_taps > 1:
         with full_precision(x):
             metric = matrix @ matrix
         step = image_step(x.shape, geometry, dataclasses.replace(grouping, block_channels=1), settings.rows_per_feature)
-        x, tap_products = tap_covariance(x, mean, metric, geometry, grouping, exclusive=exclusive, image_step=step)
+        if len(x):
+            x, tap_products = tap_covariance(x, mean, metric, geometry, grouping, exclusive=exclusive, image_step=step)
+        else:
+            tap_products = _nothing(x, g, geometry.num_taps, geometry.num_taps)
+        if ranks is not None:
+            tap_products = ranks.pool_average(_rows(x, geometry, grouping, step), tap_products)
         taps = _regularized_root(tap_products, settings)
     return x, Statistics(mean, matrix, taps, scale)
 
@@ -105,6 +124,8 @@ def rescaled_statistics(
     settings: Whitening,
     *,
     exclusive: bool = False,
+    ranks: Ranks | None = None,
+    shift: Tensor | None = None,
 ) -> tuple[Tensor, Statistics]:
     r"""Mean of a batch, and matrices held from an earlier one, rescaled to the batch's variance.
 
@@ -118,12 +139,31 @@ def rescaled_statistics(
         grouping: the blocks.
         settings: eps and sampling.
         exclusive: as in :func:`batch_statistics`.
+        ranks: likewise.
+        shift: likewise.
 
     Returns:
         ``x``, to be used in place of the input, and its statistics, in float32 or wider.
     """
     assert held.scale is not None
     step = image_step(x.shape, features, grouping, settings.rows_per_feature)
-    x, mean, scale = patch_scale(x, features, grouping, exclusive=exclusive, image_step=step)
+    if len(x):
+        x, mean, scale = patch_scale(x, features, grouping, exclusive=exclusive, image_step=step)
+    else:
+        g, d = grouping.num_matrices, grouping.block_channels * features.num_taps
+        mean, scale = _nothing(x, g, d), _nothing(x, g)
+    if ranks is not None and shift is not None:
+        rows = _rows(x, features, grouping, step)
+        mean, scale = ranks.pool_scale(rows, mean, scale, shift.clone())
     factor = ((held.scale + settings.eps) / (scale + settings.eps)).sqrt()
     return x, held._replace(mean=mean, scale=scale, factor=factor)
+
+
+def _rows(x: Tensor, features: PatchGeometry, grouping: Grouping, step: int) -> int:
+    """Sampled rows of this rank."""
+    return features.num_samples(x[::step].shape) * grouping.num_blocks
+
+
+def _nothing(x: Tensor, *shape: int) -> Tensor:
+    """The statistics of an empty batch: zeros, but a function of it, so that backward takes part in the all-reduce."""
+    return x.sum().to(statistics_dtype(x.dtype)).expand(shape)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from netdeconv.linalg import Grouping
 from netdeconv.linalg.precision import statistics_dtype
 from netdeconv.nn.functional import Statistics
+from netdeconv.nn.ranks import Ranks
 from netdeconv.nn.whitening import Whitening
 
 _STATISTICS = (
@@ -54,6 +55,7 @@ class WhitenedLayer(nn.Module):
     matrix_size: int
     _phase: int = 0  # num_steps modulo the refresh interval: a branch that never waits for the device
     _cache: Any = None
+    _ranks: Ranks | None = None
     _version = 1
 
     def _register_statistics(
@@ -120,6 +122,13 @@ class WhitenedLayer(nn.Module):
         """
         with torch.no_grad():
             self._update(self._batch_statistics(self._prepare(input))[1])
+
+    @property
+    def _sharing(self) -> dict[str, Any]:
+        """What functions of a batch need to know of other ranks, if there are any."""
+        if self._ranks is None or not self._ranks.active:
+            return {}
+        return {"ranks": self._ranks, "shift": self.running_mean}
 
     def _prepare(self, input: Tensor) -> Tensor:
         """The input as a batch (N, C, ...) in the dtype of the computation."""

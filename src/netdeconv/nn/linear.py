@@ -72,7 +72,7 @@ class WhitenedLinear(WeightedWhitenedLayer, nn.Linear):  # type: ignore[misc]  #
         return input.to(compute_dtype(input)).reshape(-1, self.in_features)
 
     def _check(self, x: Tensor) -> None:
-        if x.shape[0] * self.num_groups < 2:
+        if x.shape[0] * self.num_groups < 2 and not self._sharing:  # other ranks may have more
             raise ValueError(
                 f"whitening needs at least two rows in training, got {x.shape[0]}: "
                 "use a larger batch, or evaluation mode"
@@ -80,11 +80,13 @@ class WhitenedLinear(WeightedWhitenedLayer, nn.Linear):  # type: ignore[misc]  #
 
     def _batch_statistics(self, x: Tensor) -> tuple[Tensor, Statistics]:
         self._check(x)
-        return batch_statistics(x, self._rows, self._rows, self.grouping, self.whitening, exclusive=True)
+        return batch_statistics(
+            x, self._rows, self._rows, self.grouping, self.whitening, exclusive=True, **self._sharing
+        )
 
     def _rescaled_statistics(self, x: Tensor, held: Statistics) -> tuple[Tensor, Statistics]:
         self._check(x)
-        return rescaled_statistics(x, held, self._rows, self.grouping, self.whitening, exclusive=True)
+        return rescaled_statistics(x, held, self._rows, self.grouping, self.whitening, exclusive=True, **self._sharing)
 
     def _weight_rows(self, weight: Tensor) -> Tensor:
         return weight.unsqueeze(2)

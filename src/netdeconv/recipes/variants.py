@@ -41,11 +41,13 @@ class WhiteningChoice:
         stem = models.architecture(arch).stem
         if stem is None or not self.stem:
             return None
+        freeze = Freeze() if stem.freeze and self.freeze else None
         return dataclasses.replace(
             self.base,
             structure="full",
             num_iterations=stem.num_iterations,
-            freeze=Freeze() if stem.freeze and self.freeze else None,
+            freeze=freeze,
+            refresh_interval=self.base.refresh_interval if freeze is None else 1,  # one schedule a layer
         )
 
 

@@ -1,0 +1,138 @@
+"""Less work, same result? ``python -m benchmarks.less_work --data-dir ROOT``.
+
+A half-width VGG-11 on CIFAR-10, batch 128, bfloat16 where the processor is fast at it, evaluated on 5000 images cut
+from the training set: settings are chosen here, so the test set is not read. Every candidate is trained for the same
+epochs with several seeds; batch norm also for more epochs, so that equal seconds can be read off. A run directory is
+kept for each run and resumed when the command is given again; the table is written after each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+from netdeconv import Whitening
+from netdeconv.data import DataConfig
+from netdeconv.recipes import WhiteningChoice, variant
+from netdeconv.tasks import Classification
+from netdeconv.training import NetworkConfig, OptimizerConfig, RunResult, TrainingConfig, run, to_plain
+
+RESULTS = Path(__file__).resolve().parent.parent / "results"
+NAME = "cifar10-less-work"
+WIDTH, LR, BATCH_NORM_LR = 0.5, 0.1, 0.02
+FEW, SELDOM = {"rows_per_feature": 16}, {"refresh_interval": 4}
+BLOCKS: dict[str, Any] = {"layout": "blocks"}
+# label: (variant, settings of the whitening, learning rate, epochs beyond the others')
+CANDIDATES: dict[str, tuple[str, dict[str, Any], float, int]] = {
+    "batch norm": ("batch_norm", {}, BATCH_NORM_LR, 0),
+    "batch norm, one epoch more": ("batch_norm", {}, BATCH_NORM_LR, 1),
+    "stem full, others channel": ("stem_channel", {}, LR, 0),
+    "the same, fewer rows": ("stem_channel", FEW, LR, 0),
+    "full 16, fewer rows": ("full16", FEW, LR, 0),
+    "full 16, blocks, fewer rows": ("full16", BLOCKS | FEW, LR, 0),
+    "full 16, blocks, fewer rows, every 4th step": ("full16", BLOCKS | FEW | SELDOM, LR, 0),
+    "separable, blocks, fewer rows": ("separable", BLOCKS | FEW, LR, 0),
+    "full 64, blocks, fewer rows, every 4th step": ("full", BLOCKS | FEW | SELDOM, LR, 0),
+    "full 16, blocks": ("full16", BLOCKS, LR, 0),
+    "batch norm, lr 0.01": ("batch_norm", {}, 0.01, 0),
+    "batch norm, lr 0.05": ("batch_norm", {}, 0.05, 0),
+}
+
+
+def config(label: str, seed: int, epochs: int) -> TrainingConfig:
+    """The settings of one run."""
+    name, settings, lr, more = CANDIDATES[label]
+    choice = WhiteningChoice(base=Whitening(**settings), block_fc=64)
+    network = variant(name).network(choice, NetworkConfig(arch="vgg11", width=WIDTH))
+    return TrainingConfig(
+        task=Classification(),
+        data=DataConfig(dataset="cifar10", batch_size=128, validation_size=5000),
+        network=network,
+        optimizer=OptimizerConfig(name="SGD", lr=lr, momentum=0.9, weight_decay=1e-3, schedule="cosine"),
+        epochs=epochs + more,
+        seed=seed,
+    )
+
+
+def measure(data_dir: str | None, runs: Path, seeds: list[int], epochs: int, only: list[str]) -> None:
+    """Train what is missing, seed after seed, and write the table after every run."""
+    results: dict[str, dict[int, RunResult]] = {label: {} for label in CANDIDATES}
+    for seed in seeds:
+        for label in CANDIDATES:
+            if only and label not in only:
+                continue
+            folder = runs / f"{epochs}-epochs" / f"seed{seed}" / label.replace(" ", "_").replace(",", "")
+            settings = config(label, seed, epochs)
+            settings = dataclasses.replace(
+                settings, data=dataclasses.replace(settings.data, data_dir=data_dir), result_path=str(folder)
+            )
+            started = (folder / "config.json").exists()
+            results[label][seed] = run(settings, resume=started, progress=False)
+            print(f"seed {seed}, {label}: {results[label][seed].accuracy:.2f} %", flush=True)
+            write(results, epochs)
+
+
+def write(results: dict[str, dict[int, RunResult]], epochs: int) -> None:
+    """The table of what is there."""
+    every = [result for by_seed in results.values() for result in by_seed.values()]
+    session = json.loads((every[0].path / "environment.json").read_text(encoding="utf-8"))["sessions"][0]
+    baseline = results["batch norm"]
+    table = {
+        "name": "Less work: a half-width VGG-11 on CIFAR-10, 5000 images cut from train",
+        "command": "python -m benchmarks.less_work",
+        "config": {label: _settings(label, epochs) for label in CANDIDATES if results[label]},
+        "seed": sorted({seed for by_seed in results.values() for seed in by_seed}),
+        "versions": {key: session[key] for key in ("python", "torch", "torchvision", "lightning-fabric")},
+        "hardware": f"{session['processor']}, {session['threads']} threads, {session['precision']}",
+        "minutes": round(sum(result.seconds for result in every) / 60, 1),
+        "rows": [_row(label, by_seed, baseline) for label, by_seed in results.items() if by_seed],
+        "note": "Mean and standard deviation over seeds of the accuracy after the last epoch; seconds of training "
+        "against batch norm's, medians of the steps of the runs themselves, which stood alone on the machine.",
+    }
+    (RESULTS / f"{NAME}.json").write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
+
+
+def _settings(label: str, epochs: int) -> dict[str, Any]:
+    plain = to_plain(config(label, 0, epochs))
+    plain.pop("result_path")
+    plain["data"].pop("data_dir")
+    return plain
+
+
+def _row(label: str, by_seed: dict[int, RunResult], baseline: dict[int, RunResult]) -> dict[str, Any]:
+    accuracies = [result.accuracy for result in by_seed.values()]
+    steps = [
+        result.seconds_per_step * len(result.history) / (baseline[seed].seconds_per_step * len(baseline[seed].history))
+        for seed, result in by_seed.items()
+        if seed in baseline
+    ]
+    return {
+        "normalisation": label,
+        "lr": CANDIDATES[label][2],
+        "epochs": len(next(iter(by_seed.values())).history),
+        "accuracy %": round(statistics.mean(accuracies), 2),
+        "spread": round(statistics.stdev(accuracies), 2) if len(accuracies) > 1 else None,
+        "seeds": len(accuracies),
+        "train loss": round(statistics.mean(result.history[-1]["train_loss"] for result in by_seed.values()), 4),
+        "seconds / batch norm": round(statistics.median(steps), 3) if steps else None,
+    }
+
+
+def main() -> None:
+    """Parse and measure."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.less_work", description=__doc__)
+    parser.add_argument("--data-dir", default=None, help="folder of the data sets; else NETDECONV_DATA")
+    parser.add_argument("--runs", type=Path, default=Path("runs/less-work"), help="run directories")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--only", nargs="*", default=[], choices=[*CANDIDATES, []], help="these rows alone")
+    options = parser.parse_args()
+    measure(options.data_dir, options.runs, options.seeds, options.epochs, options.only)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""At which precision an inverse root keeps its value: ``python -m benchmarks.precision --data-dir ROOT``.
+
+Covariances are those of a real network: a VGG-11 with full whitening, blocks of 16 and 64 channels, after a few steps
+on CIFAR-10 (random images without a data set, which the table says). The n-step root is computed
+with products in float32 and with rounded factors, as tensor cores take them: TF32 (10 bits), bfloat16 (7 bits), and
+bfloat16 split into two parts with three products. Sums are float32 in every case. Errors are relative to float64.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks import tables
+from benchmarks.environment import command, prepare
+from netdeconv import Whitening, convert, models
+from netdeconv.data import DataConfig
+from netdeconv.linalg import patch_statistics
+from netdeconv.nn import WhitenedConv2d
+from netdeconv.tasks import Classification
+
+Product = Callable[[Tensor, Tensor], Tensor]
+STEPS, BATCH, EPS = 20, 128, 1e-5
+
+
+def round_mantissa(tensor: Tensor, bits: int) -> Tensor:
+    """Float32 numbers rounded to nearest with this many bits behind the leading one."""
+    spare = 23 - bits
+    integers = tensor.contiguous().view(torch.int32)
+    half = (1 << (spare - 1)) - 1 + ((integers >> spare) & 1)  # ties to even
+    return ((integers + half) & ~((1 << spare) - 1)).view(torch.float32)
+
+
+def _split(left: Tensor, right: Tensor) -> Tensor:
+    highs = round_mantissa(left, 7), round_mantissa(right, 7)
+    lows = round_mantissa(left - highs[0], 7), round_mantissa(right - highs[1], 7)
+    return highs[0] @ highs[1] + (highs[0] @ lows[1] + lows[0] @ highs[1])
+
+
+PRODUCTS: dict[str, Product] = {
+    "float32": torch.matmul,
+    "split bfloat16, three products": _split,
+    "TF32": lambda a, b: round_mantissa(a, 10) @ round_mantissa(b, 10),
+    "bfloat16": lambda a, b: round_mantissa(a, 7) @ round_mantissa(b, 7),
+}
+
+
+def root(matrix: Tensor, steps: int, product: Product) -> Tensor:
+    """The n-step root, as in ``netdeconv.linalg.newton_schulz``, with products of a given kind."""
+    norm = torch.linalg.matrix_norm(matrix, keepdim=True)
+    p = matrix / norm
+    eye = torch.eye(p.shape[-1], dtype=p.dtype).expand_as(p)
+    z = 1.5 * eye - 0.5 * p
+    for _ in range(steps - 1):
+        half = 1.5 * p - 0.5 * product(p, p)
+        p = 1.5 * half - 0.5 * product(p, half)
+        z = 1.5 * z - 0.5 * product(p, z)
+    return (z + z.mT) / 2 / norm.sqrt()
+
+
+def whitened_error(matrix: Tensor, actual: Tensor, exact: Tensor) -> float:
+    """Largest relative change of the standard deviation of any direction of the data after whitening."""
+    factor = torch.linalg.cholesky(matrix)
+    difference = torch.linalg.matrix_norm(factor.mT @ (actual.double() - exact), 2)
+    return float((difference / torch.linalg.matrix_norm(factor.mT @ exact, 2)).max())
+
+
+def covariances(data_dir: str | None, group_size: int) -> tuple[dict[str, Tensor], str]:
+    """Float64 covariances of the 3x3 layers of a network that has trained for a few steps, by name."""
+    torch.manual_seed(0)
+    model = convert(models.build("vgg11", num_classes=10, in_channels=3), Whitening(group_size=group_size))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    found: dict[str, Tensor] = {}
+
+    def note(name: str, layer: WhitenedConv2d) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            x = inputs[0].detach().double()
+            covariance = patch_statistics(x, layer._geometry, layer.grouping)[2]
+            found[name] = covariance + EPS * torch.eye(covariance.shape[-1], dtype=covariance.dtype)
+
+        return hook
+
+    batches, source = _batches(data_dir)
+    for step, (images, labels) in enumerate(batches):
+        if step == STEPS:
+            for name, module in model.named_modules():
+                if isinstance(module, WhitenedConv2d):
+                    module.register_forward_pre_hook(note(name, module))
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(images), labels).backward()
+        optimizer.step()
+        if step == STEPS:
+            return found, source
+    raise ValueError("too few batches")
+
+
+def _batches(data_dir: str | None) -> tuple[Iterator[tuple[Tensor, Tensor]], str]:
+    if data_dir is None:
+        random = ((torch.randn(BATCH, 3, 32, 32), torch.randint(10, (BATCH,))) for _ in range(STEPS + 1))
+        return random, "random images"
+    data = DataConfig(dataset="cifar10", batch_size=BATCH, data_dir=data_dir)
+    return iter(Classification().open(data, seed=0, device=torch.device("cpu")).train.epoch(1)), "CIFAR-10"
+
+
+def measure(data_dir: str | None) -> tuple[list[dict[str, Any]], str]:
+    """One row for each block size, number of steps and kind of product; the worst layer."""
+    rows = []
+    for group_size in (16, 64):
+        matrices, source = covariances(data_dir, group_size)
+        for steps in (5, 10, 15):
+            for name, product in PRODUCTS.items():
+                errors, changes = [], []
+                for matrix in matrices.values():
+                    exact = root(matrix, steps, torch.matmul)
+                    actual = root(matrix.float(), steps, product)
+                    errors.append(float((actual - exact).norm() / exact.norm()))
+                    changes.append(whitened_error(matrix, actual, exact))
+                rows.append(
+                    {
+                        "channels in a block": group_size,
+                        "steps": steps,
+                        "products": name,
+                        "error of D": max(errors),
+                        "change of the whitened data": max(changes),
+                    }
+                )
+    return rows, source
+
+
+def main() -> None:
+    """Parse, measure, write."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.precision", description=__doc__)
+    parser.add_argument("--data-dir", default=None, help="folder of the data sets; without it, random images")
+    options = parser.parse_args()
+    prepare("cpu", None)
+    begun = time.perf_counter()
+    rows, source = measure(options.data_dir)
+    table = tables.build(
+        f"Precision of the inverse root's products, covariances of {source}",
+        command=command("precision", sys.argv[1:]),
+        config={"arch": "vgg11", "training steps": STEPS, "batch": BATCH, "eps": EPS, "data": source},
+        seed=0,
+        device=torch.device("cpu"),
+        begun=begun,
+        rows=rows,
+        note="The worst of the layers. Error of D: in the Frobenius norm. Change of the whitened data: the largest "
+        "singular value of the change of L^T D against that of L^T D, L L^T being the covariance.",
+    )
+    tables.show(table)
+    tables.write(table, tables.FOLDER / "precision.json")
+
+
+if __name__ == "__main__":
+    main()

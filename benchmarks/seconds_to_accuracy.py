@@ -1,0 +1,156 @@
+"""Seconds to the accuracy of a searched batch norm: ``python -m benchmarks.seconds_to_accuracy --arch vgg11``.
+
+1. Batch norm's learning rate and weight decay are searched on images cut from the training set, for ``--epochs``.
+2. Batch norm is trained with the best of them on the whole training set; its test accuracy after the last epoch is
+   the goal, its training seconds the unit.
+3. Every candidate is trained with fewer epochs, then more, each with a schedule of its own that ends there, until its
+   test accuracy reaches the goal. No setting of a candidate is chosen by it; the number of epochs that was needed is
+   the result.
+
+Run directories are kept and resumed. The table is written to results/seconds-to-accuracy-ARCH.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+from netdeconv import Whitening
+from netdeconv.data import DataConfig
+from netdeconv.recipes import WhiteningChoice, variant
+from netdeconv.tasks import Classification
+from netdeconv.training import NetworkConfig, OptimizerConfig, RunResult, TrainingConfig, run
+
+RESULTS = Path(__file__).resolve().parent.parent / "results"
+FEW: dict[str, Any] = {"rows_per_feature": 16}
+# label: (variant, settings of the whitening)
+CANDIDATES: dict[str, tuple[str, dict[str, Any]]] = {
+    "stem_channel": ("stem_channel", FEW),
+    "separable": ("separable", {"layout": "blocks"} | FEW),
+    "full16": ("full16", {"layout": "blocks"} | FEW),
+    "full16, every 4th step": ("full16", {"layout": "blocks", "refresh_interval": 4} | FEW),
+}
+
+
+class Search:
+    """The runs of one network on one data set."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.all: list[RunResult] = []
+
+    def train(self, label: str, network: NetworkConfig, lr: float, wd: float, epochs: int, tuning: int) -> RunResult:
+        """One run, or what is left of it."""
+        options = self.options
+        folder = options.runs / options.arch / f"{label}_lr{lr:g}_wd{wd:g}_{epochs}".replace(" ", "_").replace(",", "")
+        config = TrainingConfig(
+            task=Classification(),
+            data=DataConfig(dataset=options.dataset, batch_size=128, data_dir=options.data_dir, validation_size=tuning),
+            network=network,
+            optimizer=OptimizerConfig(name="SGD", lr=lr, momentum=0.9, weight_decay=wd, schedule="cosine"),
+            epochs=epochs,
+            seed=options.seed,
+            device=options.device,
+            result_path=str(folder),
+        )
+        result = run(config, resume=(folder / "config.json").exists(), progress=False)
+        print(f"{label}, lr {lr:g}, weight decay {wd:g}, {epochs} epochs: {result.accuracy:.2f} %", flush=True)
+        self.all.append(result)
+        return result
+
+    def baseline(self) -> tuple[list[dict[str, Any]], float, float]:
+        """Every learning rate and weight decay on the tuning split, and the best."""
+        options, plain = self.options, NetworkConfig(arch=self.options.arch)
+        searched = [
+            {
+                "lr": lr,
+                "weight decay": wd,
+                "accuracy": round(self.train("tuning", plain, lr, wd, options.epochs, options.tuning).accuracy, 2),
+            }
+            for lr, wd in itertools.product(options.lrs, options.weight_decays)
+        ]
+        best = max(searched, key=lambda row: row["accuracy"])
+        return searched, best["lr"], best["weight decay"]
+
+    def measure(self) -> None:
+        """Search, train, write."""
+        options = self.options
+        searched, lr, wd = self.baseline()
+        goal = self.train("batch norm", NetworkConfig(arch=options.arch), lr, wd, options.epochs, 0)
+        rows = [_row("batch norm", goal, goal, lr, wd, reached=True)]
+        for label, (name, settings) in CANDIDATES.items():
+            choice = WhiteningChoice(base=Whitening(**settings), block_fc=64)
+            network = variant(name).network(choice, NetworkConfig(arch=options.arch))
+            for epochs in range(1, options.epochs + 1):
+                result = self.train(label, network, options.lr, options.weight_decay, epochs, 0)
+                reached = result.accuracy >= goal.accuracy
+                if reached or epochs == options.epochs:
+                    rows.append(_row(label, result, goal, options.lr, options.weight_decay, reached=reached))
+                    break
+            self.write(rows, searched)
+
+    def write(self, rows: list[dict[str, Any]], searched: list[dict[str, Any]]) -> None:
+        """The table so far."""
+        options = self.options
+        session = json.loads((self.all[0].path / "environment.json").read_text(encoding="utf-8"))["sessions"][0]
+        versions = ("python", "torch", "torchvision", "lightning-fabric")
+        table = {
+            "name": f"Seconds to the accuracy of a searched batch norm: {options.arch} on {options.dataset}",
+            "command": f"python -m benchmarks.seconds_to_accuracy --arch {options.arch} --epochs {options.epochs}",
+            "config": {
+                "batch_size": 128,
+                "epochs": options.epochs,
+                "schedule": "cosine",
+                "momentum": 0.9,
+                "tuning images": options.tuning,
+                "candidates": {label: {"variant": name, **more} for label, (name, more) in CANDIDATES.items()},
+            },
+            "seed": options.seed,
+            "versions": {key: session[key] for key in versions},
+            "hardware": f"{session['processor']}, {session['threads']} threads, {session['precision']}",
+            "minutes": round(sum(result.seconds for result in self.all) / 60, 1),
+            "rows": rows,
+            "parts": [{"name": "Batch norm's search, on images cut from the training set", "rows": searched}],
+            "note": "Seconds of training, without evaluation. A candidate that did not reach batch norm's accuracy in "
+            "as many epochs is shown with what it reached, and without a ratio.",
+        }
+        (RESULTS / f"seconds-to-accuracy-{options.arch}.json").write_text(
+            json.dumps(table, indent=2) + "\n", encoding="utf-8"
+        )
+
+
+def _row(label: str, result: RunResult, goal: RunResult, lr: float, wd: float, *, reached: bool) -> dict[str, Any]:
+    return {
+        "variant": label,
+        "lr": lr,
+        "weight decay": wd,
+        "epochs": len(result.history),
+        "test accuracy": round(result.accuracy, 2),
+        "seconds": round(result.seconds, 1),
+        "seconds to batch norm": round(result.seconds / goal.seconds, 3) if reached else None,
+    }
+
+
+def main() -> None:
+    """Parse and measure."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.seconds_to_accuracy", description=__doc__)
+    parser.add_argument("--arch", default="vgg11")
+    parser.add_argument("--dataset", default="cifar10")
+    parser.add_argument("--data-dir", default=None, help="folder of the data sets; else NETDECONV_DATA")
+    parser.add_argument("--runs", type=Path, default=Path("runs/seconds-to-accuracy"), help="run directories")
+    parser.add_argument("--epochs", type=int, default=5, help="of batch norm")
+    parser.add_argument("--tuning", type=int, default=5000, help="images cut from train for the search")
+    parser.add_argument("--lrs", type=float, nargs="+", default=[0.05, 0.02, 0.01, 0.005])
+    parser.add_argument("--weight-decays", type=float, nargs="+", default=[5e-4, 1e-3, 5e-3])
+    parser.add_argument("--lr", type=float, default=0.1, help="of the candidates: the paper's")
+    parser.add_argument("--weight-decay", type=float, default=1e-3, help="of the candidates: the paper's")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="auto")
+    Search(parser.parse_args()).measure()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""What the processes of test_ranks.py do; a module of its own, so that spawned processes can import it."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+import netdeconv.nn as nnd
+
+STEPS, LR = 10, 0.05
+SETTINGS = {
+    "full": nnd.Whitening(group_size=2, sampling_stride=2, eps=1e-2),
+    "channel": nnd.Whitening(structure="channel", group_size=2, sampling_stride=2, eps=1e-2),
+    "separable": nnd.Whitening(structure="separable", group_size=2, eps=1e-2),
+    "refreshed": nnd.Whitening(group_size=2, refresh_interval=3, eps=1e-2, layout="blocks"),
+    "frozen": nnd.Whitening(group_size=2, freeze=nnd.Freeze(active=2, period=4), eps=1e-2),
+}
+
+
+def network(settings: nnd.Whitening) -> nn.Module:
+    torch.manual_seed(3)
+    common = {"whitening": settings, "dtype": torch.float64}
+    return nn.Sequential(
+        nnd.WhitenedConv2d(3, 4, 3, padding=1, **common),
+        nn.ReLU(),
+        nnd.ChannelWhitening(4, **common),
+        nnd.WhitenedConv2d(4, 4, 3, stride=2, groups=2, **common),
+        nn.ReLU(),
+        nnd.WhitenedConvTranspose2d(4, 2, 2, **common),
+        nn.Flatten(),
+        nnd.WhitenedLinear(32, 2, **common),
+    )
+
+
+def batches(size: int) -> list[tuple[Tensor, Tensor]]:
+    generator = torch.Generator().manual_seed(5)
+    mixed = torch.randn(3, 3, generator=generator, dtype=torch.float64)
+    made = []
+    for _ in range(STEPS):
+        x = torch.randn(size, 3, 7, 7, generator=generator, dtype=torch.float64)
+        made.append((torch.einsum("nchw,cd->ndhw", x, mixed) + 3, torch.randn(size, 2, generator=generator).double()))
+    return made
+
+
+def step(model: nn.Module, x: Tensor, y: Tensor, scale: float) -> Tensor:
+    model.zero_grad()
+    loss = (model(x) - y).square().sum() * scale
+    loss.backward()
+    return loss.detach()
+
+
+def descend(model: nn.Module) -> None:
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter -= LR * parameter.grad
+
+
+def alone(name: str, size: int) -> list[Tensor]:
+    """Losses, gradients of every step and final buffers of one process with the whole batch."""
+    model, seen = network(SETTINGS[name]), []
+    for x, y in batches(size):
+        seen.append(step(model, x, y, 1 / size))
+        seen += [parameter.grad.clone() for parameter in model.parameters()]
+        descend(model)
+    return seen + [buffer.clone() for buffer in model.buffers()]
+
+
+def together(name: str, sizes: list[int], wrapped: bool) -> list[Tensor]:
+    """The same of this rank, which has its share of every batch."""
+    rank, total = distributed.get_rank(), sum(sizes)
+    start = sum(sizes[:rank])
+    model = nnd.sync_statistics(network(SETTINGS[name]))
+    outer = DistributedDataParallel(model) if wrapped else model
+    seen = []
+    for x, y in batches(total):
+        share = slice(start, start + sizes[rank])
+        loss = step(outer, x[share], y[share], len(sizes) / total if wrapped else 1 / total)
+        distributed.all_reduce(loss)
+        seen.append(loss / len(sizes) if wrapped else loss)
+        if not wrapped:
+            for parameter in model.parameters():
+                distributed.all_reduce(parameter.grad)
+        seen += [parameter.grad.clone() for parameter in model.parameters()]
+        descend(model)
+    return seen + [buffer.clone() for buffer in model.buffers()]
+
+
+def main(rank: int, sizes: list[int], folder: str) -> None:
+    """A process: every case, results in a file of its own."""
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=len(sizes))
+    results = {(name, False): together(name, sizes, False) for name in SETTINGS}
+    if len(set(sizes)) == 1:
+        results["full", True] = together("full", sizes, True)
+    copied = copy.deepcopy(nnd.sync_statistics(network(SETTINGS["full"])))
+    assert copied[0]._ranks is not None
+    torch.save(results, Path(folder) / f"{rank}.pt")
+    try:
+        too_few(rank)
+        message = ""
+    except ValueError as error:
+        message = str(error)
+    (Path(folder) / f"{rank}.txt").write_text(message)
+    distributed.destroy_process_group()
+
+
+def too_few(rank: int) -> None:
+    layer = nnd.sync_statistics(nnd.WhitenedLinear(3, 2))
+    layer(torch.randn(int(rank == 0), 3))
