@@ -1,7 +1,8 @@
 """What is compared: functions from a network with batch norm to the same network with another normalisation, as data.
 
 Settings are those of the comparisons in ``netdeconv.recipes`` (a test compares them), which needs the extra "train";
-this needs torch alone. A further candidate is a further entry of VARIANTS.
+this needs torch alone. Linear layers are whitened as ``convert`` does it by default, in blocks like the convolutions';
+"paper" has the published blocks of 512. A further candidate is a further entry of VARIANTS.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from netdeconv.lookup import look_up
 
 BATCH_NORM, NO_NORM = "batch_norm", "no_norm"
 STEM = Whitening.paper_stem()
-LINEAR = Whitening(group_size=512)
+EVERY_4TH = {"refresh_interval": 4}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +60,7 @@ def without_norm(model: nn.Module) -> nn.Module:
 
 
 def _whitened(
-    whitening: Whitening | bool, *, stem: Whitening | None = None, linear: Whitening | bool | None = LINEAR
+    whitening: Whitening | bool, *, stem: Whitening | None = None, linear: Whitening | bool | None = None
 ) -> Callable[[nn.Module], nn.Module]:
     return lambda model: convert(model, whitening, stem=stem, linear=linear, inplace=True)
 
@@ -77,6 +78,18 @@ VARIANTS: dict[str, Variant] = {
         _whitened(Whitening(structure="full", group_size=16), stem=STEM),
     ),
     "full": Variant("every layer whitens its patches", _whitened(Whitening(structure="full"), stem=STEM)),
+    "full16_every_4th": Variant(
+        "the same with matrices of 16 channels, computed at every 4th step",
+        _whitened(Whitening(structure="full", group_size=16, **EVERY_4TH), stem=STEM),
+    ),
+    "full_every_4th": Variant(
+        "the same with matrices of 64 channels, computed at every 4th step",
+        _whitened(Whitening(structure="full", **EVERY_4TH), stem=STEM),
+    ),
+    "paper": Variant(
+        "the paper's settings: every layer whitens its patches, linear layers in blocks of 512",
+        _whitened(Whitening.paper(), stem=STEM, linear=Whitening(group_size=512)),
+    ),
     "stem_channel": Variant(
         "the first layer whitens its patches, the others their channels, linear layers are plain",
         _whitened(Whitening(structure="channel"), stem=STEM, linear=False),
