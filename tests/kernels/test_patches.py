@@ -53,7 +53,7 @@ CASES = {
     "grouped": Case((1, 12, 5, 6), (1, 3), dilation=(1, 2), padding=(0, 0, 2, 2), matrices=3, blocks=2),
     "depthwise": Case((2, 5, 6, 6), (3, 3), padding=(1, 1, 1, 1), step=(2, 2), matrices=5, interleaved=False),
     "two tiles": Case((1, 9, 5, 5), (3, 3), padding=(1, 1, 1, 1), interleaved=False),
-    "three tiles": Case((1, 12, 6, 6), (5, 3), padding=(2, 2, 1, 1), step=(2, 1), dilation=(1, 1)),
+    "three tiles": Case((1, 12, 6, 6), (5, 3), padding=(2, 2, 1, 1), step=(2, 1), dilation=(2, 1)),
     "four tiles": Case((1, 13, 5, 5), (3, 5), padding=(1, 1, 4, 4), dilation=(1, 2), interleaved=False),
     "padding alone": Case((2, 2, 1, 1), (2, 2), padding=(3, 3, 3, 3), step=(2, 2)),
     "after only": Case((1, 2, 4, 4), (3, 3), padding=(0, 1, 0, 3), step=(2, 2)),
@@ -166,14 +166,15 @@ def test_what_is_not_finite_stays_with_its_features(device):
 
 
 def test_a_large_mean_does_not_cancel(device):
-    case = CASES["interleaved"]._replace(padding=(0, 0, 0, 0))
-    x = torch.randn(case.shape, device=device) + 1000.0
+    case = CASES["grouped"]._replace(padding=(0, 0, 0, 0))
+    x = torch.randn(case.shape, device=device)
+    x += torch.tensor([1000.0, -1000.0, 500.0], device=device).repeat_interleave(4)[:, None, None]
     _, covariance = kernels.patch_statistics(x, *case.arguments)
     # the mean is off by at most rows * eps of itself, and the square of that is added to the covariance
     off = (1000.0 * tolerance(torch.float32, size=case.rows, c=1)) ** 2
     wanted = case.plain(x)[1]
     bound = tolerance(torch.float32, size=case.rows) + off / float(wanted.abs().max())
-    assert bound < 1e-2
+    assert bound < 1e-3
     assert_within(covariance, wanted, bound)
 
 

@@ -209,8 +209,9 @@ def tile_products(
                 x, row_address, top, left, row_valid, b_address, b_down, b_right, b_valid, height, width, BORDER
             )
             if CENTRED:
-                # taps outside of the image are zeros and count with -mean; rows outside of the sample do not count
-                a = tl.where(row_valid[:, None], a - a_mean[None, :], 0.0)
+                # Taps outside of the image are zeros and count with -mean. Rows outside of the sample do not count:
+                # it is enough that one of the two factors is zero there.
+                a = a - a_mean[None, :]
                 b = tl.where(row_valid[:, None], b - b_mean[None, :], 0.0)
             total = tl.dot(tl.trans(a), b, acc=total, input_precision=PRECISION)
     place = tl.arange(0, COLS)[:, None] * COLS + tl.arange(0, COLS)[None, :]
