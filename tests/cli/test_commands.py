@@ -58,6 +58,8 @@ def test_the_second_line_of_the_original_readme():
         ("--deconv-iter 7", "whitening", "num_iterations", 7),
         ("--eps 1e-3", "whitening", "eps", 1e-3),
         ("--stride 2", "whitening", "sampling_stride", 2),
+        ("--rows-per-feature 16", "whitening", "rows_per_feature", 16),
+        ("--refresh-interval 4", "whitening", "refresh_interval", 4),
         ("--structure channel", "whitening", "structure", "channel"),
         ("--structure separable", "whitening", "structure", "separable"),
         ("--structure channel", "stem", "structure", "full"),

@@ -64,6 +64,20 @@ def by_hand(config):
     return records
 
 
+def test_clipped_gradients_move_the_weights_no_further(tmp_path):
+    optimizer = OptimizerConfig(lr=1.0, momentum=0.0, weight_decay=0.0, schedule="constant", clip_norm=1e-3)
+    result = run(plain_config(tmp_path / "run", precision="32-true", optimizer=optimizer, epochs=1), progress=False)
+    config = plain_config(tmp_path)
+    torch.manual_seed(config.seed)
+    start = models.build(config.network.arch, num_classes=10, in_channels=1, width=config.network.width)
+    moved = [
+        (now.detach() - then.detach()).square().sum()
+        for now, then in zip(result.model.parameters(), start.parameters(), strict=True)
+    ]
+    steps = result.history[-1]["steps"]
+    assert 0 < float(sum(moved)) ** 0.5 <= steps * 1e-3 * (1 + 1e-3)
+
+
 @pytest.mark.parametrize("seed", [0, 3])
 def test_a_run_measures_what_a_loop_by_hand_measures(tmp_path, seed):
     config = plain_config(tmp_path / "run", precision="32-true", seed=seed)

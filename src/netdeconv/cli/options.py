@@ -17,8 +17,11 @@ TRAINING: dict[str, Option] = {
     "--epochs": Option(20, "passes over the training images"),
     "--batch-size": Option(128, "images in a batch"),
     "--lr": Option(0.1, "learning rate"),
-    "--optimizer": Option("SGD", "SGD, Adam, AdamW or RMSprop"),
-    "--lr-scheduler": Option("cosine", "cosine, multistep or constant; set at every step"),
+    "--optimizer": Option("SGD", "SGD, Adam, AMSGrad, AdamW or RMSprop"),
+    "--lr-scheduler": Option("cosine", "cosine, multistep, one-cycle or constant; set at every step"),
+    "--warmup-epochs": Option(0.0, "raise the learning rate linearly for so many epochs, before the schedule starts"),
+    "--nesterov": switch("let SGD's momentum look ahead"),
+    "--clip-norm": Option(None, "scale gradients down to this norm of all together", {"type": float}),
     "--momentum": Option(0.9, "of SGD and RMSprop, first beta of the Adams"),
     "--wd": Option(1e-3, "weight decay"),
     "--loss": Option("CE", "CE, cross entropy, or L2, squared error against one-hot targets"),
@@ -32,6 +35,10 @@ WHITENING: dict[str, Option] = {
     "--stride": Option(3, "take a patch at every n-th position"),
     "--bias": Option(True, "whether whitened convolutions have a bias"),
     "--freeze": Option(True, "hold the first layer's whitening constant in 900 of 1000 steps"),
+    "--rows-per-feature": Option(
+        None, "sampled rows that are enough for each feature: fewer images are sampled; else all", {"type": int}
+    ),
+    "--refresh-interval": Option(1, "compute whitening matrices at every n-th step, the frozen stem's excepted"),
     "--layout": Option("interleaved", "which features form a block", {"choices": typing.get_args(Layout)}),
 }
 STRUCTURE: dict[str, Option] = {

@@ -29,6 +29,7 @@ FREE_WHEN_RESUMING = frozenset(
 SETTING_OF = {
     "wd": "weight_decay",
     "lr_scheduler": "schedule",
+    "warmup_epochs": "warmup",
     "deconv": "whitening",
     "block": "group_size",
     "block_fc": "linear",

@@ -106,9 +106,17 @@ class Whitening:
     @classmethod
     def paper(cls) -> Whitening:
         """The settings of the paper's CIFAR experiments, except for its first layer's."""
-        return cls(structure="full", group_size=64, num_iterations=5, eps=1e-5, layout="interleaved")
+        return cls(
+            structure="full",
+            group_size=64,
+            num_iterations=5,
+            eps=1e-5,
+            layout="interleaved",
+            rows_per_feature=None,
+            refresh_interval=1,
+        )
 
     @classmethod
     def paper_stem(cls) -> Whitening:
         """The published settings of a network's first convolution: 15 steps, mostly frozen."""
-        return cls(structure="full", group_size=64, num_iterations=15, layout="interleaved", freeze=Freeze())
+        return dataclasses.replace(cls.paper(), num_iterations=15, freeze=Freeze())

@@ -194,6 +194,8 @@ class _Run:
                 outputs = self.model(inputs)
             loss = task.compute_loss(outputs, targets)
             self.fabric.backward(loss)
+            if self.config.optimizer.clip_norm is not None:
+                self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.config.optimizer.clip_norm)
             self.optimizer.step()
             on_device.append(loss.detach())
             if len(on_device) == self._read_every or step + 1 == steps:
