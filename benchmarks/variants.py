@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -21,7 +22,7 @@ from netdeconv.lookup import look_up
 
 BATCH_NORM, NO_NORM = "batch_norm", "no_norm"
 STEM = Whitening.paper_stem()
-EVERY_4TH = {"refresh_interval": 4}
+FEW_ROWS: dict[str, Any] = {"rows_per_feature": 16}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,13 +79,13 @@ VARIANTS: dict[str, Variant] = {
         _whitened(Whitening(structure="full", group_size=16), stem=STEM),
     ),
     "full": Variant("every layer whitens its patches", _whitened(Whitening(structure="full"), stem=STEM)),
-    "full16_every_4th": Variant(
-        "the same with matrices of 16 channels, computed at every 4th step",
-        _whitened(Whitening(structure="full", group_size=16, **EVERY_4TH), stem=STEM),
+    "separable_few": Variant(
+        "as separable, from fewer images",
+        _whitened(Whitening(structure="separable", **FEW_ROWS), stem=STEM),
     ),
-    "full_every_4th": Variant(
-        "the same with matrices of 64 channels, computed at every 4th step",
-        _whitened(Whitening(structure="full", **EVERY_4TH), stem=STEM),
+    "full16_few": Variant(
+        "as full16, from fewer images",
+        _whitened(Whitening(structure="full", group_size=16, **FEW_ROWS), stem=STEM),
     ),
     "paper": Variant(
         "the paper's settings: every layer whitens its patches, linear layers in blocks of 512",
@@ -93,6 +94,10 @@ VARIANTS: dict[str, Variant] = {
     "stem_channel": Variant(
         "the first layer whitens its patches, the others their channels, linear layers are plain",
         _whitened(Whitening(structure="channel"), stem=STEM, linear=False),
+    ),
+    "stem_channel_few": Variant(
+        "as stem_channel, from fewer images",
+        _whitened(Whitening(structure="channel", **FEW_ROWS), stem=STEM, linear=False),
     ),
     "stem": Variant(
         "the first layer whitens its patches, batch norm elsewhere", _whitened(False, stem=STEM, linear=False)
