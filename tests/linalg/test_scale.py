@@ -72,3 +72,21 @@ def test_bfloat16_input_is_summed_in_float32():
 def test_a_raster_is_refused():
     with pytest.raises(ValueError, match="raster"):
         patch_scale(torch.randn(2, 4, 3, 3), PatchGeometry((1,), (2,), raster=True), Grouping(1, 1, 4))
+
+
+@pytest.mark.parametrize("statistics", [patch_scale, patch_statistics])
+def test_bfloat16_gradients_do_not_see_a_shift(statistics):
+    """Scale and covariance do not change when a channel is shifted, so its gradient sums to rounding errors.
+
+    Rounded to eps / 2 of its size, each independently, entries add up to eps / 2 of their root sum of squares; four
+    standard deviations, doubled for the two roundings before. A part of the mean left in every entry gives ten times
+    as much.
+    """
+    torch.manual_seed(0)
+    x = (torch.randn(128, 4, 6, 6) + 8).bfloat16().requires_grad_()
+    same, _, second = statistics(x, GEOMETRIES["1x1"], Grouping(1, 1, 4))
+    weight = torch.eye(4) + 0.3 if second.dim() == 3 else torch.ones(1)
+    ((second * weight).sum() + 0 * same.sum()).backward()
+    gradient = x.grad.float()
+    bound = 4 * torch.finfo(torch.bfloat16).eps * gradient.square().sum((0, 2, 3)).sqrt()
+    assert (gradient.sum((0, 2, 3)).abs() < bound).all()

@@ -87,14 +87,15 @@ class _PatchStatistics(torch.autograd.Function):
         x, mean_GD = ctx.saved_tensors
         grad_x, grad_mean_GD, grad_covariance_GDD = grads
         with full_precision(x):
-            dtype = x.dtype if x.dtype == torch.bfloat16 else mean_GD.dtype
-            patches = gather_patches(x[:: ctx.image_step], ctx.geometry, ctx.grouping, dtype=dtype)
+            patches = gather_patches(x[:: ctx.image_step], ctx.geometry, ctx.grouping, dtype=x.dtype)
             rows = patches.shape[1]
+            patches = _centred(patches, mean_GD if ctx.centred else None, mean_GD.dtype)
+            # Rows are centred before they are rounded. (x - mean) S as x S - mean S, with S rounded in one of them,
+            # leaves a part of the mean in every row: the loss is then no longer indifferent to shifts, and diverges.
+            dtype = x.dtype if x.dtype == torch.bfloat16 else mean_GD.dtype
             slope_GDD = symmetrize(grad_covariance_GDD) * (2 / rows)
             offset_G1D = grad_mean_GD.unsqueeze(1) / rows
-            if ctx.centred:  # (x - mean) S = x S - mean S, without a centred copy
-                offset_G1D = torch.baddbmm(offset_G1D, mean_GD.unsqueeze(1), slope_GDD, alpha=-1)
-            share = torch.baddbmm(offset_G1D.to(dtype), patches, slope_GDD.to(dtype)).to(grad_x.dtype)
+            share = torch.baddbmm(offset_G1D.to(dtype), patches.to(dtype), slope_GDD.to(dtype)).to(grad_x.dtype)
             grad_x = own_gradient(grad_x, exclusive=ctx.exclusive)
             scatter_patches(share, grad_x[:: ctx.image_step], ctx.geometry, ctx.grouping)
         return grad_x, None, None, None, None, None

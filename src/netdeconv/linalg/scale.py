@@ -89,7 +89,8 @@ class _PatchScale(torch.autograd.Function):
             )
             grad_x = own_gradient(grad_x, exclusive=ctx.exclusive)
             part, _ = _sample(grad_x[:: ctx.image_step], ctx.geometry)
-            part.addcmul_(sample, slope.to(x.dtype)).add_(offset.to(x.dtype))
+            # in float32: rounding slope and offset apart would leave a part of the mean in the sum
+            part.add_((sample * slope + offset).to(part.dtype))
         return grad_x, None, None, None, None
 
 
