@@ -6,10 +6,10 @@ import copy
 import pickle
 
 import pytest
-import ranks_worker
 import torch
 
 import netdeconv.nn as nnd
+import ranks_worker
 from netdeconv.nn.ranks import Ranks
 
 # Ten steps in float64 with other orders of summation: far below 1e-6, which is what is promised.
