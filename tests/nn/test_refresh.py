@@ -8,8 +8,10 @@ import dataclasses
 import pytest
 import torch
 
+import netdeconv as nd
 import netdeconv.nn as nnd
 from layers import KINDS, SETTINGS, build, setting_id
+from netdeconv.training import batch_statistics
 from tolerances import assert_close
 
 EVERY_THIRD = [dataclasses.replace(settings, refresh_interval=3) for settings in SETTINGS]
@@ -130,3 +132,26 @@ def test_half_precision_modules_keep_what_is_held_in_float32():
 def test_two_schedules_are_refused(other):
     with pytest.raises(ValueError, match="refresh_interval is not for layers with"):
         nnd.Whitening(refresh_interval=2, **other)
+
+
+def test_recalibration_takes_the_matrices_of_every_batch():
+    """What is held plays no part, and is computed anew at the next step."""
+    layers = [build("conv2d", settings)[0] for settings in (EVERY_THIRD[1], SETTINGS[1])]
+    layers[1].load_state_dict(layers[0].state_dict(), strict=False)
+    batches = [build("conv2d")[1] for _ in range(4)]
+    layers[0](batches[0])
+    ours, theirs = (nd.recalibrate(layer, batches) for layer in layers)
+    assert torch.equal(ours.running_whitening, theirs.running_whitening)
+    assert int(ours.num_batches_tracked) == 4
+    ours.train()(batches[1])
+    assert int(ours.num_batches_tracked) == 5
+
+
+def test_evaluating_with_batch_statistics_leaves_the_schedule_alone():
+    layer, x = rescaled("conv2d", EVERY_THIRD[1])
+    other = copy.deepcopy(layer)
+    once, _ = build("conv2d", SETTINGS[1])
+    once.load_state_dict(layer.state_dict(), strict=False)
+    with batch_statistics(layer):
+        assert torch.equal(layer(x), once(x))
+    assert torch.equal(layer(x), other(x))

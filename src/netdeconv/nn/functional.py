@@ -130,7 +130,7 @@ def rescaled_statistics(
     r"""Mean of a batch, and matrices held from an earlier one, rescaled to the batch's variance.
 
     :math:`D = D_{held} \sqrt{(s_{held} + \epsilon) / (s + \epsilon)}`, s the mean variance of the features. Gradients
-    flow through the mean and the scale: without them training diverges (facts of this project, section 1).
+    flow through the mean and the scale.
 
     Args:
         x: input (N, C, ...).

@@ -186,6 +186,10 @@ class WhitenedLayer(nn.Module):
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
+        self.read_schedule()
+
+    def read_schedule(self) -> None:
+        """Go on where ``num_steps`` says; for whoever has written to the buffers. Waits for the device."""
         if self.num_steps is not None and not self.num_steps.is_meta:
             self._phase = int(self.num_steps) % self.whitening.refresh_interval
 

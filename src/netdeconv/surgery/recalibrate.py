@@ -65,12 +65,13 @@ def recalibrate(model: nn.Module, batches: Iterable[Any]) -> nn.Module:
         if int(layer.num_batches_tracked) == 0:
             logger.info("%s: no batch reached it, its statistics stay as they were", name or "the model")
             _restore(layer, before[layer])
-        elif layer.num_steps is not None:
+        elif layer.num_steps is not None and layer.held_whitening is None:  # what was held is forgotten
             layer.num_steps.copy_(before[layer]["num_steps"])
     return model
 
 
 @torch.no_grad()
-def _restore(layer: nn.Module, buffers: dict[str, Tensor]) -> None:
+def _restore(layer: WhitenedLayer, buffers: dict[str, Tensor]) -> None:
     for name, buffer in layer.named_buffers():
         buffer.copy_(buffers[name])
+    layer.read_schedule()

@@ -11,11 +11,11 @@ from netdeconv.nn import WhitenedLayer
 
 @contextmanager
 def equal_weights(layers: Iterable[WhitenedLayer]) -> Iterator[None]:
-    """Layers average all batches equally and follow no freeze schedule; afterwards as before."""
+    """Layers average all batches equally and follow no schedule; afterwards as before."""
     settings = {layer: layer.whitening for layer in layers}
     try:
         for layer, own in settings.items():
-            layer.whitening = dataclasses.replace(own, momentum=None, freeze=None)
+            layer.whitening = dataclasses.replace(own, momentum=None, freeze=None, refresh_interval=1)
         yield
     finally:
         for layer, own in settings.items():

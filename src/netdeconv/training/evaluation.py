@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator
 
 import torch
@@ -30,6 +31,11 @@ def batch_statistics(model: nn.Module) -> Iterator[None]:
     """
     modes = {module: module.training for module in model.modules()}
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    settings = {module: module.whitening for module in modes if isinstance(module, WhitenedLayer)}
+    for layer, own in settings.items():
+        layer.whitening = dataclasses.replace(
+            own, refresh_interval=1
+        )  # every batch's own, and the schedule stands still
     for module in modes:
         module.train(_normalises(module))
     try:
@@ -38,6 +44,8 @@ def batch_statistics(model: nn.Module) -> Iterator[None]:
         with torch.no_grad():
             for buffer, before in buffers:
                 buffer.copy_(before)
+        for layer, own in settings.items():
+            layer.whitening = own
         # Parents come before their children, whose own mode thus has the last word.
         for module, training in modes.items():
             module.train(training)
