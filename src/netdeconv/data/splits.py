@@ -125,7 +125,8 @@ def _open_folder(config: DataConfig, entry: DatasetInfo, seed: int, device: torc
         kept, cut = balanced_split(train.labels, config.validation_size, seed=_SPLIT_SEED)
         train, evaluation, evaluated_on = train.part(kept), train.part(cut), "validation"
     else:
-        evaluation, evaluated_on = folder.read_files(root, folder.VAL), folder.VAL
+        # Validation images by name, they are what published numbers are of: nothing may be chosen by them.
+        evaluation, evaluated_on = folder.read_files(root, folder.VAL), "test"
         folder.require_same_classes(train, evaluation)
     if config.train_size is not None and config.train_size != len(train):
         train = train.part(balanced_split(train.labels, config.train_size, seed=_SPLIT_SEED)[1])
