@@ -9,12 +9,13 @@ import contextlib
 import os
 import warnings
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from netdeconv.data.config import Decoder
 from netdeconv.data.decoding import (
     Transform,
     UndecodableError,
@@ -85,7 +86,7 @@ class ImageLoader:
         *,
         device: torch.device,
         num_workers: int = 0,
-        decode: Literal["workers", "device"] = "workers",
+        decode: Decoder = "workers",
         skip_corrupt: bool = False,
         fill: bool = False,
     ) -> None:
