@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from netdeconv.cli import compare, listing, train
+from netdeconv.cli import compare, imagenet, listing, train
 from netdeconv.cli.main import COMMANDS
 
 LIST = Path(__file__).with_name("options.txt")
-PARSERS = {"train": train.parser, "compare": compare.parser, "list": listing.parser}
+PARSERS = {"train": train.parser, "compare": compare.parser, "imagenet": imagenet.parser, "list": listing.parser}
 
 
 def surface() -> list[str]:
@@ -66,7 +66,7 @@ def test_the_original_keywords_have_the_published_defaults(flag):
     assert actions[flag].help
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["compare"], ["list"]])
+@pytest.mark.parametrize("command", [[], ["train"], ["compare"], ["imagenet"], ["list"]])
 def test_help_is_printed(command, capsys):
     from netdeconv.cli import main
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 
 from netdeconv.lookup import look_up
 
@@ -12,6 +14,7 @@ USAGE = """usage: netdeconv COMMAND [options]
 commands:
   compare   one network with several normalisations: table, plot, run directory
   train     train one network, with batch norm or with network deconvolution
+  imagenet  train or evaluate a network of torchvision on ImageNet, or on folders laid out like it
   list      list archs or datasets
 
 `netdeconv COMMAND --help` lists the command's options."""
@@ -31,6 +34,12 @@ def _compare(arguments: Sequence[str]) -> int:
     return compare.main(arguments)
 
 
+def _imagenet(arguments: Sequence[str]) -> int:
+    from netdeconv.cli import imagenet
+
+    return imagenet.main(arguments)
+
+
 def _list(arguments: Sequence[str]) -> int:
     from netdeconv.cli import listing
 
@@ -38,7 +47,12 @@ def _list(arguments: Sequence[str]) -> int:
 
 
 # Imported when called: `netdeconv --help` need not wait for what trains.
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"train": _train, "compare": _compare, "list": _list}
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "train": _train,
+    "compare": _compare,
+    "imagenet": _imagenet,
+    "list": _list,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,13 +69,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(USAGE)
         return 0 if typed else 2
     try:
-        return look_up("command", typed[0], COMMANDS)(typed[1:])
+        with _short_warnings():
+            return look_up("command", typed[0], COMMANDS)(typed[1:])
     except KeyboardInterrupt as stop:
         return _refuse(stop, INTERRUPTED)
     except ValueError as error:
         return _refuse(error, 2)
     except (OSError, FloatingPointError, RuntimeError) as error:
         return _refuse(error, 1)
+
+
+@contextlib.contextmanager
+def _short_warnings() -> Iterator[None]:
+    """Show a warning as one line, without the place in the program that no user knows."""
+    before = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_, **__: f"netdeconv: {' '.join(str(message).split())}\n"
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 def _refuse(error: BaseException, code: int) -> int:
