@@ -56,8 +56,16 @@ def test_variants_whiten_what_they_say(name, expected):
     assert (len(found) == 1) == (name == "stem")
 
 
+@pytest.mark.parametrize("name", ["none", "group_norm", "iterative_norm"])
+def test_other_norms_whiten_no_input(name):
+    config = VARIANTS[name].network(CHOICE, NetworkConfig(arch="lenet", width=0.25))
+    assert config == NetworkConfig(arch="lenet", width=0.25, norm=name)
+    assert not VARIANTS[name].whitens
+
+
 def test_every_variant_is_covered():
-    assert set(VARIANTS) == {"batch_norm", "channel", "full", "full16", "separable", "stem", "stem_channel"}
+    whitening = {"channel", "full", "full16", "separable", "stem", "stem_channel"}
+    assert set(VARIANTS) == {"none", "batch_norm", "group_norm", "iterative_norm", *whitening}
 
 
 def test_a_network_without_convolutions_has_no_stem():

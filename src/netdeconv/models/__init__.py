@@ -5,13 +5,17 @@ from __future__ import annotations
 from netdeconv.models.cost import Cost, cost
 from netdeconv.models.entry import Architecture, StemSettings
 from netdeconv.models.imagenet import ImagenetName, build_imagenet, parse_imagenet_name
+from netdeconv.models.norms import BATCH_NORM, NORMS, IterativeNorm, replace_norms
 from netdeconv.models.registry import ARCHITECTURES, architecture, build, list_names
 
 __all__ = [
     "ARCHITECTURES",
+    "BATCH_NORM",
+    "NORMS",
     "Architecture",
     "Cost",
     "ImagenetName",
+    "IterativeNorm",
     "StemSettings",
     "architecture",
     "build",
@@ -19,4 +23,5 @@ __all__ = [
     "cost",
     "list_names",
     "parse_imagenet_name",
+    "replace_norms",
 ]
