@@ -20,7 +20,7 @@ README = (
 
 
 def settings(line: str):
-    return training_config(train.parser().parse(shlex.split(line))[0])
+    return training_config(*train.parser().parse(shlex.split(line)))
 
 
 def refused(line: str, capsys) -> tuple[int, str]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import io
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -14,10 +13,11 @@ from rich.table import Table
 
 from netdeconv.cli import options as tables
 from netdeconv.cli.parser import Option, Parser
+from netdeconv.cli.reporting import reporters
 from netdeconv.cli.settings import base_config, whitening_choice
 from netdeconv.recipes import VARIANTS, Comparison, compare, is_batch_norm, plan
 from netdeconv.tasks import TASKS
-from netdeconv.training import LiveBars, PlainLines, Reporter, Silent, TrainingConfig, from_plain, read_config
+from netdeconv.training import TrainingConfig, from_plain, read_config
 
 # A network and a number of epochs that three variants finish in a minute on two cores.
 SMALLER = {"--width": 0.25, "--epochs": 8, "--block": 16, "--batch-size": 64}
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
             baseline_lrs=options.bn_lr,
         )
         path = options.result_path
-    with _reporters(options.msg) as reporter:
+    with reporters(options.msg) as reporter:
         comparison = compare(runs, path, reporter=reporter, resume=bool(options.resume))
     text = render(comparison, runs)
     (comparison.path / "table.txt").write_text(text, encoding="utf-8")
@@ -73,17 +73,6 @@ def main(arguments: Sequence[str]) -> int:
 
 def _saved_runs(folder: str) -> dict[str, TrainingConfig]:
     return {label: from_plain(plain, TASKS) for label, plain in read_config(Path(folder)).get("runs", {}).items()}
-
-
-@contextlib.contextmanager
-def _reporters(show: bool) -> Iterator[Callable[[str], Reporter]]:
-    if not show:
-        yield lambda label: Silent()
-    elif (console := Console()).is_terminal:
-        with LiveBars(console) as bars:
-            yield bars.bar
-    else:
-        yield PlainLines
 
 
 def render(comparison: Comparison, runs: Mapping[str, TrainingConfig]) -> str:

@@ -12,7 +12,8 @@ USAGE = """usage: netdeconv COMMAND [options]
 commands:
   compare   one network with several normalisations: table, plot, run directory
   train     train one network, with batch norm or with network deconvolution
-  list      list archs or datasets
+  reproduce a published experiment, or rows of it, beside the expected numbers
+  list      list archs, datasets or recipes
 
 `netdeconv COMMAND --help` lists the command's options."""
 
@@ -31,6 +32,12 @@ def _compare(arguments: Sequence[str]) -> int:
     return compare.main(arguments)
 
 
+def _reproduce(arguments: Sequence[str]) -> int:
+    from netdeconv.cli import reproduce
+
+    return reproduce.main(arguments)
+
+
 def _list(arguments: Sequence[str]) -> int:
     from netdeconv.cli import listing
 
@@ -38,7 +45,12 @@ def _list(arguments: Sequence[str]) -> int:
 
 
 # Imported when called: `netdeconv --help` need not wait for what trains.
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"train": _train, "compare": _compare, "list": _list}
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "train": _train,
+    "compare": _compare,
+    "reproduce": _reproduce,
+    "list": _list,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,6 +6,7 @@ import typing
 
 from netdeconv.cli.parser import Option, switch
 from netdeconv.nn.whitening import Layout, Structure
+from netdeconv.recipes import VARIANTS
 from netdeconv.training.precision import Precision
 
 # Unchecked here (no argparse choices): the tables of names make the better error.
@@ -42,7 +43,11 @@ WHITENING: dict[str, Option] = {
     "--layout": Option("interleaved", "which features form a block", {"choices": typing.get_args(Layout)}),
 }
 STRUCTURE: dict[str, Option] = {
-    "--deconv": Option(False, "True: network deconvolution; False: batch norm"),
+    "--norm": Option("", f"{', '.join(VARIANTS)}; without it, --deconv and --batchnorm decide"),
+    "--deconv": Option(False, "True: network deconvolution in place of batch norm"),
+    "--batchnorm": Option(True, "False, without --deconv: no normalisation at all"),
+    "--delinear": Option(True, "with --deconv, whiten linear layers too; False leaves them plain"),
+    "--published": Option(False, "whiten only what the published experiments did (efficientnet_b0: stem and head)"),
     "--structure": Option(
         "full", "what one whitening matrix covers, stem excepted", {"choices": typing.get_args(Structure)}
     ),

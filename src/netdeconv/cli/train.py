@@ -8,7 +8,7 @@ from pathlib import Path
 
 from netdeconv.cli import options as tables
 from netdeconv.cli.parser import Option, Parser, UsageError
-from netdeconv.cli.settings import training_config
+from netdeconv.cli.recipe_options import RECIPE, recipe_config
 from netdeconv.tasks import TASKS
 from netdeconv.training import (
     RunResult,
@@ -25,18 +25,31 @@ from netdeconv.viz import curves
 FREE_WHEN_RESUMING = frozenset(
     {"resume", "result_path", "threads", "loggers", "data_dir", "download", "no_verify", "msg", "num_workers"}
 )
-# Where a setting is called otherwise than the option.
-SETTING_OF = {
-    "wd": "weight_decay",
-    "lr_scheduler": "schedule",
-    "warmup_epochs": "warmup",
-    "deconv": "whitening",
-    "block": "group_size",
-    "block_fc": "linear",
-    "deconv_iter": "num_iterations",
-    "stride": "sampling_stride",
+# Where settings are called otherwise than the option.
+SETTINGS_OF = {
+    "wd": {"weight_decay"},
+    "lr_scheduler": {"schedule"},
+    "warmup_epochs": {"warmup"},
+    "deconv": {"whitening"},
+    "norm": {"norm", "whitening", "stem", "linear"},
+    "batchnorm": {"norm"},
+    "delinear": {"linear"},
+    "block": {"group_size"},
+    "block_fc": {"linear"},
+    "deconv_iter": {"num_iterations"},
+    "stride": {"sampling_stride"},
 }
 RESUME = {"--resume": Option("", "run directory to continue from its last finished epoch, with its settings")}
+# What a run can be told, by every command that trains one network or several.
+TABLES = (
+    tables.STRUCTURE,
+    tables.NETWORK,
+    tables.dataset("cifar10"),
+    tables.TRAINING,
+    tables.WHITENING,
+    tables.DATA,
+    tables.MACHINE,
+)
 
 
 def parser() -> Parser:
@@ -45,16 +58,7 @@ def parser() -> Parser:
         prog="netdeconv train",
         description="Train and evaluate one network, with batch norm or with network deconvolution.",
     )
-    for table in (
-        tables.STRUCTURE,
-        tables.NETWORK,
-        tables.dataset("cifar10"),
-        tables.TRAINING,
-        tables.WHITENING,
-        tables.DATA,
-        tables.MACHINE,
-        RESUME,
-    ):
+    for table in (*TABLES, RESUME, RECIPE):
         built.add_options(table)
     return built
 
@@ -63,7 +67,7 @@ def main(arguments: Sequence[str]) -> int:
     """Train as the arguments say."""
     own = parser()
     options, given = own.parse(arguments)
-    config = training_config(options)
+    config = recipe_config(options, given)
     if options.resume:
         config = _resumed(options.resume, config, given)
     result = run(config, progress=options.msg, resume=bool(options.resume))
@@ -75,6 +79,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _resumed(folder: str, asked: TrainingConfig, given: set[str]) -> TrainingConfig:
     """Return the settings of the run to continue, with this machine's own folder and threads."""
+    if "recipe" in given:
+        raise UsageError("--resume keeps the settings of its run: leave --recipe out")
     path = Path(folder).expanduser()
     path = path.parent if path.is_file() else path
     saved = from_plain(read_config(path), TASKS)
@@ -89,7 +95,7 @@ def _resumed(folder: str, asked: TrainingConfig, given: set[str]) -> TrainingCon
     if changed:
         # Given again, a setting must be as it was: the run goes on to the numbers it would have had.
         differing = differing_settings(asked, to_plain(saved))
-        names = {SETTING_OF.get(flag, flag) for flag in changed}
+        names = set().union(*(SETTINGS_OF.get(flag, {flag}) for flag in changed))
         conflicts = [text for name, text in differing.items() if names & set(name.split("."))]
         if conflicts:
             raise UsageError(f"--resume keeps the settings of {path}, but {'; '.join(conflicts)}")

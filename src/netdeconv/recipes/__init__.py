@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from netdeconv.recipes.book import recipe, recipe_names
 from netdeconv.recipes.comparison import Comparison, Row, compare, plan, seconds_to
+from netdeconv.recipes.recipe import Recipe, RecipeRow
+from netdeconv.recipes.reproduction import Reproduced, Reproduction, reproduce
 from netdeconv.recipes.rows import Failure, Trained, train_rows
 from netdeconv.recipes.variants import VARIANTS, Variant, WhiteningChoice, is_batch_norm, variant
 
@@ -10,6 +13,10 @@ __all__ = [
     "VARIANTS",
     "Comparison",
     "Failure",
+    "Recipe",
+    "RecipeRow",
+    "Reproduced",
+    "Reproduction",
     "Row",
     "Trained",
     "Variant",
@@ -17,6 +24,9 @@ __all__ = [
     "compare",
     "is_batch_norm",
     "plan",
+    "recipe",
+    "recipe_names",
+    "reproduce",
     "seconds_to",
     "train_rows",
     "variant",

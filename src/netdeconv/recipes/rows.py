@@ -58,15 +58,14 @@ def train_rows(
         if (folder / FAILURE).exists():
             yield label, _failure(folder)
             continue
-        started = (folder / CONFIG).exists()
+        placed = dataclasses.replace(config, result_path=str(folder))
+        trained: Trained
         try:
-            yield (
-                label,
-                run(dataclasses.replace(config, result_path=str(folder)), progress=watching[label], resume=started),
-            )
+            trained = run(placed, progress=watching[label], resume=(folder / CONFIG).exists())
         except FloatingPointError as error:
             write_atomically(folder / FAILURE, (json.dumps({"message": str(error)}) + "\n").encode())
-            yield label, _failure(folder)
+            trained = _failure(folder)
+        yield label, trained
 
 
 def _failure(folder: Path) -> Failure:
