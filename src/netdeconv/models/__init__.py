@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from netdeconv.models.cost import Cost, cost
 from netdeconv.models.entry import Architecture, StemSettings
-from netdeconv.models.imagenet import ImagenetName, build_imagenet, parse_imagenet_name
+from netdeconv.models.imagenet import (
+    IMAGENET,
+    ImagenetName,
+    build_imagenet,
+    imagenet_architecture,
+    parse_imagenet_name,
+)
 from netdeconv.models.norms import BATCH_NORM, NORMS, IterativeNorm, replace_norms
 from netdeconv.models.registry import ARCHITECTURES, architecture, build, list_names
 
 __all__ = [
     "ARCHITECTURES",
     "BATCH_NORM",
+    "IMAGENET",
     "NORMS",
     "Architecture",
     "Cost",
@@ -21,6 +28,7 @@ __all__ = [
     "build",
     "build_imagenet",
     "cost",
+    "imagenet_architecture",
     "list_names",
     "parse_imagenet_name",
     "replace_norms",

@@ -19,17 +19,26 @@ def build_network(config: NetworkConfig, data: DatasetInfo) -> nn.Module:
 
     Raises:
         UnknownNameError: when there is no such network.
+        ValueError: when it cannot be for such images, or has no pretrained weights for so many classes.
     """
-    model = models.build(
+    model = _built(config, data)
+    if config.whitening is not None:
+        model = _converted(model, config)
+    return models.replace_norms(model, config.norm)
+
+
+def _built(config: NetworkConfig, data: DatasetInfo) -> nn.Module:
+    if config.pretrained:
+        models.architecture(config.arch)
+        name = config.arch.removeprefix(models.IMAGENET)
+        return models.build_imagenet(name, num_classes=data.num_classes, pretrained=True)
+    return models.build(
         config.arch,
         num_classes=data.num_classes,
         in_channels=data.shape[0],
         width=config.width,
         image_size=data.shape[1],
     )
-    if config.whitening is not None:
-        model = _converted(model, config)
-    return models.replace_norms(model, config.norm)
 
 
 def _converted(model: nn.Module, config: NetworkConfig) -> nn.Module:
