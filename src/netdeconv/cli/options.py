@@ -7,6 +7,7 @@ from typing import get_args
 from netdeconv.cli.parser import Option, switch
 from netdeconv.data import Decoder
 from netdeconv.nn.whitening import Layout, Structure
+from netdeconv.recipes import VARIANTS
 from netdeconv.training.devices import StrategyName
 from netdeconv.training.precision import Precision
 
@@ -50,7 +51,11 @@ WHITENING: dict[str, Option] = {
     "--layout": Option("interleaved", "which features form a block", {"choices": get_args(Layout)}),
 }
 STRUCTURE: dict[str, Option] = {
-    "--deconv": Option(False, "True: network deconvolution; False: batch norm"),
+    "--norm": Option("", f"{', '.join(VARIANTS)}; without it, --deconv and --batchnorm decide"),
+    "--deconv": Option(False, "True: network deconvolution in place of batch norm"),
+    "--batchnorm": Option(True, "False, without --deconv: no normalisation at all"),
+    "--delinear": Option(True, "with --deconv, whiten linear layers too; False leaves them plain"),
+    "--published": Option(False, "whiten only what the published experiments did (efficientnet_b0: stem and head)"),
     "--structure": Option("full", "what one whitening matrix covers, stem excepted", {"choices": get_args(Structure)}),
     "--stem": Option(True, "whiten the first convolution's whole patches, with more steps; False: as the others"),
 }
@@ -69,7 +74,7 @@ DATA: dict[str, Option] = {
     "--decode": Option(
         "workers",
         "where image files are decoded: by loader processes or with the network",
-        {"choices": typing.get_args(Decoder)},
+        {"choices": get_args(Decoder)},
     ),
     "--num-workers": Option(0, "loader processes for image files; small images are in memory and need none"),
 }
