@@ -56,7 +56,7 @@ ORIGINAL = {
 
 @pytest.mark.parametrize("flag", ORIGINAL)
 def test_the_original_keywords_have_the_published_defaults(flag):
-    actions = {name: action for action in train.parser()._actions for name in action.option_strings}
+    actions = {name: action for action in PARSERS["train"]()._actions for name in action.option_strings}
     assert actions[flag].default == ORIGINAL[flag]
     assert actions[flag].help
 
