@@ -54,7 +54,7 @@ def test_other_colours_become_red_green_and_blue(picture, mode, kind):
 
 def test_what_is_no_image_says_so(picture, tmp_path):
     whole = encoded(picture, "JPEG")
-    with pytest.raises(UndecodableError, match="(?i)truncated"):
+    with pytest.raises(UndecodableError, match=r"(?i)truncated"):
         decode(whole[: len(whole) // 2])
     with pytest.raises(UndecodableError, match="no image of a known format"):
         decode(torch.arange(200, dtype=torch.uint8))

@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from netdeconv.cli import options as tables
 from netdeconv.cli.evaluation import evaluate_checkpoint
 from netdeconv.cli.parser import Option, Parser, UsageError, switch, true_or_false
@@ -18,7 +16,15 @@ from netdeconv.cli.train import resumed, run_folder
 from netdeconv.data import explained_deaths, find_imagenet, resolve_data_dir
 from netdeconv.models import IMAGENET, parse_imagenet_name
 from netdeconv.tasks import TASKS
-from netdeconv.training import PlainLines, Reporter, TrainingConfig, from_plain, read_config, run
+from netdeconv.training import (
+    PlainLines,
+    Reporter,
+    TrainingConfig,
+    from_plain,
+    is_first_process,
+    read_config,
+    run,
+)
 from netdeconv.training.run_directory import CONFIG
 from netdeconv.viz import curves
 
@@ -157,12 +163,6 @@ def scores(record: Mapping[str, Any]) -> str:
     """Return the accuracies and the loss of an evaluation, in words."""
     top5 = f", top-5 {record['accuracy_top5']:.2f} %" if "accuracy_top5" in record else ""
     return f"{record['evaluated_on']} accuracy: top-1 {record['accuracy']:.2f} %{top5}, loss {record['loss']:.4f}"
-
-
-def is_first_process() -> bool:
-    """Whether this is the one process, or the one that speaks for all."""
-    distributed = torch.distributed
-    return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0
 
 
 def _say(text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from netdeconv.cli import options as tables
 from netdeconv.cli.parser import Option, Parser, UsageError
@@ -16,6 +17,7 @@ from netdeconv.training import (
     TrainingConfig,
     differing_settings,
     from_plain,
+    is_first_process,
     read_config,
     run,
     to_plain,
@@ -24,7 +26,10 @@ from netdeconv.viz import curves
 
 # They do not change a run's numbers.
 FREE_WHEN_RESUMING = frozenset(
-    {"resume", "result_path", "threads", "loggers", "data_dir", "download", "no_verify", "msg", "num_workers"}
+    {
+        *("resume", "result_path", "threads", "loggers", "data_dir", "download", "no_verify", "msg", "num_workers"),
+        *("devices", "nodes", "strategy"),
+    }
 )
 # Where a setting is called otherwise than the option.
 SETTING_OF = {
@@ -72,6 +77,8 @@ def main(arguments: Sequence[str]) -> int:
         config = resumed(options.resume, config, given)
     with explained_deaths():
         result = run(config, progress=options.msg, resume=bool(options.resume))
+    if not is_first_process():
+        return 0
     figure = curves({config.network.arch: result.history}, title=f"{config.network.arch} on {config.data.dataset}")
     figure.savefig(result.path / "curves.png", dpi=120)
     _print_end(result)
@@ -95,7 +102,10 @@ def resumed(folder: str, asked: TrainingConfig, given: set[str]) -> TrainingConf
     saved = from_plain(read_config(path), TASKS)
     if "result_path" in given and Path(str(asked.result_path)).resolve() != path.resolve():
         raise UsageError(f"--resume continues in {path}: leave --result-path out")
-    free = {name: getattr(asked, name) for name in ("threads", "loggers") if name in given}
+    free: dict[str, Any] = {name: getattr(asked, name) for name in ("threads", "loggers") if name in given}
+    if given & {"devices", "nodes", "strategy"}:
+        own = {name: getattr(asked.parallel, name) for name in ("devices", "nodes", "strategy")}
+        free["parallel"] = dataclasses.replace(saved.parallel, **own)
     data = dataclasses.replace(
         saved.data,
         **{name: getattr(asked.data, name) for name in ("data_dir", "download", "num_workers") if name in given},

@@ -47,7 +47,7 @@ def decode(content: Tensor) -> Tensor:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(io.BytesIO(content.numpy())) as image:
+        with Image.open(io.BytesIO(content.numpy().tobytes())) as image:
             pixels_HWC = np.array(image.convert("RGB"))
     except UnidentifiedImageError as error:
         raise UndecodableError("no image of a known format") from error

@@ -131,6 +131,8 @@ class TrainingConfig:
             raise ValueError(f"averaging must be in [0, 1), got {self.averaging}")
         if self.averaging and self.parallel.strategy == "fsdp":
             raise ValueError("averaging needs whole weights in every process: the strategy cannot be fsdp")
+        if self.optimizer.name == "Muon" and self.parallel.strategy == "fsdp":
+            raise ValueError("Muon needs whole matrices in every process: the strategy cannot be fsdp")
         for name in self.loggers:
             look_up("logger", name, LOGGERS)
         if self.seed < 0:

@@ -109,7 +109,8 @@ class _Run:
         self._require_choice_off_test()
         torch.manual_seed(config.seed)
         self.network = self._build().to(fabric.device)
-        self.network.to(memory_format=torch.channels_last)
+        if config.parallel.strategy != "fsdp":  # which shards contiguous parameters only
+            self.network.to(memory_format=torch.channels_last)
         # Before the parameters are sharded: an average of weights starts from whole ones.
         self.average = averaged_model(self.network, config.averaging) if config.averaging else None
         self.model: Any = fabric.setup_module(self.network)
