@@ -21,7 +21,10 @@ from netdeconv.training import from_plain, load_checkpoint, read_config
 from small_runs import numbers
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
-SMALL = "--loggers csv -a squeezenet1_1 -j 0 -b 8 --image-size 32 --lr 0.01 --block 16 --threads 1 --device cpu --precision 32-true"
+SMALL = (
+    "--loggers csv -a squeezenet1_1 -j 0 -b 8 --image-size 32 --lr 0.01 --block 16 "
+    "--threads 1 --device cpu --precision 32-true"
+)
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
 
