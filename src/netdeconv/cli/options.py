@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 from netdeconv.cli.parser import Option, switch
+from netdeconv.data import Decoder
 from netdeconv.nn.whitening import Layout, Structure
 from netdeconv.recipes import VARIANTS
 from netdeconv.training.devices import StrategyName
@@ -65,9 +66,17 @@ DATA: dict[str, Option] = {
     "--validation-size": Option(
         0, "evaluate on this many images cut from the training set, and leave the test set alone"
     ),
-    "--num-workers": Option(
-        0, "accepted for the original command lines: the images are in memory, no loader processes run"
+    "--train-size": Option(None, "train on this many images only, every class in proportion", {"type": int}),
+    "--no-augment": switch("leave the training images as they are"),
+    "--cutout": Option(0, "side of a square that is hidden in every training image"),
+    "--image-size": Option(None, "height and width that image files are brought to; else the set's own", {"type": int}),
+    "--skip-corrupt": switch("leave out image files that cannot be decoded, and say which"),
+    "--decode": Option(
+        "workers",
+        "where image files are decoded: by loader processes or with the network",
+        {"choices": get_args(Decoder)},
     ),
+    "--num-workers": Option(0, "loader processes for image files; small images are in memory and need none"),
 }
 MACHINE: dict[str, Option] = {
     "--precision": Option("auto", "auto: bfloat16 where it is fast", {"choices": get_args(Precision)}),

@@ -10,6 +10,7 @@ from typing import Any
 from netdeconv.cli import options as tables
 from netdeconv.cli.parser import Option, Parser, UsageError
 from netdeconv.cli.recipe_options import RECIPE, recipe_config
+from netdeconv.data import explained_deaths
 from netdeconv.tasks import TASKS
 from netdeconv.training import (
     RunResult,
@@ -43,6 +44,9 @@ SETTINGS_OF = {
     "block_fc": {"linear"},
     "deconv_iter": {"num_iterations"},
     "stride": {"sampling_stride"},
+    "no_augment": {"augment"},
+    "test_run": {"max_batches"},
+    "test_iter": {"max_batches"},
 }
 RESUME = {"--resume": Option("", "run directory to continue from its last finished epoch, with its settings")}
 # What a run can be told, by every command that trains one network or several.
@@ -74,8 +78,9 @@ def main(arguments: Sequence[str]) -> int:
     options, given = own.parse(arguments)
     config = recipe_config(options, given)
     if options.resume:
-        config = _resumed(options.resume, config, given)
-    result = run(config, progress=options.msg, resume=bool(options.resume))
+        config = resumed(options.resume, config, given)
+    with explained_deaths():
+        result = run(config, progress=options.msg, resume=bool(options.resume))
     if not is_first_process():
         return 0
     figure = curves({config.network.arch: result.history}, title=f"{config.network.arch} on {config.data.dataset}")
@@ -84,12 +89,22 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _resumed(folder: str, asked: TrainingConfig, given: set[str]) -> TrainingConfig:
-    """Return the settings of the run to continue, with this machine's own folder and threads."""
+def run_folder(given: str) -> Path:
+    """Return the run directory that a person named, itself or one of its files."""
+    path = Path(given).expanduser()
+    return path.parent if path.is_file() else path
+
+
+def resumed(folder: str, asked: TrainingConfig, given: set[str]) -> TrainingConfig:
+    """Return the settings of the run to continue, with this machine's own folder and threads.
+
+    Raises:
+        UsageError: when an option that was given is not as it was in the run.
+        RunDirectoryError: when there is no run.
+    """
     if "recipe" in given:
         raise UsageError("--resume keeps the settings of its run: leave --recipe out")
-    path = Path(folder).expanduser()
-    path = path.parent if path.is_file() else path
+    path = run_folder(folder)
     saved = from_plain(read_config(path), TASKS)
     if "result_path" in given and Path(str(asked.result_path)).resolve() != path.resolve():
         raise UsageError(f"--resume continues in {path}: leave --result-path out")
@@ -98,7 +113,8 @@ def _resumed(folder: str, asked: TrainingConfig, given: set[str]) -> TrainingCon
         own = {name: getattr(asked.parallel, name) for name in ("devices", "nodes", "strategy")}
         free["parallel"] = dataclasses.replace(saved.parallel, **own)
     data = dataclasses.replace(
-        saved.data, **{name: getattr(asked.data, name) for name in ("data_dir", "download") if name in given}
+        saved.data,
+        **{name: getattr(asked.data, name) for name in ("data_dir", "download", "num_workers") if name in given},
     )
     merged = dataclasses.replace(saved, data=data, result_path=str(path), **free)
     changed = given - FREE_WHEN_RESUMING
