@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from netdeconv.data import info
-from netdeconv.models import IterativeNorm
+from netdeconv.models import IMAGENET, IterativeNorm
 from netdeconv.nn import Freeze, WhitenedLayer, Whitening
 from netdeconv.recipes import RecipeRow, published, recipe, recipe_names
 from netdeconv.recipes.recipe import HEAD, read_head
 from netdeconv.tasks import TASKS
-from netdeconv.training import TrainingConfig, from_plain, to_plain
+from netdeconv.training import NetworkConfig, TrainingConfig, from_plain, to_plain
 from netdeconv.training.optimizers import build_optimizer
 
 NAMES = recipe_names()
@@ -30,6 +30,25 @@ def rows() -> dict[str, RecipeRow]:
 def what_is_stepped(config: TrainingConfig) -> tuple:
     """Rows that differ in epochs, rates, or in which images of which classes, are stepped once."""
     return config.network, config.task, config.optimizer.name, info(config.data.dataset).shape[0]
+
+
+def shrunk(network: NetworkConfig) -> NetworkConfig:
+    """Narrow; networks for ImageNet have one width, so their blocks are made small: large ones take seconds."""
+    if not network.arch.startswith(IMAGENET):
+        return dataclasses.replace(network, width=TINY)
+    parts = {part: getattr(network, part) for part in ("whitening", "stem", "linear")}
+    small = {part: dataclasses.replace(own, group_size=4) for part, own in parts.items() if own}
+    return dataclasses.replace(network, **small)
+
+
+def narrow_vgg(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing the hundred million weights of VGG's linear layers takes half a minute."""
+    draw = nn.Linear.__init__
+
+    def narrow(self: nn.Linear, inputs: int, outputs: int, *args: object, **kwargs: object) -> None:
+        draw(self, *(16 if features == 4096 else features for features in (inputs, outputs)), *args, **kwargs)
+
+    monkeypatch.setattr(nn.Linear, "__init__", narrow)
 
 
 DIFFERENT = {what_is_stepped(row.config): (name, row.config) for name, row in rows().items()}
@@ -55,9 +74,12 @@ def test_settings_survive_a_config_file(name):
 
 
 @pytest.mark.parametrize("config", [config for _, config in DIFFERENT.values()], ids=[n for n, _ in DIFFERENT.values()])
-def test_every_network_of_a_recipe_takes_two_steps(config):
-    entry = dataclasses.replace(info(config.data.dataset), shape=(info(config.data.dataset).shape[0], SIZE, SIZE))
-    network = config.task.build_network(dataclasses.replace(config.network, width=TINY), entry)
+def test_every_network_of_a_recipe_takes_two_steps(config, monkeypatch):
+    narrow_vgg(monkeypatch)
+    known = info(config.data.dataset)
+    size = 2 * SIZE if config.network.arch.startswith(IMAGENET) else SIZE
+    entry = dataclasses.replace(known, shape=(known.shape[0], size, size), num_classes=10)
+    network = config.task.build_network(shrunk(config.network), entry)
     whitens = bool(config.network.whitening or config.network.stem)
     assert any(isinstance(m, WhitenedLayer) and not isinstance(m, IterativeNorm) for m in network.modules()) == whitens
     optimizer = build_optimizer(network.parameters(), config.optimizer)
@@ -118,6 +140,22 @@ def test_the_early_version_s_settings():
         f"block {size}": size for size in (16, 32, 64, 128)
     }
     assert sizes["block 128"].expected == {"students": 93.22}
+
+
+def test_imagenet_has_the_published_settings():
+    found = recipe("imagenet-vgg11").rows
+    assert {label: row.config.network.arch for label, row in found.items()} == {
+        "none": "imagenet/vgg11",
+        "batch_norm": "imagenet/vgg11_bn",
+        "channel": "imagenet/vgg11",
+        "full": "imagenet/vgg11",
+    }
+    full = found["full"].config
+    assert (full.optimizer.lr, full.optimizer.weight_decay, full.epochs, full.data.batch_size) == (0.01, 1e-4, 90, 256)
+    assert full.network.linear.group_size == full.network.whitening.group_size == 64
+    assert found["full"].expected["paper"] == 71.95
+    assert recipe("imagenet-resnet18").rows["full"].config.optimizer.lr == 0.1
+    assert recipe("imagenet-densenet121").rows["batch_norm"].expected == {"paper": 74.65, "study": 75.88}
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("table1")])

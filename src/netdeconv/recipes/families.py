@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
+from netdeconv import models
 from netdeconv.data import DataConfig
 from netdeconv.recipes import published
 from netdeconv.recipes.recipe import RecipeRow
@@ -101,4 +103,33 @@ def early_table1(
         )
         for arch, three in published.EARLY_TABLE1[dataset].items()
         for norm in ("batch_norm", "channel", "full")
+    }
+
+
+def imagenet(
+    name: str, norms: Mapping[str, str], *, lr: float = PAPER_LR, num_workers: int = 8
+) -> dict[str, RecipeRow]:
+    """Return the rows of a network on ImageNet, with the settings of the published program: 90 epochs, batch 256.
+
+    SGD with momentum 0.9, cosine decay at every step, weight decay 1e-4, blocks of 64 in all layers.
+
+    Args:
+        name: in the published numbers.
+        norms: the normalisations, and torchvision's name of the network that each starts from.
+        lr: learning rate.
+        num_workers: processes that decode the images of one device.
+    """
+    choice = WhiteningChoice(block_fc=64)
+    return {
+        norm: RecipeRow(
+            config=TrainingConfig(
+                task=Classification(),
+                data=DataConfig(dataset="imagenet", batch_size=256, num_workers=num_workers),
+                network=variant(norm).network(choice, NetworkConfig(arch=f"{models.IMAGENET}{start}")),
+                optimizer=OptimizerConfig(name="SGD", lr=lr, momentum=0.9, weight_decay=1e-4, schedule="cosine"),
+                epochs=90,
+            ),
+            expected=published.IMAGENET[name][norm],
+        )
+        for norm, start in norms.items()
     }

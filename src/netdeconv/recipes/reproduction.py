@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from netdeconv.recipes.recipe import Recipe
-from netdeconv.recipes.rows import FAILURE, folder_of, train_rows
+from netdeconv.recipes.rows import FAILURE, folder_of, require_one_process, train_rows
 from netdeconv.training import (
     Reporter,
     RunDirectory,
@@ -91,9 +91,12 @@ def reproduce(
     Raises:
         RunDirectoryError: when the directory is in use, belongs to another recipe, or a row was begun with other
             settings.
+        ValueError: when a run is to be trained in several processes.
     """
     folder = Path(path).expanduser()
     configs = {label: override(row.config) for label, row in recipe.rows.items()}
+    for config in configs.values():
+        require_one_process(config)
     is_begun = (folder / CONFIG).exists()
     if is_begun and read_config(folder).get("recipe") != recipe.name:
         raise RunDirectoryError(f"{folder} holds no rows of {recipe.name}: choose another --result-path")

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from netdeconv.training import Reporter, RunResult, TrainingConfig, run
 from netdeconv.training.checkpoint import write_atomically
 from netdeconv.training.run_directory import CONFIG
@@ -38,6 +40,20 @@ def folder_of(directory: Path, label: str) -> Path:
     return directory / label.replace(" ", "_").replace("/", "-")
 
 
+def require_one_process(config: TrainingConfig) -> None:
+    """Refuse settings, or a start with torchrun, that train one run in several processes.
+
+    Raises:
+        ValueError: when there are several processes.
+    """
+    parallel = config.parallel
+    if torch.distributed.is_torchelastic_launched() or (parallel.devices or 1) > 1 or (parallel.nodes or 1) > 1:
+        raise ValueError(
+            "this command trains runs one after the other in one process: "
+            "several processes train one run, with `netdeconv train` (which takes --recipe and --row)"
+        )
+
+
 def train_rows(
     runs: Mapping[str, TrainingConfig], directory: Path, *, reporter: Callable[[str], Reporter]
 ) -> Iterator[tuple[str, Trained]]:
@@ -51,7 +67,10 @@ def train_rows(
 
     Raises:
         RunDirectoryError: when a folder holds a run with other settings, or is in use.
+        ValueError: when a run is to be trained in several processes.
     """
+    for config in runs.values():
+        require_one_process(config)
     watching = {label: reporter(label) for label in runs}
     for label, config in runs.items():
         folder = folder_of(directory, label)

@@ -5,11 +5,11 @@ A linear layer has one tap, so that channel and full deconvolution are the same.
 Command:  netdeconv reproduce mnist-mlp --data-dir DIR
 Source:   Ye et al., "Network Deconvolution", early version of 2019, section 4 and figure 4 (c, d); it names no rate,
           batch or number of epochs: those of its CIFAR experiments are used, and ten epochs.
-Hardware: two cores.
-Minutes:  see the status.
+Hardware: one core.
+Minutes:  9 in all, beside other processes.
 Expected: network deconvolution above batch norm; the figure has curves, the text no numbers.
 Spread:   not published.
-Status:   not run here.
+Status:   measured here, one seed: no norm 96.85, batch norm 96.43, network deconvolution 97.66 %.
 """
 
 from __future__ import annotations
