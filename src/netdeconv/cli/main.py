@@ -18,6 +18,7 @@ COMMANDS: dict[str, str] = {
     "train": "train one network, with batch norm or with network deconvolution",
     "imagenet": "train or evaluate a network of torchvision on ImageNet, or on folders laid out like it",
     "reproduce": "a published experiment, or rows of it, beside the expected numbers",
+    "find-lr": "which learning rate to start from: a range test, its picture, a suggestion",
     "list": "list archs, datasets or recipes",
 }
 _MODULES = {"list": "listing"}

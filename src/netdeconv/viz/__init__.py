@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from netdeconv.viz.curves import curves
+from netdeconv.viz.rates import rate_curve
 
-__all__ = ["curves"]
+__all__ = ["curves", "rate_curve"]
