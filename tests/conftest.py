@@ -42,7 +42,7 @@ settings.load_profile("netdeconv")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Fix the number of threads: a reduction split differently rounds differently; one where workers share the cores."""
+    """Fix the number of threads, for a reduction split differently rounds differently; workers share the cores."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start, too
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
