@@ -92,6 +92,7 @@ def test_saving_over_a_checkpoint_that_cannot_be_replaced_keeps_it(saved, monkey
         raise OSError("no space left on device")
 
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(CheckpointError, match=r"no space left on device\); the last good checkpoint is intact in .*pt"):
         save_checkpoint(saved, {"model": {}})
     assert saved.read_bytes() == before
+    assert [file.name for file in saved.parent.iterdir()] == [saved.name]

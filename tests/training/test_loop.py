@@ -136,10 +136,10 @@ def test_the_named_step_counts_through_epochs(tmp_path, monkeypatch):
     def loss(self, outputs, targets):
         calls.append(1)
         value = functional.cross_entropy(outputs, targets)
-        return value * math.nan if len(calls) == 14 else value
+        return value * math.nan if len(calls) == 13 else value
 
     monkeypatch.setattr(Classification, "compute_loss", loss)
-    # 10 steps and one evaluation batch in the first epoch: the fourteenth call is step 13.
+    # 10 steps in the first epoch: the thirteenth call is step 3 of the second.
     with pytest.raises(FloatingPointError, match=r"nan at step 13 \(epoch 2, step 3\)"):
         run(config, progress=False)
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 1

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from netdeconv.tasks import TASKS
+from netdeconv.tasks import TASKS, classification
 from netdeconv.training import RunDirectoryError, from_plain, load_checkpoint, loop, read_config, run
 from small_runs import StopAt, numbers, plain_config, small_config
 
@@ -57,8 +57,8 @@ def test_layers_that_draw_random_numbers_go_on_where_they_were(tmp_path, monkeyp
     def with_dropout(config, data):
         return nn.Sequential(nn.Dropout(0.2), build(config, data))
 
-    build = loop.build_network
-    monkeypatch.setattr(loop, "build_network", with_dropout)
+    build = classification.build_network
+    monkeypatch.setattr(classification, "build_network", with_dropout)
     run(plain_config(tmp_path / "whole"), progress=False)
     with pytest.raises(KeyboardInterrupt):
         run(plain_config(tmp_path / "run"), progress=StopAt(2, 3))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from netdeconv.training.checkpoint import CheckpointError, load_checkpoint, restore_model, save_checkpoint
 from netdeconv.training.config import NetworkConfig, TrainingConfig, differing_settings, from_plain, to_plain
+from netdeconv.training.devices import ParallelConfig
 from netdeconv.training.evaluation import batch_statistics, evaluate
-from netdeconv.training.loop import RunResult, run
+from netdeconv.training.loop import run
 from netdeconv.training.network import build_network
 from netdeconv.training.optimizers import OPTIMIZERS, SCHEDULES, OptimizerConfig
 from netdeconv.training.progress import LiveBars, PlainLines, Reporter, Silent
+from netdeconv.training.result import RunResult
 from netdeconv.training.run_directory import RunDirectory, RunDirectoryError, environment, read_config
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "LiveBars",
     "NetworkConfig",
     "OptimizerConfig",
+    "ParallelConfig",
     "PlainLines",
     "Reporter",
     "RunDirectory",

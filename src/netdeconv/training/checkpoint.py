@@ -31,13 +31,24 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
-    """Write tensors and plain data so that a stop at any moment leaves the old file or the new."""
+    """Write tensors and plain data so that a stop at any moment leaves the old file or the new.
+
+    Raises:
+        CheckpointError: when the disk is full or refuses, with what is left of the run.
+    """
     partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        torch.save(dict(state), file)
-        file.flush()
-        os.fsync(file.fileno())
-    _replace(partial, path)
+    try:
+        with partial.open("wb") as file:
+            torch.save(dict(state), file)
+            file.flush()
+            os.fsync(file.fileno())
+        _replace(partial, path)
+    except (OSError, RuntimeError) as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)  # a part of a checkpoint only fills the disk further
+        rest = f"the last good checkpoint is intact in {path}" if path.exists() else "there is no earlier one"
+        reason = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), type(error).__name__)
+        raise CheckpointError(f"cannot write the checkpoint ({reason}); {rest}") from error
 
 
 def _replace(partial: Path, path: Path) -> None:
@@ -74,8 +85,8 @@ def _damaged(path: Path, reason: str) -> CheckpointError:
     return CheckpointError(f"{path} is truncated, damaged or not a checkpoint ({reason})")
 
 
-def restore_model(model: nn.Module, saved: Mapping[str, Tensor], path: Path) -> None:
-    """Load weights and buffers, all of them or none.
+def require_fit(model: nn.Module, saved: Mapping[str, Tensor], path: Path) -> None:
+    """Make sure that saved weights and buffers are those of a network.
 
     Raises:
         CheckpointError: when the network is another one, with the keys that differ.
@@ -93,6 +104,15 @@ def restore_model(model: nn.Module, saved: Mapping[str, Tensor], path: Path) -> 
     found = [f"{len(keys)} {what}: {_shorten(keys)}" for what, keys in differences.items() if keys]
     if found:
         raise CheckpointError(f"{path} belongs to another network. Keys {'; '.join(found)}")
+
+
+def restore_model(model: nn.Module, saved: Mapping[str, Tensor], path: Path) -> None:
+    """Load weights and buffers, all of them or none.
+
+    Raises:
+        CheckpointError: when the network is another one, with the keys that differ.
+    """
+    require_fit(model, saved, path)
     model.load_state_dict(saved)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 from netdeconv.data import DataConfig
 from netdeconv.lookup import look_up
 from netdeconv.nn.whitening import Whitening
+from netdeconv.training.devices import DeviceName, ParallelConfig
 from netdeconv.training.loggers import LOGGERS
 from netdeconv.training.optimizers import OptimizerConfig
 from netdeconv.training.precision import Precision
@@ -64,10 +65,21 @@ class TrainingConfig:
         epochs: passes over the training images.
         seed: of the initial weights, the order of the images and their augmentation.
         precision: ``"auto"``: bfloat16 where the processor is fast at it, else float32.
+        tf32: whether a graphics card may shorten the factors of float32 products.
+        deterministic: whether operations that may differ from run to run are refused.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        parallel: how many processes train together.
         threads: processor threads; ``None`` leaves torch's choice.
         evaluate_batch_statistics: whether every epoch is evaluated a second time with the whitened
             layers using each batch's own statistics.
+        accumulation: parts that every batch is cut into, one after the other through the network, with one
+            update of the weights for all; every part is whitened with its own statistics.
+        averaging: weight of the old value in an exponential average of the weights, which is then what is
+            evaluated, with statistics from ``averaging_batches`` training batches; 0 for none.
+        averaging_batches: see there.
+        patience: stop after so many epochs without a better score; ``None`` for never.
+        keep_best: whether the network with the best score is kept, in ``best.pt``. It and ``patience`` need
+            evaluation images other than the test images.
         check_finite: whether NaN and infinity are looked for in every layer (slow).
         loggers: further places where every epoch is noted: ``"csv"``, ``"tensorboard"``.
         result_path: run directory; ``None``: a new one in ``runs``.
@@ -80,18 +92,30 @@ class TrainingConfig:
     epochs: int = 20
     seed: int = 0
     precision: Precision = "auto"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    tf32: bool = False
+    deterministic: bool = False
+    device: DeviceName = "auto"
+    parallel: ParallelConfig = dataclasses.field(default_factory=ParallelConfig)
     threads: int | None = None
+    accumulation: int = 1
+    averaging: float = 0.0
+    averaging_batches: int = 20
+    patience: int | None = None
+    keep_best: bool = False
     evaluate_batch_statistics: bool = False
     check_finite: bool = False
     loggers: tuple[str, ...] = ()
     result_path: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "threads"):
+        for name in ("epochs", "threads", "accumulation", "averaging_batches", "patience"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
+        if not 0 <= self.averaging < 1:
+            raise ValueError(f"averaging must be in [0, 1), got {self.averaging}")
+        if self.averaging and self.parallel.strategy == "fsdp":
+            raise ValueError("averaging needs whole weights in every process: the strategy cannot be fsdp")
         for name in self.loggers:
             look_up("logger", name, LOGGERS)
         if self.seed < 0:
@@ -142,7 +166,19 @@ def _revive(hint: Any, value: Any) -> Any:
 
 
 # A run may be continued with other values of these: they do not change its numbers.
-FREE_SETTINGS = frozenset({"result_path", "threads", "loggers", "data.data_dir", "data.download", "data.verify"})
+FREE_SETTINGS = frozenset(
+    {
+        "result_path",
+        "threads",
+        "loggers",
+        "data.data_dir",
+        "data.download",
+        "data.verify",
+        "parallel.devices",
+        "parallel.nodes",
+        "parallel.strategy",
+    }
+)
 
 
 def differing_settings(ours: TrainingConfig, saved: Mapping[str, Any]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
+import itertools
 import statistics
 import time
 from collections.abc import Iterator
@@ -16,83 +16,68 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from netdeconv.data import Splits
+from netdeconv.nn import WhitenedLayer, sync_statistics
 from netdeconv.surgery import check_finite
-from netdeconv.training.checkpoint import CheckpointError, load_checkpoint, restore_model, save_checkpoint
+from netdeconv.training.averaging import averaged_model, copy_of, fit_statistics
+from netdeconv.training.checkpoint import load_checkpoint, save_checkpoint
 from netdeconv.training.config import TrainingConfig, differing_settings, to_plain
+from netdeconv.training.devices import build_fabric, mean_over_processes
 from netdeconv.training.evaluation import batch_statistics, evaluate
 from netdeconv.training.loggers import build_loggers, scalars
-from netdeconv.training.network import build_network
 from netdeconv.training.optimizers import build_optimizer, set_learning_rate
-from netdeconv.training.precision import process_settings, resolve_precision
+from netdeconv.training.precision import process_settings
 from netdeconv.training.progress import LiveBars, PlainLines, Reporter, Silent
-from netdeconv.training.run_directory import RunDirectory, RunDirectoryError, environment, read_config
+from netdeconv.training.result import RunResult, best_record, summary
+from netdeconv.training.run_directory import (
+    RunDirectory,
+    RunDirectoryError,
+    environment,
+    open_directory,
+    read_config,
+)
+from netdeconv.training.state import load_model, load_optimizer, whole_model, whole_optimizer
 from netdeconv.training.task import Meter
 
 # Reading the loss waits for the device: on a graphics card only this often.
 _DEVICE_CHECK_EVERY = 50
 
 
-@dataclasses.dataclass(frozen=True)
-class RunResult:
-    """What a run measured.
-
-    Args:
-        path: its directory.
-        history: one record an epoch, as in ``metrics.jsonl``.
-        model: the trained network.
-    """
-
-    path: Path
-    history: tuple[dict[str, Any], ...]
-    model: nn.Module = dataclasses.field(repr=False)
-
-    @property
-    def accuracy(self) -> float:
-        """Accuracy after the last epoch, in per cent."""
-        return float(self.history[-1]["accuracy"])
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of training, without evaluation."""
-        return float(self.history[-1]["cumulative_seconds"])
-
-    @property
-    def seconds_per_step(self) -> float:
-        """Median over the epochs of the median step."""
-        return statistics.median(record["seconds_per_step"] for record in self.history)
-
-
 def run(config: TrainingConfig, *, progress: bool | Reporter = True, resume: bool = False) -> RunResult:
     """Train and evaluate one network, and leave everything about it in a run directory.
+
+    Under torchrun, or with several devices, every process calls it; the first one writes.
 
     Args:
         config: the settings.
         progress: whether to show it, or who is told.
-        resume: whether ``config.result_path`` holds a run to continue from its last finished epoch.
+        resume: whether ``config.result_path`` holds a run to continue from its last finished epoch, on any
+            number of processes.
 
     Returns:
         The measurements of every epoch, and the network.
 
     Raises:
         RunDirectoryError: when the directory is in use, holds a run already, or holds none to resume.
-        CheckpointError: when the checkpoint is damaged or of another network.
+        CheckpointError: when the checkpoint is damaged or of another network, or cannot be written.
         MissingDataError: when the data set is not on this machine.
         FloatingPointError: when the loss is NaN or infinite, with the step.
+        ValueError: when settings contradict each other, the data or the machine.
         KeyboardInterrupt: when stopped, with how to go on.
     """
-    name = f"{config.network.arch}-{config.data.dataset}"
-    with (
-        process_settings(config.threads),
-        RunDirectory(config.result_path, name=name, resume=resume) as directory,
-        _reporter(progress) as reporter,
-    ):
-        try:
-            with contextlib.closing(_Run(config, directory, reporter)) as started:
-                return started.finish()
-        except KeyboardInterrupt as stop:
-            raise KeyboardInterrupt(
-                f"stopped; --resume {directory.path} continues after the last finished epoch"
-            ) from stop
+    with process_settings(config.threads, deterministic=config.deterministic, tf32=config.tf32):
+        fabric, precision = build_fabric(config.parallel, device=config.device, precision=config.precision)
+        name = f"{config.network.arch.replace('/', '-')}-{config.data.dataset}"
+        with (
+            open_directory(fabric, config.result_path, name=name, resume=resume) as directory,
+            _reporter(progress if fabric.is_global_zero else False) as reporter,
+        ):
+            try:
+                with contextlib.closing(_Run(config, directory, reporter, fabric, precision)) as started:
+                    return started.finish()
+            except KeyboardInterrupt as stop:
+                raise KeyboardInterrupt(
+                    f"stopped; --resume {directory.path} continues after the last finished epoch"
+                ) from stop
 
 
 @contextlib.contextmanager
@@ -111,35 +96,51 @@ def _reporter(progress: bool | Reporter) -> Iterator[Reporter]:
 class _Run:
     """The state of a run between epochs: network, optimiser, history."""
 
-    def __init__(self, config: TrainingConfig, directory: RunDirectory, reporter: Reporter) -> None:
+    def __init__(
+        self, config: TrainingConfig, directory: RunDirectory, reporter: Reporter, fabric: Fabric, precision: str
+    ) -> None:
         if directory.is_resumed:
             conflicts = differing_settings(config, read_config(directory.path))
             if conflicts:
                 raise RunDirectoryError(f"{directory.path} has other settings: {'; '.join(conflicts.values())}")
-        self.config = config
-        self.directory = directory
-        self.reporter = reporter
-        probe = Fabric(accelerator=config.device, devices=1)
-        precision = resolve_precision(config.precision, probe.device)
-        self.fabric = Fabric(
-            accelerator=config.device,
-            devices=1,
-            precision=precision,
-            loggers=build_loggers(config.loggers, directory.path),
-        )
-        device = self.fabric.device
-        self.data: Splits = config.task.open(config.data, seed=config.seed, device=device)
+        self.config, self.directory, self.reporter, self.fabric = config, directory, reporter, fabric
+        shard = (fabric.global_rank, fabric.world_size)
+        self.data: Splits = config.task.open(config.data, seed=config.seed, device=fabric.device, shard=shard)
+        self._require_choice_off_test()
         torch.manual_seed(config.seed)
-        self.network = build_network(config.network, self.data.info).to(device)
+        self.network = self._build().to(fabric.device)
         self.network.to(memory_format=torch.channels_last)
-        optimizer = build_optimizer(self.network.parameters(), config.optimizer)
-        self.model, self.optimizer = self.fabric.setup(self.network, optimizer)
+        # Before the parameters are sharded: an average of weights starts from whole ones.
+        self.average = averaged_model(self.network, config.averaging) if config.averaging else None
+        self.model: Any = fabric.setup_module(self.network)
+        optimizer = build_optimizer(self.model.parameters(), config.optimizer)
+        self.optimizer: Any = fabric.setup_optimizers(optimizer)
         self.history: list[dict[str, Any]] = []
-        directory.begin(to_plain(config), environment(device, precision))
+        directory.begin(to_plain(config), environment(fabric.device, precision, fabric.world_size))
+        self.loggers = build_loggers(config.loggers, directory.path) if fabric.is_global_zero else []
+
+    def _build(self) -> nn.Module:
+        network = self.config.task.build_network(self.config.network, self.data.info)
+        if not self.config.parallel.sync_statistics:
+            return network
+        whitened = any(isinstance(module, WhitenedLayer) for module in network.modules())
+        if self.fabric.device.type == "cuda":
+            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        elif not whitened and self.fabric.world_size > 1:
+            raise ValueError("torch synchronises batch norm on graphics cards only: leave --sync-statistics out")
+        return sync_statistics(network) if whitened else network
+
+    def _require_choice_off_test(self) -> None:
+        chooses = [name for name in ("patience", "keep_best") if getattr(self.config, name)]
+        if chooses and self.data.evaluated_on == "test":
+            raise ValueError(
+                f"{' and '.join(chooses)} would choose an epoch by the test images: "
+                "cut images for it from the training set with --validation-size"
+            )
 
     def close(self) -> None:
         """Close the loggers' files."""
-        for logger in self.fabric.loggers:
+        for logger in self.loggers:
             logger.finalize("finished")
 
     def finish(self) -> RunResult:
@@ -150,21 +151,32 @@ class _Run:
         first = len(self.history) + 1
         self.reporter.start(epochs=self.config.epochs, steps=len(self.data.train), first_epoch=first)
         for epoch in range(first, self.config.epochs + 1):
+            if self._gives_up():
+                break
             record = self._epoch(epoch)
             self.history.append(record)
             # The checkpoint decides what has happened; a line beyond it is cut off when resuming.
             self.directory.append_metrics(record)
-            self.fabric.log_dict(scalars(record), step=epoch)
+            for logger in self.loggers:
+                logger.log_metrics(scalars(record), step=epoch)
             self._save()
             self.reporter.epoch(record)
-        result = RunResult(self.directory.path, tuple(self.history), self.network)
+        model = copy_of(self.average) if self.average is not None else self.network
+        result = RunResult(self.directory.path, tuple(self.history), model, self.config.task.metric)
         self.directory.write_json("summary.json", summary(result))
         return result
+
+    def _gives_up(self) -> bool:
+        """Whether the score has not improved for too long."""
+        if self.config.patience is None or not self.history:
+            return False
+        best = best_record(self.history, self.config.task.metric)
+        return len(self.history) - int(best["epoch"]) >= self.config.patience
 
     def _epoch(self, epoch: int) -> dict[str, Any]:
         losses, step_seconds, rate = self._train(epoch)
         seconds = sum(step_seconds)
-        evaluated = self._evaluate()
+        evaluated = self._evaluate(epoch)
         before = self.history[-1]["cumulative_seconds"] if self.history else 0.0
         return {
             "epoch": epoch,
@@ -180,24 +192,19 @@ class _Run:
 
     def _train(self, epoch: int) -> tuple[Tensor, list[float], float]:
         """Train one epoch; return every step's loss and seconds, and the last learning rate."""
-        steps, task = len(self.data.train), self.config.task
+        steps = len(self.data.train)
         total, done = self.config.epochs * steps, (epoch - 1) * steps
         losses = torch.zeros(steps, dtype=torch.float64)
         on_device: list[Tensor] = []
         self.model.train()
+        if self.fabric.global_rank:  # dropout and mixing differ between processes, the first weights do not
+            torch.manual_seed((self.config.seed * 1_000_003 + epoch) * 8191 + self.fabric.global_rank)
         seconds: list[float] = []
+        rate = 0.0
         begun = time.perf_counter()
         for step, (inputs, targets) in enumerate(self.data.train.epoch(epoch)):
             rate = set_learning_rate(self.optimizer, self.config.optimizer, done + step, total)
-            self.optimizer.zero_grad(set_to_none=True)
-            with check_finite(self.network) if self.config.check_finite else contextlib.nullcontext():
-                outputs = self.model(inputs)
-            loss = task.compute_loss(outputs, targets)
-            self.fabric.backward(loss)
-            if self.config.optimizer.clip_norm is not None:
-                self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.config.optimizer.clip_norm)
-            self.optimizer.step()
-            on_device.append(loss.detach())
+            on_device.append(self._step(inputs, targets))
             if len(on_device) == self._read_every or step + 1 == steps:
                 losses[step + 1 - len(on_device) : step + 1] = torch.stack(on_device).cpu().double()
                 self._require_finite(losses[: step + 1], done, epoch)
@@ -206,8 +213,35 @@ class _Run:
                 begun = now
                 on_device.clear()
             known = float(losses[max(len(seconds), 1) - 1])
-            self.reporter.step(epoch=epoch, step=step + 1, images=len(targets), loss=known)
+            images = len(targets) * self.fabric.world_size
+            self.reporter.step(epoch=epoch, step=step + 1, images=images, loss=known)
+        if self.fabric.world_size > 1:
+            losses = mean_over_processes(self.fabric, losses.to(self.fabric.device)).cpu()
         return losses, seconds, rate
+
+    def _step(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Update the weights once; return the mean loss of the batch, on the device."""
+        self.optimizer.zero_grad(set_to_none=True)
+        inputs, targets = self.config.task.mix(inputs, targets, self.data.info.num_classes)
+        parts = min(self.config.accumulation, len(targets))
+        losses = []
+        for number, (some, their) in enumerate(
+            zip(inputs.tensor_split(parts), targets.tensor_split(parts), strict=True)
+        ):
+            with self.fabric.no_backward_sync(self.model, enabled=number + 1 < parts):
+                with check_finite(self.network) if self.config.check_finite else contextlib.nullcontext():
+                    outputs = self.model(some)
+                loss = self.config.task.compute_loss(outputs, their)
+                if parts > 1:
+                    loss = loss * (len(their) / len(targets))
+                self.fabric.backward(loss)
+            losses.append(loss.detach())
+        if self.config.optimizer.clip_norm is not None:
+            self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.config.optimizer.clip_norm)
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update_parameters(self.network)
+        return losses[0] if parts == 1 else torch.stack(losses).sum()
 
     @property
     def _read_every(self) -> int:
@@ -223,54 +257,73 @@ class _Run:
                 "a lower learning rate may help, and --check-finite names the layer where it begins"
             )
 
-    def _evaluate(self) -> dict[str, float]:
-        self.model.eval()
-        measured = evaluate(self.model, self.data.evaluation, self._meter())
+    def _evaluate(self, epoch: int) -> dict[str, Any]:
+        self._share_statistics(self.network)
+        network, forward = self.network, self.model
+        if self.average is not None:
+            network, forward = self.average.module, self._forward_average
+            batches = itertools.islice(self.data.train.epoch(epoch), self.config.averaging_batches)
+            with self.fabric.autocast():
+                fit_statistics(network, (inputs for inputs, _ in batches))
+            self._share_statistics(network)
+        network.eval()
+        measured = evaluate(forward, self.data.evaluation, self._meter())
         if self.config.evaluate_batch_statistics:
-            with batch_statistics(self.network):
-                again = evaluate(self.model, self.data.evaluation, self._meter())
+            with batch_statistics(network):
+                again = evaluate(forward, self.data.evaluation, self._meter())
             measured |= {f"{name}_batch_statistics": value for name, value in again.items()}
         return measured
+
+    def _forward_average(self, inputs: Tensor) -> Any:
+        """The averaged network in the run's precision; Fabric wraps only the trained one."""
+        assert self.average is not None
+        with self.fabric.autocast():
+            outputs = self.average.module(inputs)
+        return {key: value.float() for key, value in outputs.items()} if isinstance(outputs, dict) else outputs.float()
+
+    @torch.no_grad()
+    def _share_statistics(self, network: nn.Module) -> None:
+        """Average over the processes what each has averaged over its own batches."""
+        if self.fabric.world_size == 1:
+            return
+        for buffer in network.buffers():
+            if buffer.is_floating_point() and buffer.numel():
+                buffer.copy_(mean_over_processes(self.fabric, buffer.clone()))
 
     def _meter(self) -> Meter:
         return self.config.task.meter(self.data.info.num_classes, self.fabric.device)
 
     def _save(self) -> None:
+        """Write the state; every process takes part in collecting it."""
+        cuda = self.fabric.device.type == "cuda"
         state = {
             "format": 1,
             "epoch": len(self.history),
             "step": len(self.history) * len(self.data.train),
             "history": self.history,
-            "model": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "model": whole_model(self.network),
+            "optimizer": whole_optimizer(self.network, self.optimizer.optimizer),
             "rng": torch.get_rng_state(),
-            "rng_cuda": torch.cuda.get_rng_state_all() if self.fabric.device.type == "cuda" else [],
+            "rng_cuda": torch.cuda.get_rng_state_all() if cuda else [],
         }
+        if self.average is not None:
+            state["average"] = self.average.state_dict()
+        if not self.fabric.is_global_zero:
+            return
         save_checkpoint(self.directory.checkpoint, state)
+        last = self.history[-1]
+        if self.config.keep_best and best_record(self.history, self.config.task.metric) is last:
+            kept = state["model"] if self.average is None else self.average.module.state_dict()
+            save_checkpoint(self.directory.best, {"format": 1, "epoch": last["epoch"], "model": kept})
 
     def _restore(self) -> None:
-        path = self.directory.checkpoint
+        path: Path = self.directory.checkpoint
         state = load_checkpoint(path)
-        restore_model(self.network, state["model"], path)
-        try:
-            self.optimizer.load_state_dict(state["optimizer"])
-        except ValueError as error:
-            raise CheckpointError(f"{path} belongs to another optimizer: {error}") from error
+        load_model(self.network, state["model"], path)
+        load_optimizer(self.network, self.optimizer.optimizer, state["optimizer"], path)
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
         torch.set_rng_state(state["rng"])
         if state["rng_cuda"] and self.fabric.device.type == "cuda":
             torch.cuda.set_rng_state_all(state["rng_cuda"])
         self.history = state["history"]
-
-
-def summary(result: RunResult) -> dict[str, Any]:
-    """Return the numbers of a finished run."""
-    last = result.history[-1]
-    return {
-        "epochs": len(result.history),
-        "evaluated_on": last["evaluated_on"],
-        "accuracy": result.accuracy,
-        "loss": last["loss"],
-        "seconds": result.seconds,
-        "seconds_per_step": result.seconds_per_step,
-        "parameters": sum(parameter.numel() for parameter in result.model.parameters()),
-    }

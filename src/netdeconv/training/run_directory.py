@@ -16,6 +16,7 @@ from typing import Any
 
 import filelock
 import torch
+from lightning_fabric import Fabric
 
 from netdeconv.training.checkpoint import write_atomically
 
@@ -79,6 +80,11 @@ class RunDirectory:
         return self.path / "checkpoint.pt"
 
     @property
+    def best(self) -> Path:
+        """The file with the network of the best epoch."""
+        return self.path / "best.pt"
+
+    @property
     def metrics(self) -> Path:
         """The file with one line of JSON an epoch."""
         return self.path / "metrics.jsonl"
@@ -108,6 +114,58 @@ class RunDirectory:
             os.fsync(file.fileno())
 
 
+class SharedDirectory(RunDirectory):
+    """The folder that another process claimed and writes: this one only reads.
+
+    Args:
+        path: the folder.
+        is_resumed: whether it holds a run that is continued.
+    """
+
+    def __init__(self, path: Path, *, is_resumed: bool) -> None:
+        self.path = path
+        self.is_resumed = is_resumed
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the folder to its owner."""
+
+    def begin(self, config: Mapping[str, Any], surroundings: Mapping[str, Any]) -> None:
+        """Write nothing."""
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write nothing."""
+
+    def write_metrics(self, history: Sequence[Mapping[str, Any]]) -> None:
+        """Write nothing."""
+
+    def append_metrics(self, record: Mapping[str, Any]) -> None:
+        """Write nothing."""
+
+
+def open_directory(fabric: Fabric, path: str | Path | None, *, name: str, resume: bool) -> RunDirectory:
+    """Claim a folder in the first process and tell the others of it.
+
+    Raises:
+        RunDirectoryError: in every process, as :class:`RunDirectory` does in the first.
+    """
+    if fabric.world_size == 1:
+        return RunDirectory(path, name=name, resume=resume)
+    claimed: RunDirectory | None = None
+    answer = ("", "")
+    if fabric.is_global_zero:
+        try:
+            claimed = RunDirectory(path, name=name, resume=resume)
+            answer = (str(claimed.path), "")
+        except RunDirectoryError as error:
+            answer = ("", str(error))
+    folder, refusal = fabric.broadcast(answer)
+    if refusal:
+        raise RunDirectoryError(refusal)
+    return claimed or SharedDirectory(Path(folder), is_resumed=resume)
+
+
 def read_config(path: str | Path) -> dict[str, Any]:
     """Return the plain settings of the run in a folder.
 
@@ -122,7 +180,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
     return settings
 
 
-def environment(device: torch.device, precision: str) -> dict[str, Any]:
+def environment(device: torch.device, precision: str, processes: int = 1) -> dict[str, Any]:
     """Return versions and hardware, for the record beside a run's numbers."""
     return {
         "python": platform.python_version(),
@@ -133,6 +191,7 @@ def environment(device: torch.device, precision: str) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "precision": precision,
+        "processes": processes,
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": sys.argv,
     }

@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from netdeconv.data import DataConfig, Splits
 
+if TYPE_CHECKING:
+    from netdeconv.training.config import NetworkConfig
+
 
 class Meter(Protocol):
-    """Collects an evaluation's batches."""
+    """Collects an evaluation's batches; over several processes it sums by itself."""
 
-    def update(self, outputs: Tensor, targets: Tensor) -> None:
+    def update(self, outputs: Any, targets: Tensor) -> None:
         """Take one batch."""
 
-    def compute(self) -> dict[str, float]:
-        """Return ``loss``, ``accuracy`` and what else the task measures."""
+    def compute(self) -> dict[str, Any]:
+        """Return ``loss``, ``accuracy`` and what else the task measures: numbers, or lists of them."""
 
 
 class Task(Protocol):
     """A frozen dataclass that says what is learned and how it is measured."""
 
     name: ClassVar[str]
+    metric: ClassVar[str]
+    """Key of the headline score in per cent; higher is better."""
 
-    def open(self, config: DataConfig, *, seed: int, device: torch.device) -> Splits:
-        """Return the data."""
+    def open(self, config: DataConfig, *, seed: int, device: torch.device, shard: tuple[int, int]) -> Splits:
+        """Return this process's share of the data: process number and number of processes."""
 
-    def compute_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def build_network(self, config: NetworkConfig, info: Any) -> nn.Module:
+        """Return the network of the settings, initialised from torch's global generator."""
+
+    def mix(self, inputs: Tensor, targets: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+        """Return a training batch as it is to be learned; random choices come from torch's global generator."""
+
+    def compute_loss(self, outputs: Any, targets: Tensor) -> Tensor:
         """Return the mean loss of a batch."""
 
     def meter(self, num_classes: int, device: torch.device) -> Meter:

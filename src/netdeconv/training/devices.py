@@ -1,0 +1,121 @@
+"""Which processes and devices a run uses: Fabric's strategies, and what torchrun says."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any, Literal, get_args
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
+from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
+from lightning_fabric.strategies.strategy import Strategy
+from torch import Tensor, nn
+
+from netdeconv.training.precision import Precision, resolve_precision
+
+DeviceName = Literal["auto", "cpu", "cuda"]
+StrategyName = Literal["auto", "ddp", "fsdp"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ParallelConfig:
+    """How many processes train together, and what they share.
+
+    Args:
+        devices: processes on this machine, one for each device; ``None``: what torchrun started, else 1.
+        nodes: machines; ``None``: what torchrun says, else 1.
+        strategy: ``"ddp"``: every process holds the whole network; ``"fsdp"``: parameters, gradients and the
+            optimiser's state are sharded; ``"auto"``: ``"ddp"`` when there are several processes.
+        sync_statistics: whether whitened layers and batch norm take their statistics over all processes.
+
+    Raises:
+        ValueError: when a number is below 1 or the strategy is unknown.
+    """
+
+    devices: int | None = None
+    nodes: int | None = None
+    strategy: StrategyName = "auto"
+    sync_statistics: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("devices", "nodes"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        if self.strategy not in get_args(StrategyName):
+            raise ValueError(f"strategy must be one of {get_args(StrategyName)}, got {self.strategy!r}")
+
+
+def device_type(requested: DeviceName) -> str:
+    """Return ``"cuda"``, ``"mps"`` or ``"cpu"``: the requested one, or the best there is.
+
+    Raises:
+        ValueError: when CUDA was asked for and is not there.
+    """
+    if requested == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device cuda: this machine has no CUDA device that torch can use")
+    if requested != "auto":
+        return requested
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def build_fabric(parallel: ParallelConfig, *, device: DeviceName, precision: Precision) -> tuple[Fabric, str]:
+    """Return Fabric with its processes running, and its precision.
+
+    Raises:
+        ValueError: when the settings contradict torchrun's, or the strategy cannot do the precision.
+    """
+    kind = device_type(device)
+    resolved = resolve_precision(precision, torch.device(kind))
+    if resolved == "16-mixed" and kind == "cpu":
+        raise ValueError("--precision 16-mixed needs a graphics card; the processor has bf16-mixed")
+    devices, nodes = _counts(parallel)
+    strategy = _strategy(parallel.strategy, devices * nodes)
+    if isinstance(strategy, ModelParallelStrategy) and resolved == "16-mixed":
+        raise ValueError("--strategy fsdp has no 16-mixed: choose bf16-mixed or 32-true")
+    fabric = Fabric(accelerator=kind, devices=devices, num_nodes=nodes, strategy=strategy, precision=resolved)
+    fabric.launch()
+    return fabric, resolved
+
+
+def mean_over_processes(fabric: Fabric, values: Tensor) -> Tensor:
+    """Return the mean of every number over the processes; all have to call it."""
+    mean = fabric.all_reduce(values, reduce_op="mean")
+    assert isinstance(mean, Tensor)
+    return mean
+
+
+def _counts(parallel: ParallelConfig) -> tuple[int, int]:
+    if not torch.distributed.is_torchelastic_launched():
+        return parallel.devices or 1, parallel.nodes or 1
+    devices = int(os.environ["LOCAL_WORLD_SIZE"])
+    nodes = int(os.environ["WORLD_SIZE"]) // devices
+    for name, asked, started in (("devices", parallel.devices, devices), ("nodes", parallel.nodes, nodes)):
+        if asked not in (None, started):
+            raise ValueError(f"--{name} is {asked}, but torchrun started {started}: leave --{name} out")
+    return devices, nodes
+
+
+def _strategy(name: StrategyName, world: int) -> Strategy | str:
+    if name == "fsdp":
+        return ModelParallelStrategy(_shard, data_parallel_size=world, tensor_parallel_size=1)
+    if name == "ddp" or world > 1:
+        # Running statistics are made equal once an epoch, not before every forward pass.
+        return DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True)
+    return "auto"
+
+
+def _shard(model: nn.Module, mesh: Any) -> nn.Module:
+    """Shard every part that has parameters and no parts with parameters of their own, then what is left."""
+    from torch.distributed.fsdp import fully_shard
+
+    data = mesh["data_parallel"]
+    for child in model.children():
+        if any(True for _ in child.parameters()):
+            fully_shard(child, mesh=data)
+    fully_shard(model, mesh=data)
+    return model
