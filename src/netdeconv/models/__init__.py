@@ -5,7 +5,7 @@ from __future__ import annotations
 from netdeconv.models.cost import Cost, cost
 from netdeconv.models.entry import Architecture, StemSettings
 from netdeconv.models.imagenet import ImagenetName, build_imagenet, parse_imagenet_name
-from netdeconv.models.registry import ARCHITECTURES, architecture, build, list_names
+from netdeconv.models.registry import ARCHITECTURES, architecture, build, list_names, stem_settings
 
 __all__ = [
     "ARCHITECTURES",
@@ -19,4 +19,5 @@ __all__ = [
     "cost",
     "list_names",
     "parse_imagenet_name",
+    "stem_settings",
 ]

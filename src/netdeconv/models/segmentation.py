@@ -65,7 +65,7 @@ def _published(name: str) -> Callable[..., nn.Module]:
     return build
 
 
-class _NarrowResNet(ResNet):
+class _NarrowResNet(ResNet):  # type: ignore[misc]  # torchvision ships no types
     """torchvision's ResNet whose stages have a share of their channels; the stem keeps its own."""
 
     def __init__(self, layers: list[int], width: float) -> None:
@@ -223,7 +223,7 @@ def build_segmentation(
     if num_classes < 1:
         raise ValueError(f"num_classes must be at least 1, got {num_classes}")
     if not width > 0 or (width != 1 and not entry.narrow):
-        raise ValueError(f"width {width:g} is not for {name}: {'positive numbers are' if entry.narrow else 'only 1 is'}")
+        raise ValueError(f"width of {name} must be {'positive' if entry.narrow else '1'}, got {width:g}")
     if pretrained_backbone and width != 1:
         raise ValueError(f"the weights of the backbone are for width 1, not {width:g}")
     return entry.build(

@@ -20,7 +20,7 @@ from netdeconv.data.segmentation import IGNORE, SegmentationInfo, Views, open_se
 from netdeconv.models.segmentation import WindowedInference, build_segmentation, segmentation_network
 from netdeconv.nn import WhitenedLayer, Whitening
 from netdeconv.surgery import convert
-from netdeconv.training import NetworkConfig
+from netdeconv.training.config import NetworkConfig
 
 Outputs = Tensor | Mapping[str, Tensor]
 
@@ -60,9 +60,7 @@ class Segmentation:
             if not 0 <= weight < float("inf"):
                 raise ValueError(f"weights of the loss must be finite and not negative, got {weight}")
 
-    def open(
-        self, config: DataConfig, *, seed: int, device: torch.device, shard: tuple[int, int] = (0, 1)
-    ) -> Splits:
+    def open(self, config: DataConfig, *, seed: int, device: torch.device, shard: tuple[int, int] = (0, 1)) -> Splits:
         """Return images and masks, in memory where they fit.
 
         Raises:
@@ -93,6 +91,11 @@ class Segmentation:
         if self.window is not None or self.average_flip:
             return WindowedInference(network, window=self.window, flip=self.average_flip)
         return network
+
+    def mix(self, inputs: Tensor, targets: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+        """Return the batch as it is: masks are not mixed."""
+        del num_classes
+        return inputs, targets
 
     def compute_loss(self, outputs: Outputs, targets: Tensor) -> Tensor:
         """Return the mean cross entropy of the pixels that count, that of the auxiliary head added in its share.

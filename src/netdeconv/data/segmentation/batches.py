@@ -116,7 +116,7 @@ class _Batches:
         self._scale_C11 = 1 / (torch.tensor(info.std, device=device).view(-1, 1, 1) * 255)
 
     def _load(
-        self, batches: Sequence[Sequence[int]], change: Callable[[Pair, int, str], Pair] | None
+        self, batches: list[list[int]], change: Callable[[Pair, int, str], Pair] | None
     ) -> Iterator[tuple[Tensor, Tensor]]:
         loader: DataLoader[Pair | Exception] = DataLoader(
             _Samples(self.source, change),

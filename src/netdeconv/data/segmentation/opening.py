@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import torch
 
@@ -46,10 +47,9 @@ class Views:
                 raise ValueError(f"{name} must be a height and a width of at least 1, got {value}")
         if not 0 < self.scale[0] <= self.scale[1]:
             raise ValueError(f"scale must be a smaller and a larger positive factor, got {self.scale}")
-        if self.evaluation_batch < 1 or self.workers < 0:
-            raise ValueError(
-                f"evaluation_batch must be at least 1 and workers at least 0, got {self.evaluation_batch} and {self.workers}"
-            )
+        for name, least in (("evaluation_batch", 1), ("workers", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
 
     def random_view(self, info: SegmentationInfo) -> RandomView:
         """Return the random changes of training images.
@@ -110,25 +110,23 @@ def open_segmentation(
     train, held = training_source(config)
     evaluation = held if held is not None else evaluation_source(config, split)
     uniform = views.size is not None or not info.varying
-    return Splits(
-        info=info,
-        train=TrainingPairs(
+    common: dict[str, Any] = {"device": device, "workers": views.workers, "shard": shard}
+    # Typed loosely: the loop asks of the parts of Splits no more than these have.
+    parts: dict[str, Any] = {
+        "info": info,
+        "train": TrainingPairs(
             held_or_streamed(train, info, views.size),
             info,
             batch_size=config.batch_size,
-            device=device,
             view=view,
             seed=seed,
-            workers=views.workers,
-            shard=shard,
+            **common,
         ),
-        evaluation=EvaluationPairs(
+        "evaluation": EvaluationPairs(
             held_or_streamed(evaluation, info, views.size),
             info,
             batch_size=views.evaluation_batch if uniform else 1,
-            device=device,
-            workers=views.workers,
-            shard=shard,
+            **common,
         ),
-        evaluated_on="validation" if held is not None else split,
-    )
+    }
+    return Splits(**parts, evaluated_on="validation" if held is not None else split)

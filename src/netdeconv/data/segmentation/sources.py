@@ -203,9 +203,7 @@ def _voc(name: str, info: SegmentationInfo, root: Path, split: str, download: bo
     return _listed(name, info, root, found.images, found.masks)
 
 
-def _listed(
-    name: str, info: SegmentationInfo, folder: Path, images: Sequence[str], masks: Sequence[str]
-) -> PairSource:
+def _listed(name: str, info: SegmentationInfo, folder: Path, images: Sequence[str], masks: Sequence[str]) -> PairSource:
     """Pairs that torchvision listed, in the order of their names, which is the same on every machine."""
     pairs = sorted((Path(image), Path(mask)) for image, mask in zip(images, masks, strict=True))
     if not pairs:
@@ -270,4 +268,3 @@ def cut(source: PairSource, size: int) -> tuple[Part, Part]:
         Part(source, tuple(index for index in range(count) if index not in taken)),
         Part(source, tuple(sorted(taken))),
     )
-

@@ -54,7 +54,8 @@ class RandomView:
         height, width = image.shape[-2:]
         if not self.pad and (height < self.crop[0] or width < self.crop[1]):
             raise PairError(
-                f"{name} is {width}x{height}, smaller than the crop of {self.crop[1]}x{self.crop[0]}: choose a smaller one"
+                f"{name} is {width}x{height}, smaller than the crop of {self.crop[1]}x{self.crop[0]}: "
+                "choose a smaller one"
             )
         scale, down, right, mirror = torch.rand(4, generator=generator).tolist()
         factor = self.scale[0] + (self.scale[1] - self.scale[0]) * scale
