@@ -47,3 +47,50 @@ def test_squared_error_has_a_gradient_towards_the_labels():
     targets = torch.tensor([0, 1, 2, 3])
     Classification(loss="L2").compute_loss(outputs, targets).backward()
     assert torch.equal(outputs.grad, -2 * functional.one_hot(targets, 5).float() / 20)
+
+
+def test_smoothing_spreads_a_share_over_all_classes():
+    outputs, targets = torch.randn(6, 4), torch.randint(4, (6,))
+    shares = 0.8 * functional.one_hot(targets, 4) + 0.2 / 4
+    cross_entropy = -(shares * outputs.log_softmax(1)).sum(1).mean()
+    found = Classification(label_smoothing=0.2).compute_loss(outputs, targets)
+    assert torch.allclose(found, cross_entropy, rtol=1e-5)
+    squares = Classification(loss="L2", label_smoothing=0.2).compute_loss(outputs, targets)
+    assert torch.allclose(squares, (outputs - shares).square().mean(), rtol=1e-5)
+
+
+def test_evaluation_knows_no_smoothing():
+    outputs, targets = torch.randn(6, 4), torch.randint(4, (6,))
+    meters = [Classification(label_smoothing=smoothing).meter(4, CPU) for smoothing in (0.0, 0.5)]
+    for meter in meters:
+        meter.update(outputs, targets)
+    assert meters[0].compute() == meters[1].compute()
+
+
+def test_the_best_five_are_counted_where_there_are_many_classes():
+    outputs = torch.arange(12.0).expand(4, 12)
+    targets = torch.tensor([11, 7, 6, 0])
+    meter = Classification().meter(12, CPU)
+    meter.update(outputs, targets)
+    found = meter.compute()
+    assert (found["accuracy"], found["accuracy_top5"]) == (25.0, 50.0)
+    few = Classification().meter(10, CPU)
+    few.update(outputs[:, :10], targets[2:].repeat(2))
+    assert "accuracy_top5" not in few.compute()
+
+
+def test_mixed_images_and_targets_have_the_same_shares():
+    inputs, targets = torch.eye(4)[:, :, None, None].expand(4, 4, 1, 1).contiguous(), torch.arange(4)
+    mixed, shares = Classification(mixup=1.0).mix(inputs, targets, 4)
+    assert torch.allclose(mixed[:, :, 0, 0], shares)
+    assert torch.allclose(shares.sum(1), torch.ones(4))
+    assert float(shares.max()) < 1
+    same, labels = Classification().mix(inputs, targets, 4)
+    assert same is inputs
+    assert labels is targets
+
+
+@pytest.mark.parametrize("settings", [{"label_smoothing": 1.0}, {"mixup": -1.0}])
+def test_numbers_out_of_range_are_refused(settings):
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        Classification(**settings)

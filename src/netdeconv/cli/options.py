@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import typing
+from typing import get_args
 
 from netdeconv.cli.parser import Option, switch
 from netdeconv.nn.whitening import Layout, Structure
+from netdeconv.training.devices import StrategyName
 from netdeconv.training.precision import Precision
 
 # Unchecked here (no argparse choices): the tables of names make the better error.
@@ -17,7 +18,7 @@ TRAINING: dict[str, Option] = {
     "--epochs": Option(20, "passes over the training images"),
     "--batch-size": Option(128, "images in a batch"),
     "--lr": Option(0.1, "learning rate"),
-    "--optimizer": Option("SGD", "SGD, Adam, AMSGrad, AdamW or RMSprop"),
+    "--optimizer": Option("SGD", "SGD, Adam, AMSGrad, AdamW, RMSprop or Muon (with AdamW for what is no matrix)"),
     "--lr-scheduler": Option("cosine", "cosine, multistep, one-cycle or constant; set at every step"),
     "--warmup-epochs": Option(0.0, "raise the learning rate linearly for so many epochs, before the schedule starts"),
     "--nesterov": switch("let SGD's momentum look ahead"),
@@ -25,6 +26,12 @@ TRAINING: dict[str, Option] = {
     "--momentum": Option(0.9, "of SGD and RMSprop, first beta of the Adams"),
     "--wd": Option(1e-3, "weight decay"),
     "--loss": Option("CE", "CE, cross entropy, or L2, squared error against one-hot targets"),
+    "--label-smoothing": Option(0.0, "share of every training target that is spread over all classes"),
+    "--mixup": Option(0.0, "parameter of the Beta distribution that two mixed training images' shares are drawn from"),
+    "--accumulation": Option(1, "cut every batch into so many parts, each whitened by itself, with one update"),
+    "--averaging": Option(0.0, "evaluate an exponential average of the weights with this decay; 0: the weights"),
+    "--patience": Option(None, "stop after so many epochs without a better score on validation images", {"type": int}),
+    "--keep-best": switch("keep the network of the best epoch on validation images in best.pt"),
     "--seed": Option(0, "of weights, order and augmentation"),
 }
 WHITENING: dict[str, Option] = {
@@ -39,13 +46,11 @@ WHITENING: dict[str, Option] = {
         None, "sampled rows that are enough for each feature: fewer images are sampled; else all", {"type": int}
     ),
     "--refresh-interval": Option(1, "compute whitening matrices at every n-th step, the frozen stem's excepted"),
-    "--layout": Option("interleaved", "which features form a block", {"choices": typing.get_args(Layout)}),
+    "--layout": Option("interleaved", "which features form a block", {"choices": get_args(Layout)}),
 }
 STRUCTURE: dict[str, Option] = {
     "--deconv": Option(False, "True: network deconvolution; False: batch norm"),
-    "--structure": Option(
-        "full", "what one whitening matrix covers, stem excepted", {"choices": typing.get_args(Structure)}
-    ),
+    "--structure": Option("full", "what one whitening matrix covers, stem excepted", {"choices": get_args(Structure)}),
     "--stem": Option(True, "whiten the first convolution's whole patches, with more steps; False: as the others"),
 }
 DATA: dict[str, Option] = {
@@ -60,13 +65,23 @@ DATA: dict[str, Option] = {
     ),
 }
 MACHINE: dict[str, Option] = {
-    "--precision": Option("auto", "auto: bfloat16 where it is fast", {"choices": typing.get_args(Precision)}),
+    "--precision": Option("auto", "auto: bfloat16 where it is fast", {"choices": get_args(Precision)}),
+    "--tf32": switch("let a graphics card shorten the factors of float32 products"),
+    "--deterministic": switch("refuse operations that may differ from run to run"),
     "--device": Option("auto", "where to compute", {"choices": ("auto", "cpu", "cuda")}),
+    "--devices": Option(None, "processes on this machine; torchrun's when that starts them, else 1", {"type": int}),
+    "--nodes": Option(None, "machines; torchrun's when that starts them, else 1", {"type": int}),
+    "--strategy": Option(
+        "auto", "ddp: every process holds the network; fsdp: it is sharded", {"choices": get_args(StrategyName)}
+    ),
+    "--sync-statistics": switch("whiten with the statistics of all processes' images"),
     "--threads": Option(None, "processor threads; else torch's choice", {"type": int}),
     "--msg": Option(True, "show progress"),
     "--evaluate-batch-statistics": switch("evaluate a second time with each batch's own statistics"),
     "--check-finite": switch("look for NaN and infinity before every whitened layer, and name the first (slow)"),
-    "--loggers": Option((), "also note every epoch with csv or tensorboard", {"nargs": "+", "type": str}),
+    "--loggers": Option(
+        ("csv", "tensorboard"), "note every epoch with csv, tensorboard, wandb", {"nargs": "+", "type": str}
+    ),
     "--result-path": Option(None, "run directory; else a new one in runs", {"type": str}),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from typing import Any
 
 from netdeconv import models
 from netdeconv.data import DataConfig
@@ -11,7 +12,7 @@ from netdeconv.data import info as dataset_info
 from netdeconv.nn import Whitening
 from netdeconv.recipes import WhiteningChoice
 from netdeconv.tasks import Classification
-from netdeconv.training import NetworkConfig, OptimizerConfig, TrainingConfig
+from netdeconv.training import NetworkConfig, OptimizerConfig, ParallelConfig, TrainingConfig
 
 
 def base_config(options: argparse.Namespace) -> TrainingConfig:
@@ -23,7 +24,7 @@ def base_config(options: argparse.Namespace) -> TrainingConfig:
     dataset_info(options.dataset)
     models.architecture(options.arch)
     return TrainingConfig(
-        task=Classification(loss=options.loss),
+        task=Classification(loss=options.loss, label_smoothing=options.label_smoothing, mixup=options.mixup),
         data=DataConfig(
             dataset=options.dataset,
             data_dir=options.data_dir,
@@ -45,14 +46,33 @@ def base_config(options: argparse.Namespace) -> TrainingConfig:
         ),
         epochs=options.epochs,
         seed=options.seed,
-        precision=options.precision,
-        device=options.device,
-        threads=options.threads,
-        evaluate_batch_statistics=options.evaluate_batch_statistics,
-        check_finite=options.check_finite,
-        loggers=tuple(options.loggers),
-        result_path=options.result_path,
+        accumulation=options.accumulation,
+        averaging=options.averaging,
+        patience=options.patience,
+        keep_best=options.keep_best,
+        **machine_settings(options),
     )
+
+
+def machine_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings of a run that say where and how it computes, and what it notes."""
+    return {
+        "precision": options.precision,
+        "tf32": options.tf32,
+        "deterministic": options.deterministic,
+        "device": options.device,
+        "parallel": ParallelConfig(
+            devices=options.devices,
+            nodes=options.nodes,
+            strategy=options.strategy,
+            sync_statistics=options.sync_statistics,
+        ),
+        "threads": options.threads,
+        "evaluate_batch_statistics": options.evaluate_batch_statistics,
+        "check_finite": options.check_finite,
+        "loggers": tuple(options.loggers),
+        "result_path": options.result_path,
+    }
 
 
 def whitening_choice(options: argparse.Namespace) -> WhiteningChoice:

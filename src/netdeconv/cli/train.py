@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from netdeconv.cli import options as tables
 from netdeconv.cli.parser import Option, Parser, UsageError
@@ -15,6 +16,7 @@ from netdeconv.training import (
     TrainingConfig,
     differing_settings,
     from_plain,
+    is_first_process,
     read_config,
     run,
     to_plain,
@@ -23,7 +25,10 @@ from netdeconv.viz import curves
 
 # They do not change a run's numbers.
 FREE_WHEN_RESUMING = frozenset(
-    {"resume", "result_path", "threads", "loggers", "data_dir", "download", "no_verify", "msg", "num_workers"}
+    {
+        *("resume", "result_path", "threads", "loggers", "data_dir", "download", "no_verify", "msg", "num_workers"),
+        *("devices", "nodes", "strategy"),
+    }
 )
 # Where a setting is called otherwise than the option.
 SETTING_OF = {
@@ -67,6 +72,8 @@ def main(arguments: Sequence[str]) -> int:
     if options.resume:
         config = _resumed(options.resume, config, given)
     result = run(config, progress=options.msg, resume=bool(options.resume))
+    if not is_first_process():
+        return 0
     figure = curves({config.network.arch: result.history}, title=f"{config.network.arch} on {config.data.dataset}")
     figure.savefig(result.path / "curves.png", dpi=120)
     _print_end(result)
@@ -80,7 +87,10 @@ def _resumed(folder: str, asked: TrainingConfig, given: set[str]) -> TrainingCon
     saved = from_plain(read_config(path), TASKS)
     if "result_path" in given and Path(str(asked.result_path)).resolve() != path.resolve():
         raise UsageError(f"--resume continues in {path}: leave --result-path out")
-    free = {name: getattr(asked, name) for name in ("threads", "loggers") if name in given}
+    free: dict[str, Any] = {name: getattr(asked, name) for name in ("threads", "loggers") if name in given}
+    if given & {"devices", "nodes", "strategy"}:
+        own = {name: getattr(asked.parallel, name) for name in ("devices", "nodes", "strategy")}
+        free["parallel"] = dataclasses.replace(saved.parallel, **own)
     data = dataclasses.replace(
         saved.data, **{name: getattr(asked.data, name) for name in ("data_dir", "download") if name in given}
     )

@@ -1,24 +1,48 @@
-"""Data sets by name, held in memory as uint8 and augmented in batches on the device."""
+"""Data sets by name: small images in memory, augmented on the device; image files read as they are needed."""
 
 from __future__ import annotations
 
+from netdeconv.data.config import DataConfig
+from netdeconv.data.entry import Augmentation, DatasetInfo, ResizedCrop
+from netdeconv.data.errors import (
+    CorruptImageError,
+    CorruptImagesWarning,
+    DataError,
+    LoaderError,
+    MissingDataError,
+)
+from netdeconv.data.layout import Found, find_imagenet
+from netdeconv.data.loader import explained_deaths
 from netdeconv.data.memory import InMemoryImages, TrainingImages
-from netdeconv.data.registry import DATASETS, Augmentation, DatasetInfo, info, list_names
-from netdeconv.data.sources import MissingDataError, RawImages, read, resolve_data_dir
+from netdeconv.data.registry import DATASETS, info, list_names
+from netdeconv.data.sources import RawImages, read, resolve_data_dir
 from netdeconv.data.split import balanced_split
-from netdeconv.data.splits import DataConfig, Splits, open_splits
+from netdeconv.data.splits import EvaluationData, Splits, TrainingData, open_splits
+from netdeconv.data.streaming import FolderEvaluation, FolderTraining
 
 __all__ = [
     "DATASETS",
     "Augmentation",
+    "CorruptImageError",
+    "CorruptImagesWarning",
     "DataConfig",
+    "DataError",
     "DatasetInfo",
+    "EvaluationData",
+    "FolderEvaluation",
+    "FolderTraining",
+    "Found",
     "InMemoryImages",
+    "LoaderError",
     "MissingDataError",
     "RawImages",
+    "ResizedCrop",
     "Splits",
+    "TrainingData",
     "TrainingImages",
     "balanced_split",
+    "explained_deaths",
+    "find_imagenet",
     "info",
     "list_names",
     "open_splits",

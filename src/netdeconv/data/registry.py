@@ -2,49 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Literal
+from typing import Any
 
+from netdeconv.data.entry import Augmentation, DatasetInfo, ResizedCrop
 from netdeconv.lookup import look_up
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Augmentation:
-    """Random changes of the training images.
-
-    Args:
-        padding: zero pixels added to each side before an image-sized random crop.
-        flip: whether half of the images are mirrored.
-    """
-
-    padding: int = 4
-    flip: bool = False
+__all__ = ["DATASETS", "Augmentation", "DatasetInfo", "ResizedCrop", "info", "list_names"]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class DatasetInfo:
-    """One data set of small images.
-
-    Args:
-        reader: which function of :mod:`netdeconv.data.sources` reads it.
-        shape: channels, height, width.
-        num_classes: number of labels.
-        mean: per channel, of the training images scaled to [0, 1].
-        std: per channel, of the training images scaled to [0, 1].
-        augmentation: random changes in training.
-        source: where it comes from.
-        licence: terms its makers give.
-    """
-
-    reader: Literal["digits", "torchvision"]
-    shape: tuple[int, int, int]
-    num_classes: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    augmentation: Augmentation
-    source: str
-    licence: str
-
+_IMAGENET_LICENCE = "terms of ImageNet: non-commercial research"
+# Of a subset of ImageNet at 224x224; all published networks of this size were trained with them.
+_IMAGENET_COLOURS: dict[str, Any] = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+_DOWNSAMPLED = "P. Chrabaszcz, I. Loshchilov, F. Hutter, A Downsampled Variant of ImageNet, 2017"
+_DOWNSAMPLED_FROM = "image-net.org gives it to those who register (Imagenet{0}_train.zip and Imagenet{0}_val.zip)"
 
 DATASETS: dict[str, DatasetInfo] = {
     "digits": DatasetInfo(
@@ -115,7 +85,56 @@ DATASETS: dict[str, DatasetInfo] = {
         std=(0.2603, 0.2566, 0.2713),
         augmentation=Augmentation(padding=12, flip=True),
         source="A. Coates, H. Lee, A. Ng, 2011; images of ImageNet",
-        licence="terms of ImageNet: non-commercial research",
+        licence=_IMAGENET_LICENCE,
+    ),
+    "imagenet": DatasetInfo(
+        reader="folder",
+        shape=(3, 224, 224),
+        num_classes=1000,
+        **_IMAGENET_COLOURS,
+        augmentation=ResizedCrop(),
+        source="O. Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge, 2015 (ILSVRC 2012)",
+        licence=_IMAGENET_LICENCE,
+        folders=("imagenet", "CLS-LOC", "Data/CLS-LOC", "ILSVRC/Data/CLS-LOC", "imagenet/ILSVRC/Data/CLS-LOC"),
+        resize=256,
+        obtain="image-net.org gives it to those who register (ILSVRC 2012, classification)",
+    ),
+    "imagenette": DatasetInfo(
+        reader="folder",
+        shape=(3, 128, 128),
+        num_classes=10,
+        **_IMAGENET_COLOURS,
+        augmentation=ResizedCrop(),
+        source="fast.ai, Imagenette, 2019: ten classes of ImageNet",
+        licence="Apache 2.0; the images under the terms of ImageNet: non-commercial research",
+        folders=("imagenette2-160", "imagenette2-320", "imagenette2", "imagenette160"),
+        resize=160,
+    ),
+    "imagenet32": DatasetInfo(
+        reader="batches",
+        shape=(3, 32, 32),
+        num_classes=1000,
+        # As used in public training programs for these files; the files themselves are not at hand here.
+        mean=(0.4811, 0.4575, 0.4079),
+        std=(0.2604, 0.2532, 0.2682),
+        augmentation=Augmentation(flip=True),
+        source=_DOWNSAMPLED,
+        licence=_IMAGENET_LICENCE,
+        folders=("imagenet32", "Imagenet32"),
+        obtain=_DOWNSAMPLED_FROM.format(32),
+    ),
+    "imagenet16": DatasetInfo(
+        reader="batches",
+        shape=(3, 16, 16),
+        num_classes=1000,
+        # Likewise: 122.68, 116.66, 104.01 and 63.22, 61.26, 65.09, of 255.
+        mean=(0.4811, 0.4575, 0.4079),
+        std=(0.2479, 0.2402, 0.2553),
+        augmentation=Augmentation(padding=2, flip=True),
+        source=_DOWNSAMPLED,
+        licence=_IMAGENET_LICENCE,
+        folders=("imagenet16", "Imagenet16"),
+        obtain=_DOWNSAMPLED_FROM.format(16),
     ),
 }
 

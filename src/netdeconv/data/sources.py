@@ -1,8 +1,7 @@
-"""Readers: every data set as uint8 images and int64 labels, whole, in memory."""
+"""Readers: data sets of small images as uint8 images and int64 labels, whole, in memory."""
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,26 +12,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from netdeconv.data.downsampled import read_downsampled
+from netdeconv.data.errors import MissingDataError
+from netdeconv.data.raw import RawImages
 from netdeconv.data.registry import info
 from netdeconv.data.split import balanced_split
+from netdeconv.lookup import look_up
+
+__all__ = ["DATA_VARIABLE", "MissingDataError", "RawImages", "download_folder", "read", "resolve_data_dir"]
 
 DATA_VARIABLE = "NETDECONV_DATA"
 _DIGITS_TEST_SIZE = 500
-
-
-class MissingDataError(FileNotFoundError):
-    """A data set that is not on this machine; the message says where it was looked for and how to get it."""
-
-    def __str__(self) -> str:
-        return str(self.args[0])
-
-
-@dataclasses.dataclass(frozen=True)
-class RawImages:
-    """Images uint8 (N, H, W, C) and labels int64 (N,)."""
-
-    images: Tensor
-    labels: Tensor
 
 
 def resolve_data_dir(data_dir: str | None) -> Path:
@@ -56,12 +46,18 @@ def read(
 
     Raises:
         UnknownNameError: when there is no such data set.
+        ValueError: when it is not one that is held in memory.
         MissingDataError: when it is not there, and is not to be or cannot be downloaded.
+        DataError: when its files hold something else.
     """
     entry = info(name)
     if entry.reader == "digits":
         return _read_digits()
+    if entry.reader == "folder":
+        raise ValueError(f"{name!r} is read from its image files as they are needed, not into memory: see open_splits")
     root = resolve_data_dir(data_dir)
+    if entry.reader == "batches":
+        return read_downsampled(root, name, entry)
     settings = {"download": download, "verify": verify}
     return _read_torchvision(name, root, True, **settings), _read_torchvision(name, root, False, **settings)
 
@@ -119,6 +115,21 @@ def _read_torchvision(name: str, root: Path, train: bool, *, download: bool, ver
 def _download(name: str, root: Path, train: bool, opener: Callable[..., Any]) -> Any:
     try:
         return opener(str(root), train, True)
+    except (RuntimeError, OSError) as failed:
+        raise MissingDataError(_how_to_get(name, root, f"the download failed: {failed}")) from failed
+
+
+def download_folder(name: str, root: Path) -> None:
+    """Fetch a set of image files.
+
+    Raises:
+        MissingDataError: when that fails.
+    """
+    import torchvision
+
+    published = {"imagenette": lambda: torchvision.datasets.Imagenette(str(root), size="160px", download=True)}
+    try:
+        look_up("data set to download", name, published)()
     except (RuntimeError, OSError) as failed:
         raise MissingDataError(_how_to_get(name, root, f"the download failed: {failed}")) from failed
 

@@ -3,80 +3,118 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
 
 import torch
+from torch import Tensor
 
+from netdeconv.data import folder
+from netdeconv.data.config import DataConfig
+from netdeconv.data.entry import Augmentation, DatasetInfo, ResizedCrop
+from netdeconv.data.errors import MissingDataError
 from netdeconv.data.memory import InMemoryImages, TrainingImages
-from netdeconv.data.registry import DatasetInfo, info
-from netdeconv.data.sources import RawImages, read
+from netdeconv.data.registry import info
+from netdeconv.data.shards import Shard, local_batch_size
+from netdeconv.data.sources import download_folder, read, resolve_data_dir
 from netdeconv.data.split import balanced_split
+from netdeconv.data.streaming import FolderEvaluation, FolderTraining, Loading
 
+__all__ = ["DataConfig", "EvaluationData", "Splits", "TrainingData", "open_splits"]
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class DataConfig:
-    """Which images, and how they come.
-
-    Args:
-        dataset: a name of the registry.
-        data_dir: folder with the data sets; ``None``: ``NETDECONV_DATA``, else ``data``.
-        download: whether an absent data set may be fetched.
-        verify: whether CIFAR's files must have their published md5 sums.
-        validation_size: images cut from the training images, every class in proportion, that the
-            run is evaluated on instead of the test images; 0 evaluates on the test images.
-        train_size: train on this many images only, every class in proportion; ``None`` for all.
-        batch_size: images in a training batch.
-        augment: whether training images are randomly cropped and mirrored.
-    """
-
-    dataset: str = "digits"
-    data_dir: str | None = None
-    download: bool = False
-    verify: bool = True
-    validation_size: int = 0
-    train_size: int | None = None
-    batch_size: int = 128
-    augment: bool = True
-
-
-@dataclasses.dataclass(frozen=True)
-class Splits:
-    """Training images, evaluation images, and which part of the data set the latter are."""
-
-    info: DatasetInfo
-    train: TrainingImages
-    evaluation: InMemoryImages
-    evaluated_on: str
-
-
-# Evaluation needs no gradients, so it can take larger batches than training.
+# Evaluation needs no gradients, so small images can come in larger batches than in training.
 _EVALUATION_BATCH = 500
 # One split for tuning, whatever a run's own seed is.
 _SPLIT_SEED = 1
 
 
-def open_splits(config: DataConfig, *, seed: int, device: torch.device, shard: tuple[int, int] = (0, 1)) -> Splits:
-    """Read the data set into the device's memory and cut it as the settings say.
+class TrainingData(Protocol):
+    """Batches to learn from."""
+
+    def __len__(self) -> int:
+        """Steps of an epoch, the same number in every process."""
+
+    def epoch(self, epoch: int, /) -> Iterator[tuple[Tensor, Tensor]]:
+        """Pass once over the data, as it is in this epoch: inputs and targets, on the device."""
+
+
+class EvaluationData(Protocol):
+    """Batches to be measured on: this process's part, no sample twice."""
+
+    def __len__(self) -> int:
+        """Batches of this process."""
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Pass once over the data: inputs and targets, on the device."""
+
+
+class DataInfo(Protocol):
+    """What the loop and a network need to know of a data set; tasks know more."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height, width."""
+
+    @property
+    def num_classes(self) -> int:
+        """Classes of a label."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Splits:
+    """Training data, evaluation data, and which part of the data set the latter are."""
+
+    info: DataInfo
+    train: TrainingData
+    evaluation: EvaluationData
+    evaluated_on: str
+
+
+def open_splits(config: DataConfig, *, seed: int, device: torch.device, shard: Shard = (0, 1)) -> Splits:
+    """Open the data set and cut it as the settings say: small images in memory, image files as they are needed.
 
     Args:
         config: the settings.
         seed: of shuffling and augmentation.
-        device: where the images are kept.
-        shard: this process's number and the number of processes.
+        device: where the batches are.
+        shard: this process's number and the number of processes. A batch is cut over them into equal parts.
 
     Raises:
         UnknownNameError: when there is no such data set.
         MissingDataError: when it is not on this machine.
+        DataError: when its files hold something else.
         ValueError: when a size is out of range.
     """
     entry = info(config.dataset)
+    opened = (_open_folder if entry.reader == "folder" else _open_memory)(config, entry, seed, device, shard)
+    return limited(opened, config.max_batches)
+
+
+def limited(splits: Splits, batches: int | None) -> Splits:
+    """Return at most so many batches of every epoch and of every evaluation; ``None``: all."""
+    if batches is None:
+        return splits
+    return dataclasses.replace(
+        splits, train=_FirstSteps(splits.train, batches), evaluation=_FirstBatches(splits.evaluation, batches)
+    )
+
+
+def _open_memory(config: DataConfig, entry: DatasetInfo, seed: int, device: torch.device, shard: Shard) -> Splits:
+    for name in ("image_size", "resize", "num_classes"):
+        if getattr(config, name) is not None:
+            raise ValueError(f"{name} is for sets of image files: {config.dataset!r} is what it is")
     train, evaluation = read(config.dataset, data_dir=config.data_dir, download=config.download, verify=config.verify)
     evaluated_on = "test"
     if config.validation_size:
         kept, cut = balanced_split(train.labels, config.validation_size, seed=_SPLIT_SEED)
-        train, evaluation, evaluated_on = _part(train, kept), _part(train, cut), "validation"
+        train, evaluation, evaluated_on = train.part(kept), train.part(cut), "validation"
     if config.train_size is not None and config.train_size != len(train.labels):
         _, cut = balanced_split(train.labels, config.train_size, seed=_SPLIT_SEED)
-        train = _part(train, cut)
+        train = train.part(cut)
+    augmentation = _augmentation(config, entry)
+    assert not isinstance(augmentation, ResizedCrop)
     return Splits(
         info=entry,
         train=TrainingImages(
@@ -84,14 +122,101 @@ def open_splits(config: DataConfig, *, seed: int, device: torch.device, shard: t
             entry,
             batch_size=config.batch_size,
             device=device,
-            augmentation=entry.augmentation if config.augment else None,
+            augmentation=augmentation,
             seed=seed,
             shard=shard,
         ),
-        evaluation=InMemoryImages(evaluation, entry, batch_size=_EVALUATION_BATCH, device=device),
+        evaluation=InMemoryImages(evaluation, entry, batch_size=_EVALUATION_BATCH, device=device, shard=shard),
         evaluated_on=evaluated_on,
     )
 
 
-def _part(raw: RawImages, index: torch.Tensor) -> RawImages:
-    return RawImages(raw.images[index], raw.labels[index])
+def _open_folder(config: DataConfig, entry: DatasetInfo, seed: int, device: torch.device, shard: Shard) -> Splits:
+    root = _find_folder(config, entry)
+    classes = folder.list_classes(root, folder.TRAIN)
+    folder.require_num_classes(root, len(classes), config.num_classes or entry.num_classes)
+    train = folder.read_files(root, folder.TRAIN)
+    if config.validation_size:
+        kept, cut = balanced_split(train.labels, config.validation_size, seed=_SPLIT_SEED)
+        train, evaluation, evaluated_on = train.part(kept), train.part(cut), "validation"
+    else:
+        # Validation images by name, they are what published numbers are of: nothing may be chosen by them.
+        evaluation, evaluated_on = folder.read_files(root, folder.VAL), "test"
+        folder.require_same_classes(train, evaluation)
+    if config.train_size is not None and config.train_size != len(train):
+        train = train.part(balanced_split(train.labels, config.train_size, seed=_SPLIT_SEED)[1])
+    size = config.image_size or entry.shape[1]
+    resize = config.resize or round(size * (entry.resize or entry.shape[1]) / entry.shape[1])
+    entry = dataclasses.replace(entry, shape=(3, size, size), num_classes=len(classes))
+    loading = Loading(
+        device=device, num_workers=config.num_workers, decode=config.decode, skip_corrupt=config.skip_corrupt
+    )
+    augmentation = _augmentation(config, entry)
+    assert not isinstance(augmentation, Augmentation)
+    return Splits(
+        info=entry,
+        train=FolderTraining(
+            train,
+            entry,
+            batch_size=config.batch_size,
+            augmentation=augmentation,
+            resize=resize,
+            seed=seed,
+            shard=shard,
+            loading=loading,
+        ),
+        evaluation=FolderEvaluation(
+            evaluation,
+            entry,
+            batch_size=local_batch_size(config.batch_size, shard),
+            resize=resize,
+            shard=shard,
+            loading=loading,
+        ),
+        evaluated_on=evaluated_on,
+    )
+
+
+def _find_folder(config: DataConfig, entry: DatasetInfo) -> Path:
+    root = resolve_data_dir(config.data_dir)
+    try:
+        return folder.find_folder(root, config.dataset, entry)
+    except MissingDataError:
+        if not config.download or entry.obtain:
+            raise
+        download_folder(config.dataset, root)
+        return folder.find_folder(root, config.dataset, entry)
+
+
+def _augmentation(config: DataConfig, entry: DatasetInfo) -> Augmentation | ResizedCrop | None:
+    if not config.augment:
+        return None
+    if config.cutout > min(entry.shape[1:]):
+        raise ValueError(f"cutout {config.cutout} hides all of an image of {entry.shape[1]} x {entry.shape[2]}")
+    return dataclasses.replace(entry.augmentation, cutout=config.cutout)
+
+
+class _FirstSteps:
+    """The first steps of every epoch."""
+
+    def __init__(self, data: TrainingData, limit: int) -> None:
+        self._data, self._limit = data, limit
+
+    def __len__(self) -> int:
+        return min(len(self._data), self._limit)
+
+    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        return itertools.islice(self._data.epoch(epoch), self._limit)
+
+
+class _FirstBatches:
+    """The first batches of every pass."""
+
+    def __init__(self, data: EvaluationData, limit: int) -> None:
+        self._data, self._limit = data, limit
+
+    def __len__(self) -> int:
+        return min(len(self._data), self._limit)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return itertools.islice(iter(self._data), self._limit)

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from netdeconv.models.cost import Cost, cost
 from netdeconv.models.entry import Architecture, StemSettings
-from netdeconv.models.imagenet import ImagenetName, build_imagenet, parse_imagenet_name
+from netdeconv.models.imagenet import (
+    IMAGENET,
+    ImagenetName,
+    build_imagenet,
+    imagenet_architecture,
+    parse_imagenet_name,
+)
 from netdeconv.models.registry import ARCHITECTURES, architecture, build, list_names, stem_settings
 
 __all__ = [
     "ARCHITECTURES",
+    "IMAGENET",
     "Architecture",
     "Cost",
     "ImagenetName",
@@ -17,6 +24,7 @@ __all__ = [
     "build",
     "build_imagenet",
     "cost",
+    "imagenet_architecture",
     "list_names",
     "parse_imagenet_name",
     "stem_settings",

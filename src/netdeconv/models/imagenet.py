@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from torch import nn
 
 from netdeconv.lookup import look_up
+from netdeconv.models.entry import Architecture, StemSettings
 
+IMAGENET = "imagenet/"
 TIMM = "timm/"
 NUM_CLASSES = 1000
 # Their auxiliary classifiers would make the output a tuple; and they ask to be told that they draw their own weights.
 _AUXILIARY = {"googlenet", "inception_v3"}
+# What the published experiments do with some layers, where it is more than with those of every network: by the
+# beginning of the name. In torchvision's MobileNet v2 the last convolution of a block projects.
+_SPECIAL: dict[str, dict[str, Any]] = {
+    "mobilenet_v2": {
+        "stem": StemSettings(num_iterations=10),
+        "named": {"features.1.conv.1": 1, "features.*.conv.2": 1},
+    },
+    "efficientnet": {"stem": StemSettings(num_iterations=10)},
+}
 
 
 class ImagenetName(NamedTuple):
@@ -86,6 +98,45 @@ def build_imagenet(name: str, *, num_classes: int = NUM_CLASSES, pretrained: boo
         if not pretrained:
             settings["init_weights"] = True
     return _package("torchvision.models", name).get_model(plain, **settings)
+
+
+def imagenet_architecture(name: str) -> Architecture:
+    """Return the entry of a network for ImageNet: how to build it, and the steps of its special layers.
+
+    Args:
+        name: as :func:`build_imagenet` takes it.
+
+    Raises:
+        UnknownNameError: a ValueError with the nearest name, when torchvision has no such network.
+        ValueError: when the name asks for a conversion, which is the caller's.
+
+    Example:
+        >>> imagenet_architecture("resnext50_32x4d").grouped
+        3
+    """
+    plain, converted = parse_imagenet_name(name)
+    if converted:
+        raise ValueError(f"{name!r} is {plain!r} converted: name that, and convert it (see parse_imagenet_name)")
+    special: Mapping[str, Any] = next((own for start, own in _SPECIAL.items() if plain.startswith(start)), {})
+
+    def build(*, num_classes: int, in_channels: int, width: float, image_size: int) -> nn.Module:
+        del image_size
+        if (in_channels, width) != (3, 1.0):
+            raise ValueError(
+                f"{plain!r} takes images of 3 channels and has one width: it cannot have {in_channels} "
+                f"channels and width {width:g}"
+            )
+        return build_imagenet(plain, num_classes=num_classes)
+
+    return Architecture(
+        build=build,
+        stem=special.get("stem", StemSettings()),
+        description="for ImageNet",
+        source="timm" if plain.startswith(TIMM) else "torchvision",
+        grouped=3,
+        depthwise=1,
+        named=special.get("named", {}),
+    )
 
 
 def _package(module: str, name: str) -> Any:

@@ -21,6 +21,7 @@ from netdeconv.models import (
     xresnet,
 )
 from netdeconv.models.entry import Architecture, StemSettings
+from netdeconv.models.imagenet import IMAGENET, imagenet_architecture
 
 ARCHITECTURES: dict[str, Architecture] = {
     **linear.ENTRIES,
@@ -45,11 +46,13 @@ def list_names() -> list[str]:
 
 
 def architecture(name: str) -> Architecture:
-    """Return the entry of one network.
+    """Return the entry of one network; ``imagenet/`` and a name of torchvision is one for ImageNet.
 
     Raises:
         UnknownNameError: a ValueError with the nearest name, when there is no such network.
     """
+    if name.startswith(IMAGENET):
+        return imagenet_architecture(name.removeprefix(IMAGENET))
     return look_up("architecture", name, ARCHITECTURES)
 
 
@@ -72,7 +75,7 @@ def build(name: str, *, num_classes: int, in_channels: int, width: float = 1.0, 
     """Build a network with batch norm, freshly initialised from torch's global generator.
 
     Args:
-        name: one of :func:`list_names`.
+        name: one of :func:`list_names`, or ``imagenet/`` and a name as :func:`build_imagenet` takes it.
         num_classes: outputs of the last layer.
         in_channels: channels of the images.
         width: factor on the number of channels of every layer, rounded to at least 1.

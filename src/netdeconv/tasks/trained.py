@@ -111,7 +111,7 @@ class TrainedSegmentation:
             self.info,
             batch_size=self.task.views.evaluation_batch if uniform else 1,
             device=self.device,
-            workers=self.task.views.workers,
+            workers=self.config.data.num_workers,
         )
         return evaluate(self.scores, batches, self.task.meter(self.info.num_classes, self.device))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netdeconv.training.checkpoint import CheckpointError, load_checkpoint, restore_model, save_checkpoint
 from netdeconv.training.config import NetworkConfig, TrainingConfig, differing_settings, from_plain, to_plain
-from netdeconv.training.devices import ParallelConfig
+from netdeconv.training.devices import ParallelConfig, is_first_process
 from netdeconv.training.evaluation import batch_statistics, evaluate
 from netdeconv.training.loop import run
 from netdeconv.training.network import build_network
@@ -34,6 +34,7 @@ __all__ = [
     "environment",
     "evaluate",
     "from_plain",
+    "is_first_process",
     "load_checkpoint",
     "read_config",
     "restore_model",

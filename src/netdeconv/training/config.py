@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 
 from netdeconv.data import DataConfig
 from netdeconv.lookup import look_up
+from netdeconv.models import IMAGENET
 from netdeconv.nn.whitening import Whitening
 from netdeconv.training.devices import DeviceName, ParallelConfig
 from netdeconv.training.loggers import LOGGERS
@@ -25,7 +26,8 @@ class NetworkConfig:
     """Which network, and what is converted to network deconvolution.
 
     Args:
-        arch: a name of :func:`netdeconv.models.list_names`.
+        arch: a name of :func:`netdeconv.models.list_names`, or ``imagenet/`` and one of torchvision.
+        pretrained: whether an ``imagenet/`` network starts with its published weights.
         width: factor on all channels.
         bias: whether whitened convolutions have a bias.
         whitening: settings of the whitened layers; ``None`` trains the network with batch norm;
@@ -38,6 +40,7 @@ class NetworkConfig:
     """
 
     arch: str = "vgg11"
+    pretrained: bool = False
     width: float = 1.0
     bias: bool = True
     whitening: Whitening | Literal[False] | None = None
@@ -51,6 +54,13 @@ class NetworkConfig:
             raise ValueError(
                 "stem, linear, grouped and depthwise need whitening: its settings, or False for these layers alone"
             )
+        if self.pretrained and not self.arch.startswith(IMAGENET):
+            raise ValueError(f"{self.arch!r} has no pretrained weights; networks named {IMAGENET}... have")
+        if self.pretrained and self.whitening is not None:
+            raise ValueError(
+                "pretrained weights are of the network with batch norm, and mean nothing in a whitened one: "
+                "netdeconv.convert(model, calibration=batches) changes them to fit"
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,6 +73,8 @@ class TrainingConfig:
         network: which network.
         optimizer: how it learns.
         epochs: passes over the training images.
+        start_epoch: epochs that count as done when a new run begins: the schedule and the order of the images
+            start after them.
         seed: of the initial weights, the order of the images and their augmentation.
         precision: ``"auto"``: bfloat16 where the processor is fast at it, else float32.
         tf32: whether a graphics card may shorten the factors of float32 products.
@@ -90,6 +102,7 @@ class TrainingConfig:
     network: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     epochs: int = 20
+    start_epoch: int = 0
     seed: int = 0
     precision: Precision = "auto"
     tf32: bool = False
@@ -112,10 +125,14 @@ class TrainingConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
+        if not 0 <= self.start_epoch < self.epochs:
+            raise ValueError(f"start_epoch must be in [0, {self.epochs}), the epochs, got {self.start_epoch}")
         if not 0 <= self.averaging < 1:
             raise ValueError(f"averaging must be in [0, 1), got {self.averaging}")
         if self.averaging and self.parallel.strategy == "fsdp":
             raise ValueError("averaging needs whole weights in every process: the strategy cannot be fsdp")
+        if self.optimizer.name == "Muon" and self.parallel.strategy == "fsdp":
+            raise ValueError("Muon needs whole matrices in every process: the strategy cannot be fsdp")
         for name in self.loggers:
             look_up("logger", name, LOGGERS)
         if self.seed < 0:
@@ -174,6 +191,7 @@ FREE_SETTINGS = frozenset(
         "data.data_dir",
         "data.download",
         "data.verify",
+        "data.num_workers",
         "parallel.devices",
         "parallel.nodes",
         "parallel.strategy",

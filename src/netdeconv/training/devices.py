@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import os
 from typing import Any, Literal, get_args
 
@@ -12,6 +13,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
 from lightning_fabric.strategies.strategy import Strategy
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from netdeconv.training.precision import Precision, resolve_precision
 
@@ -82,6 +84,11 @@ def build_fabric(parallel: ParallelConfig, *, device: DeviceName, precision: Pre
     return fabric, resolved
 
 
+def is_first_process() -> bool:
+    """Whether this process speaks for all: the only one, or the one with number 0."""
+    return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
+
+
 def mean_over_processes(fabric: Fabric, values: Tensor) -> Tensor:
     """Return the mean of every number over the processes; all have to call it."""
     mean = fabric.all_reduce(values, reduce_op="mean")
@@ -100,20 +107,27 @@ def _counts(parallel: ParallelConfig) -> tuple[int, int]:
     return devices, nodes
 
 
-def _strategy(name: StrategyName, world: int) -> Strategy | str:
-    if name == "fsdp":
+def _strategy(kind: StrategyName, world: int) -> Strategy | str:
+    if kind == "fsdp":
         return ModelParallelStrategy(_shard, data_parallel_size=world, tensor_parallel_size=1)
-    if name == "ddp" or world > 1:
-        # Running statistics are made equal once an epoch, not before every forward pass.
-        return DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True)
+    if kind == "ddp" or world > 1:
+        # Running statistics are made equal once an epoch, not before every forward pass. torch 2.15 renamed this.
+        known = inspect.signature(DistributedDataParallel).parameters
+        name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+        settings: dict[str, Any] = {"gradient_as_bucket_view": True, name: False}
+        return DDPStrategy(**settings)
     return "auto"
 
 
 def _shard(model: nn.Module, mesh: Any) -> nn.Module:
-    """Shard every part that has parameters and no parts with parameters of their own, then what is left."""
+    """Shard every child by itself, so that one at a time is whole in memory, and then what is left."""
     from torch.distributed.fsdp import fully_shard
 
     data = mesh["data_parallel"]
+    for module in model.modules():
+        # FSDP's hooks hang on the outputs of a part: an activation must not overwrite them.
+        if getattr(module, "inplace", None) is True:
+            module.inplace = False  # type: ignore[assignment]
     for child in model.children():
         if any(True for _ in child.parameters()):
             fully_shard(child, mesh=data)

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from netdeconv.data import InMemoryImages
+from netdeconv.data import EvaluationData
 from netdeconv.nn import WhitenedLayer
 from netdeconv.training.task import Meter
 
 
 @torch.no_grad()
-def evaluate(model: Callable[[Tensor], Tensor], data: InMemoryImages, meter: Meter) -> dict[str, float]:
+def evaluate(model: Callable[[Tensor], Tensor], data: EvaluationData, meter: Meter) -> dict[str, float]:
     """Run the network over all batches, in the mode it is in, and return what the meter measured."""
     for inputs, targets in data:
         meter.update(model(inputs), targets)

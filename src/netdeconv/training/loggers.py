@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,49 @@ def _tensorboard(folder: Path, session: str) -> Logger:
     return TensorBoardLogger(folder, name="tensorboard", version=session)
 
 
-LOGGERS: dict[str, Callable[[Path, str], Logger]] = {"csv": _csv, "tensorboard": _tensorboard}
+class WandbLogger(Logger):
+    """Weights & Biases, through the package's own calls; a resumed session goes on as another run of the group.
+
+    Args:
+        folder: run directory; its name is the group.
+        session: name of this session.
+
+    Raises:
+        RuntimeError: when the package is not installed.
+    """
+
+    def __init__(self, folder: Path, session: str) -> None:
+        try:
+            wandb = importlib.import_module("wandb")
+        except ModuleNotFoundError as error:
+            raise RuntimeError("the logger 'wandb' needs wandb, which is not installed: pip install wandb") from error
+        self._run = wandb.init(project="netdeconv", group=folder.name, name=f"{folder.name}-{session}", dir=str(folder))
+
+    @property
+    def name(self) -> str:
+        """``"wandb"``."""
+        return "wandb"
+
+    @property
+    def version(self) -> str:
+        """The run's identity there."""
+        return str(self._run.id)
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Note settings."""
+        del args, kwargs
+        self._run.config.update(params)
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Note the numbers of an epoch."""
+        self._run.log(metrics, step=step)
+
+    def finalize(self, status: str) -> None:
+        """End the run."""
+        self._run.finish(exit_code=0 if status == "finished" else 1)
+
+
+LOGGERS: dict[str, Callable[[Path, str], Logger]] = {"csv": _csv, "tensorboard": _tensorboard, "wandb": WandbLogger}
 
 
 def build_loggers(names: Sequence[str], folder: Path) -> list[Logger]:

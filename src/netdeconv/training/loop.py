@@ -109,7 +109,8 @@ class _Run:
         self._require_choice_off_test()
         torch.manual_seed(config.seed)
         self.network = self._build().to(fabric.device)
-        self.network.to(memory_format=torch.channels_last)
+        if config.parallel.strategy != "fsdp":  # which shards contiguous parameters only
+            self.network.to(memory_format=torch.channels_last)
         # Before the parameters are sharded: an average of weights starts from whole ones.
         self.average = averaged_model(self.network, config.averaging) if config.averaging else None
         self.model: Any = fabric.setup_module(self.network)
@@ -148,7 +149,7 @@ class _Run:
         if self.directory.checkpoint.exists():
             self._restore()
         self.directory.write_metrics(self.history)
-        first = len(self.history) + 1
+        first = self._epochs_done() + 1
         self.reporter.start(epochs=self.config.epochs, steps=len(self.data.train), first_epoch=first)
         for epoch in range(first, self.config.epochs + 1):
             if self._gives_up():
@@ -166,12 +167,15 @@ class _Run:
         self.directory.write_json("summary.json", summary(result))
         return result
 
+    def _epochs_done(self) -> int:
+        return int(self.history[-1]["epoch"]) if self.history else self.config.start_epoch
+
     def _gives_up(self) -> bool:
         """Whether the score has not improved for too long."""
         if self.config.patience is None or not self.history:
             return False
         best = best_record(self.history, self.config.task.metric)
-        return len(self.history) - int(best["epoch"]) >= self.config.patience
+        return self._epochs_done() - int(best["epoch"]) >= self.config.patience
 
     def _epoch(self, epoch: int) -> dict[str, Any]:
         losses, step_seconds, rate = self._train(epoch)
@@ -298,8 +302,8 @@ class _Run:
         cuda = self.fabric.device.type == "cuda"
         state = {
             "format": 1,
-            "epoch": len(self.history),
-            "step": len(self.history) * len(self.data.train),
+            "epoch": self._epochs_done(),
+            "step": self._epochs_done() * len(self.data.train),
             "history": self.history,
             "model": whole_model(self.network),
             "optimizer": whole_optimizer(self.network, self.optimizer.optimizer),

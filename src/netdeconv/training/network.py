@@ -19,20 +19,29 @@ def build_network(config: NetworkConfig, data: DatasetInfo) -> nn.Module:
 
     Raises:
         UnknownNameError: when there is no such network.
+        ValueError: when it cannot be for such images, or has no pretrained weights for so many classes.
     """
-    model = models.build(
-        config.arch,
-        num_classes=data.num_classes,
-        in_channels=data.shape[0],
-        width=config.width,
-        image_size=data.shape[1],
-    )
+    model = _built(config, data)
     if config.whitening is None:
         return model
     converted = _converted(model, config)
     if not config.bias:
         _remove_biases(converted)
     return converted
+
+
+def _built(config: NetworkConfig, data: DatasetInfo) -> nn.Module:
+    if config.pretrained:
+        models.architecture(config.arch)
+        name = config.arch.removeprefix(models.IMAGENET)
+        return models.build_imagenet(name, num_classes=data.num_classes, pretrained=True)
+    return models.build(
+        config.arch,
+        num_classes=data.num_classes,
+        in_channels=data.shape[0],
+        width=config.width,
+        image_size=data.shape[1],
+    )
 
 
 def _converted(model: nn.Module, config: NetworkConfig) -> nn.Module:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from netdeconv.lookup import look_up
+from netdeconv.training.muon import MuonAndAdamW
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,7 +20,7 @@ class OptimizerConfig:
     Args:
         name: one of :data:`OPTIMIZERS`.
         lr: learning rate at the start.
-        momentum: SGD's and RMSprop's momentum; the first beta of the Adams.
+        momentum: SGD's, RMSprop's and Muon's momentum; the first beta of the Adams.
         weight_decay: on all parameters.
         schedule: one of :data:`SCHEDULES`, evaluated at every step.
         warmup: fraction of all steps in which the learning rate rises linearly, before the schedule starts.
@@ -84,12 +85,17 @@ def _adamw(parameters: Iterable[nn.Parameter], config: OptimizerConfig) -> torch
     return torch.optim.AdamW(parameters, config.lr, betas=(config.momentum, 0.999), weight_decay=config.weight_decay)
 
 
+def _muon(parameters: Iterable[nn.Parameter], config: OptimizerConfig) -> torch.optim.Optimizer:
+    return MuonAndAdamW(parameters, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
+
+
 OPTIMIZERS: dict[str, Callable[[Iterable[nn.Parameter], OptimizerConfig], torch.optim.Optimizer]] = {
     "SGD": _sgd,
     "Adam": _adam,
     "AMSGrad": _amsgrad,
     "AdamW": _adamw,
     "RMSprop": _rmsprop,
+    "Muon": _muon,
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from typing import Literal
 
@@ -59,7 +60,13 @@ def process_settings(threads: int | None, *, deterministic: bool = False, tf32: 
     for logger in loggers:
         logger.setLevel(logging.WARNING)
     try:
-        yield
+        with warnings.catch_warnings():
+            # With one input channel two memory formats have the same order but not the same strides; the copy that
+            # the reducer warns of is of that small weight alone.
+            warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+            # Harmless where no activation works in place, which the loop sees to.
+            warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
+            yield
     finally:
         torch.set_flush_denormal(False)
         torch.set_num_threads(threads_before)

@@ -13,9 +13,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import tv_tensors
 
+from netdeconv.data.loader import explained_deaths
 from netdeconv.data.segmentation.registry import SegmentationInfo
 from netdeconv.data.segmentation.sources import PairSource
 from netdeconv.data.segmentation.transforms import Pair, RandomView, resize
+from netdeconv.data.shards import Shard, count_steps, local_batch_size, share
 
 # Above this many bytes of decoded images, they are read again in every epoch.
 MEMORY_LIMIT = 1 << 30
@@ -126,7 +128,13 @@ class _Batches:
             # The loader draws its processes' seeds from this one and leaves torch's global generator alone.
             generator=torch.Generator(),
         )
-        for batch in loader:
+        with explained_deaths():
+            loaded = iter(loader)
+        while True:
+            with explained_deaths():
+                batch = next(loaded, None)
+            if batch is None:
+                return
             if isinstance(batch, Exception):
                 raise batch
             yield self._prepare(*batch)
@@ -158,7 +166,7 @@ class EvaluationPairs(_Batches):
         batch_size: int,
         device: torch.device,
         workers: int = 0,
-        shard: tuple[int, int] = (0, 1),
+        shard: Shard = (0, 1),
     ) -> None:
         super().__init__(source, info, device=device, workers=workers)
         starts = range(0, len(source), batch_size)
@@ -183,8 +191,8 @@ class EvaluationPairs(_Batches):
 class TrainingPairs(_Batches):
     """Shuffled random views; an epoch depends on (seed, epoch) alone and can be replayed.
 
-    The last batch of an epoch is left out when it holds less than half of ``batch_size``, or fewer images than there
-    are processes. The order changes, so others are left out next time.
+    The last batch of an epoch is left out when it holds less than half of ``batch_size``. The order changes, so others
+    are left out next time.
 
     Args:
         source: images and masks.
@@ -197,7 +205,7 @@ class TrainingPairs(_Batches):
         shard: this process's number and the number of processes.
 
     Raises:
-        ValueError: when the batch cannot be divided among the processes.
+        ValueError: when the batch cannot be cut into equal parts for the processes.
     """
 
     def __init__(
@@ -210,27 +218,23 @@ class TrainingPairs(_Batches):
         view: RandomView,
         seed: int,
         workers: int = 0,
-        shard: tuple[int, int] = (0, 1),
+        shard: Shard = (0, 1),
     ) -> None:
         super().__init__(source, info, device=device, workers=workers)
-        self._rank, self._world = shard
-        if batch_size % self._world:
-            raise ValueError(f"a batch of {batch_size} images cannot be divided among {self._world} processes")
-        self.batch_size, self.view, self.seed = batch_size, view, seed
+        self.batch_size, self._shard = local_batch_size(batch_size, shard), shard
+        self.view, self.seed = view, seed
+        self._steps = count_steps(len(source), batch_size, shard)
 
     def __len__(self) -> int:
         """Batches in one epoch."""
-        whole, rest = divmod(len(self.source), self.batch_size)
-        return whole + (1 if whole == 0 or (rest * 2 >= self.batch_size and rest >= self._world) else 0)
+        return self._steps
 
     def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Pass once over the images, in the order and with the changes of this epoch."""
         start = self.seed * _EPOCH_FACTOR + epoch
-        order = torch.randperm(len(self.source), generator=torch.Generator().manual_seed(start)).tolist()
-        batches = [
-            order[number * self.batch_size : (number + 1) * self.batch_size][self._rank :: self._world]
-            for number in range(len(self))
-        ]
+        order = torch.randperm(len(self.source), generator=torch.Generator().manual_seed(start))
+        mine = share(order, self._shard).tolist()
+        batches = [mine[number * self.batch_size :][: self.batch_size] for number in range(len(self))]
         return self._load(batches, _Change(self.view, start))
 
 

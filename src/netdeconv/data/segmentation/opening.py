@@ -7,11 +7,13 @@ from typing import Any
 
 import torch
 
+from netdeconv.data.loader import workers_of_this_process
 from netdeconv.data.segmentation.batches import EvaluationPairs, TrainingPairs, held_or_streamed
 from netdeconv.data.segmentation.registry import SegmentationInfo, segmentation_info
 from netdeconv.data.segmentation.sources import PairSource, cut, open_source
 from netdeconv.data.segmentation.transforms import RandomView
-from netdeconv.data.splits import DataConfig, Splits
+from netdeconv.data.shards import Shard
+from netdeconv.data.splits import DataConfig, Splits, limited
 from netdeconv.lookup import look_up
 
 
@@ -26,7 +28,6 @@ class Views:
         flip: whether half of the training images are mirrored.
         evaluate_on: the part to evaluate on; ``None``: the data set's first, its validation images.
         evaluation_batch: images in a batch of the evaluation; 1 where their sizes vary.
-        workers: processes that decode images which do not fit into memory.
 
     Raises:
         ValueError: when a number is out of range.
@@ -38,7 +39,6 @@ class Views:
     flip: bool = True
     evaluate_on: str | None = None
     evaluation_batch: int = 8
-    workers: int = 2
 
     def __post_init__(self) -> None:
         for name in ("size", "crop"):
@@ -47,9 +47,8 @@ class Views:
                 raise ValueError(f"{name} must be a height and a width of at least 1, got {value}")
         if not 0 < self.scale[0] <= self.scale[1]:
             raise ValueError(f"scale must be a smaller and a larger positive factor, got {self.scale}")
-        for name, least in (("evaluation_batch", 1), ("workers", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.evaluation_batch < 1:
+            raise ValueError(f"evaluation_batch must be at least 1, got {self.evaluation_batch}")
 
     def random_view(self, info: SegmentationInfo) -> RandomView:
         """Return the random changes of training images.
@@ -85,7 +84,7 @@ def evaluation_source(config: DataConfig, split: str) -> PairSource:
 
 
 def open_segmentation(
-    config: DataConfig, views: Views, *, seed: int, device: torch.device, shard: tuple[int, int] = (0, 1)
+    config: DataConfig, views: Views, *, seed: int, device: torch.device, shard: Shard = (0, 1)
 ) -> Splits:
     """Find the data set, read what fits into memory, and cut it as the settings say.
 
@@ -99,9 +98,11 @@ def open_segmentation(
     Raises:
         UnknownNameError: a ValueError with the nearest name, when there is no such data set or part.
         MissingDataError: when it is not on this machine.
-        ValueError: when files do not fit each other, or a size is out of range.
+        DataError: when files do not fit each other or the data set.
+        ValueError: when a size is out of range, or a setting is for images with one label.
     """
     info = segmentation_info(config.dataset)
+    _refuse_other_settings(config)
     view = views.random_view(info)
     if not config.augment:
         view = dataclasses.replace(view, scale=(1.0, 1.0), flip=False)
@@ -110,11 +111,10 @@ def open_segmentation(
     train, held = training_source(config)
     evaluation = held if held is not None else evaluation_source(config, split)
     uniform = views.size is not None or not info.varying
-    common: dict[str, Any] = {"device": device, "workers": views.workers, "shard": shard}
-    # Typed loosely: the loop asks of the parts of Splits no more than these have.
-    parts: dict[str, Any] = {
-        "info": info,
-        "train": TrainingPairs(
+    common: dict[str, Any] = {"device": device, "workers": workers_of_this_process(config.num_workers), "shard": shard}
+    splits = Splits(
+        info=info,
+        train=TrainingPairs(
             held_or_streamed(train, info, views.size),
             info,
             batch_size=config.batch_size,
@@ -122,11 +122,20 @@ def open_segmentation(
             seed=seed,
             **common,
         ),
-        "evaluation": EvaluationPairs(
+        evaluation=EvaluationPairs(
             held_or_streamed(evaluation, info, views.size),
             info,
             batch_size=views.evaluation_batch if uniform else 1,
             **common,
         ),
-    }
-    return Splits(**parts, evaluated_on="validation" if held is not None else split)
+        evaluated_on="validation" if held is not None else split,
+    )
+    return limited(splits, config.max_batches)
+
+
+def _refuse_other_settings(config: DataConfig) -> None:
+    """Settings of images with one label each mean nothing here."""
+    usual = DataConfig()
+    for name in ("cutout", "num_classes", "image_size", "resize", "decode", "skip_corrupt"):
+        if getattr(config, name) != getattr(usual, name):
+            raise ValueError(f"{name} is for images with one label, not for segmentation")

@@ -18,14 +18,15 @@ from torch import Tensor
 from torchvision import datasets, tv_tensors
 from torchvision.transforms.v2 import functional
 
+from netdeconv.data.errors import CorruptImageError, DataError, MissingDataError
 from netdeconv.data.segmentation.registry import SegmentationInfo, segmentation_info
-from netdeconv.data.sources import DATA_VARIABLE, MissingDataError, resolve_data_dir
+from netdeconv.data.sources import DATA_VARIABLE, resolve_data_dir
 
 _UNKNOWN = 254
 _SHOWN = 3
 
 
-class PairError(ValueError):
+class PairError(DataError):
     """An image and a mask that do not fit each other or the data set; the message names the file."""
 
 
@@ -46,7 +47,7 @@ def load_image(path: Path) -> tv_tensors.Image:
     """Return an image file as uint8 (3, H, W).
 
     Raises:
-        PairError: when the file is damaged or no image.
+        CorruptImageError: when the file is damaged or no image.
         FileNotFoundError: when there is none.
     """
     with _opened(path) as file:
@@ -77,7 +78,8 @@ class FilePairs:
         """Decode one pair.
 
         Raises:
-            PairError: when a file is damaged, sizes differ, or the mask holds an unknown label.
+            CorruptImageError: when a file is damaged.
+            PairError: when sizes differ, or the mask holds an unknown label.
         """
         image_file, mask_file = self.files[index]
         image = load_image(image_file)
@@ -126,7 +128,7 @@ def _opened(path: Path) -> Iterator[PillowImage.Image]:
     except FileNotFoundError:
         raise
     except (OSError, SyntaxError, ValueError) as error:
-        raise PairError(f"{path} is damaged or no image ({error})") from error
+        raise CorruptImageError(f"{path} is damaged or no image ({error})") from error
     with file:
         yield file
 

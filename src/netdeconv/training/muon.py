@@ -1,0 +1,100 @@
+"""Muon for convolutional networks: torch's own, on matrices of the weights, and AdamW for what is no matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class MuonAndAdamW(torch.optim.Optimizer):
+    """``torch.optim.Muon`` for weights of two and more dimensions, ``torch.optim.AdamW`` for the rest.
+
+    torch's Muon takes matrices only. A convolution's weight (O, I, k, k) is one of O rows; its columns may stand in
+    any order, as the orthogonalised update does not depend on it, so the view follows the memory format and nothing
+    is copied. Steps of Muon are scaled to AdamW's size, so that one learning rate and one weight decay serve both.
+
+    Args:
+        params: parameters; those of two and more dimensions get Muon.
+        lr: learning rate of both.
+        momentum: Muon's momentum, AdamW's first beta.
+        weight_decay: of both, decoupled.
+
+    Raises:
+        ValueError: when a weight lies in memory so that it is no matrix without a copy.
+
+    Source:
+        Jordan et al., "Muon", 2024; the scale of the steps: Liu et al., "Muon is Scalable for LLM Training", 2025.
+    """
+
+    def __init__(self, params: Iterable[nn.Parameter], *, lr: float, momentum: float, weight_decay: float) -> None:
+        weights = list(params)
+        self._matrices = [(weight, _matrix(weight)) for weight in weights if weight.ndim >= 2]
+        rest = [weight for weight in weights if weight.ndim < 2]
+        self._parts: list[torch.optim.Optimizer] = []
+        if self._matrices:
+            self._parts.append(
+                torch.optim.Muon(
+                    [matrix for _, matrix in self._matrices],
+                    lr=lr,
+                    momentum=momentum,
+                    weight_decay=weight_decay,
+                    adjust_lr_fn="match_rms_adamw",
+                )
+            )
+        if rest:
+            self._parts.append(torch.optim.AdamW(rest, lr=lr, betas=(momentum, 0.999), weight_decay=weight_decay))
+        super().__init__(weights, {"lr": lr})
+
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Update all weights."""
+        loss = None if closure is None else closure()
+        for weight, matrix in self._matrices:
+            gradient = weight.grad
+            matrix.grad = None if gradient is None else gradient.permute(0, *_order(weight)).reshape(matrix.shape)
+        for part in self._parts:
+            for group in part.param_groups:
+                group["lr"] = self.param_groups[0]["lr"]
+            part.step()
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return both parts' states, in one table by running number."""
+        states = [part.state_dict() for part in self._parts]
+        state = {f"{number}.{key}": value for number, own in enumerate(states) for key, value in own["state"].items()}
+        return {"state": state, "param_groups": [own["param_groups"] for own in states]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load what :meth:`state_dict` returned.
+
+        Raises:
+            ValueError: when it is another optimiser's.
+        """
+        groups = state_dict["param_groups"]
+        if len(groups) != len(self._parts) or not all(isinstance(group, list) for group in groups):
+            raise ValueError("the state is not of Muon with AdamW for the same network")
+        for number, (part, own) in enumerate(zip(self._parts, groups, strict=True)):
+            prefix = f"{number}."
+            state = {
+                int(key.removeprefix(prefix)): value
+                for key, value in state_dict["state"].items()
+                if str(key).startswith(prefix)
+            }
+            part.load_state_dict({"state": state, "param_groups": own})
+
+
+def _matrix(weight: nn.Parameter) -> nn.Parameter:
+    """The weight's own memory as a matrix."""
+    try:
+        rows = weight.detach().permute(0, *_order(weight)).view(len(weight), -1)
+    except RuntimeError as error:
+        raise ValueError(f"a weight of shape {tuple(weight.shape)} lies in memory with gaps") from error
+    return nn.Parameter(rows, requires_grad=weight.requires_grad)
+
+
+def _order(weight: Tensor) -> list[int]:
+    """All axes but the first, as they lie in memory."""
+    strides: tuple[int, ...] = weight.stride()
+    return sorted(range(1, weight.ndim), key=lambda axis: -strides[axis])

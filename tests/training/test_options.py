@@ -1,0 +1,159 @@
+"""What a run does when asked: parts of a batch, averaged weights, early stop, best epoch, strict arithmetic."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from netdeconv.nn import WhitenedLayer
+from netdeconv.tasks import TASKS, Classification
+from netdeconv.training import OptimizerConfig, Silent, from_plain, load_checkpoint, read_config, run, to_plain
+from netdeconv.training.averaging import averaged_model, fit_statistics
+from small_runs import StopAt, numbers, plain_config, small_config
+
+
+def with_validation(config, **changes):
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, validation_size=200), **changes)
+
+
+def linear_config(path, **changes):
+    """A network without normalisation: parts of a batch then make no difference."""
+    network = dataclasses.replace(plain_config(path).network, arch="linear")
+    return dataclasses.replace(plain_config(path), network=network, precision="32-true", epochs=1, **changes)
+
+
+def test_parts_of_a_batch_give_the_gradient_of_the_whole(tmp_path):
+    whole = run(linear_config(tmp_path / "whole"), progress=False)
+    parts = run(linear_config(tmp_path / "parts", accumulation=3), progress=False)
+    # 32 images in parts of 11, 11 and 10: equal but for the order of float32 sums over ten steps.
+    for left, right in zip(whole.model.parameters(), parts.model.parameters(), strict=True):
+        assert torch.allclose(left, right, rtol=1e-4, atol=1e-6)
+    assert parts.history[0]["train_loss"] == pytest.approx(whole.history[0]["train_loss"], rel=1e-5)
+    assert not torch.equal(next(whole.model.parameters()), torch.zeros_like(next(whole.model.parameters())))
+
+
+def test_every_part_is_whitened_with_its_own_statistics(tmp_path):
+    result = run(small_config(tmp_path / "run", accumulation=2, epochs=1), progress=False)
+    layer = [module for module in result.model.modules() if isinstance(module, WhitenedLayer)][-1]
+    assert int(layer.num_batches_tracked) == 2 * result.history[0]["steps"]
+
+
+def test_averaged_weights_are_the_exponential_average_from_the_start_on():
+    torch.manual_seed(0)
+    model = nn.Linear(3, 2)
+    average = averaged_model(model, 0.75)
+    expected = model.weight.detach().clone()
+    for _ in range(5):
+        with torch.no_grad():
+            model.weight.add_(torch.randn(2, 3))
+        average.update_parameters(model)
+        expected = 0.75 * expected + 0.25 * model.weight.detach()
+    assert torch.allclose(average.module.weight, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_statistics_of_averaged_batch_norm_are_those_of_the_batches():
+    model = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)).eval()
+    batches = [torch.randn(6, 3) * 4 + 2 for _ in range(3)]
+    fit_statistics(model, batches)
+    features = [model[0](batch) for batch in batches]
+    mean = torch.stack([feature.mean(0) for feature in features]).mean(0)
+    variance = torch.stack([feature.var(0) for feature in features]).mean(0)
+    assert torch.allclose(model[1].running_mean, mean, rtol=1e-5, atol=1e-5)
+    assert torch.allclose(model[1].running_var, variance, rtol=1e-5, atol=1e-5)
+    assert not model[1].training
+    assert model[1].momentum == 0.1
+
+
+def test_a_run_with_averaged_weights_resumes_bit_for_bit_and_returns_the_average(tmp_path):
+    settings = {"averaging": 0.9, "averaging_batches": 3}
+    whole = run(small_config(tmp_path / "whole", **settings), progress=False)
+    with pytest.raises(KeyboardInterrupt):
+        run(small_config(tmp_path / "run", **settings), progress=StopAt(2, 4))
+    resumed = run(small_config(tmp_path / "run", **settings), progress=False, resume=True)
+    assert numbers(resumed.history) == numbers(whole.history)
+    saved = load_checkpoint(tmp_path / "run" / "checkpoint.pt")
+    weight = next(iter(resumed.model.parameters()))
+    assert torch.equal(weight, next(iter(whole.model.parameters())))
+    assert not torch.equal(weight, next(iter(saved["model"].values())))
+
+
+class Counts(Silent):
+    """Which epochs were finished."""
+
+    def __init__(self):
+        self.epochs = []
+
+    def epoch(self, record):
+        self.epochs.append(record["epoch"])
+
+
+def test_a_run_stops_when_the_score_no_longer_improves(tmp_path):
+    # A learning rate of zero: batch norm's statistics alone move, and soon the accuracy stays.
+    still = OptimizerConfig(lr=0.0)
+    config = with_validation(linear_config(tmp_path / "run"), patience=2, optimizer=still)
+    config = dataclasses.replace(config, epochs=9)
+    counts = Counts()
+    result = run(config, progress=counts)
+    assert counts.epochs == [1, 2, 3]
+    again = run(config, progress=StopAt(4, 1), resume=True)
+    assert again.history == result.history
+
+
+def test_the_network_of_the_best_epoch_is_kept(tmp_path):
+    config = with_validation(small_config(tmp_path / "run"), keep_best=True)
+    result = run(config, progress=False)
+    best = max(result.history, key=lambda record: record["accuracy"])
+    saved = load_checkpoint(tmp_path / "run" / "best.pt")
+    assert saved["epoch"] == best["epoch"]
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (summary["best_epoch"], summary["best_accuracy"]) == (best["epoch"], best["accuracy"])
+
+
+@pytest.mark.parametrize("change", [{"patience": 1}, {"keep_best": True}])
+def test_no_epoch_is_chosen_by_the_test_images(tmp_path, change):
+    with pytest.raises(ValueError, match=r"by the test images.*--validation-size"):
+        run(small_config(tmp_path / "run", **change), progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_strict_run_is_the_same_twice_and_leaves_the_process_as_it_was(tmp_path):
+    histories = [
+        numbers(run(small_config(tmp_path / name, deterministic=True), progress=False).history) for name in ("a", "b")
+    ]
+    assert histories[0] == histories[1]
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_mixed_and_smoothed_targets_train_and_resume_bit_for_bit(tmp_path):
+    task = Classification(label_smoothing=0.1, mixup=0.4)
+    whole = run(plain_config(tmp_path / "whole", task=task), progress=False)
+    with pytest.raises(KeyboardInterrupt):
+        run(plain_config(tmp_path / "run", task=task), progress=StopAt(2, 4))
+    resumed = run(plain_config(tmp_path / "run", task=task), progress=False, resume=True)
+    assert numbers(resumed.history) == numbers(whole.history)
+    plain = run(plain_config(tmp_path / "plain"), progress=False)
+    assert whole.history[-1]["train_loss"] > plain.history[-1]["train_loss"]  # such targets are never met
+
+
+def test_new_settings_survive_a_file(tmp_path):
+    config = with_validation(small_config(tmp_path / "run", accumulation=2, averaging=0.9, epochs=1), patience=3)
+    run(config, progress=False)
+    assert from_plain(read_config(tmp_path / "run"), TASKS) == config
+    assert to_plain(config)["parallel"]["strategy"] == "auto"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"accumulation": 0}, "accumulation must be at least 1"),
+        ({"averaging": 1.0}, r"averaging must be in \[0, 1\)"),
+        ({"patience": 0}, "patience must be at least 1"),
+    ],
+)
+def test_settings_out_of_range_are_refused(tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        small_config(tmp_path, **change)
