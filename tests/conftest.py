@@ -23,8 +23,12 @@ MARKERS = {
     "mnist": "MNIST/raw",
     "fashion_mnist": "FashionMNIST/raw",
     "camvid": "camvid",
+    "camvid_cityscapes": "camvid_cityscapes",
     "imagenet_sample": "imagenet_sample",
 }
+
+# What is asked of the script that expands a data set, where that is not its name.
+EXPANDED_BY = {"camvid_cityscapes": ["--only", "camvid", "--cityscapes-layout"]}
 
 # Figures are drawn without a screen; the library itself never sets a backend.
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -68,7 +72,7 @@ def real_data(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
         if not packed.exists():
             pytest.skip(f"no {name} data: set NETDECONV_DATA to a folder that holds {MARKERS[name]}")
         root = next(iter(expanded.values()), None) or tmp_path_factory.mktemp("datasets")
-        command = [sys.executable, str(packed), str(root), "--only", name]
+        command = [sys.executable, str(packed), str(root), *EXPANDED_BY.get(name, ["--only", name])]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             pytest.fail(f"expanding {name} failed:\n{done.stdout}\n{done.stderr}")
