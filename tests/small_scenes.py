@@ -86,7 +86,12 @@ def coco(root: Path, split: str = "val") -> Path:
     names = [name for part in COCO_NAMES.split(",") for name in ([part] if part.count(" ") == 1 else part.split())]
     categories = [{"id": 3 * number + 2, "name": name} for number, name in enumerate([*names, "giraffe"])]
     ids = {each["name"]: each["id"] for each in categories}
-    boxes = [("dog", 2, 2, 10, 8, 0), ("couch", 8, 2, 10, 8, 0), ("person", 20, 12, 6, 6, 1), ("giraffe", 0, 14, 4, 4, 0)]
+    boxes = [
+        ("dog", 2, 2, 10, 8, 0),
+        ("couch", 8, 2, 10, 8, 0),
+        ("person", 20, 12, 6, 6, 1),
+        ("giraffe", 0, 14, 4, 4, 0),
+    ]
     annotations: list[dict[str, Any]] = []
     for number, (name, left, top, width, height, crowd) in enumerate(boxes):
         right, bottom = left + width, top + height

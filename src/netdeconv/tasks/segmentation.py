@@ -78,6 +78,11 @@ class Segmentation:
             UnknownNameError: a ValueError with the nearest name, when there is no such network.
             ValueError: when it cannot be built as the settings say.
         """
+        if self.pretrained_backbone and config.whitening is not None:
+            raise ValueError(
+                "pretrained weights are of a backbone with batch norm, and mean nothing in a whitened one: "
+                "leave pretrained_backbone out, or the whitening"
+            )
         network = build_segmentation(
             config.arch,
             num_classes=info.num_classes,
