@@ -20,7 +20,7 @@ README = (
 
 
 def settings(line: str):
-    return training_config(train.parser().parse(shlex.split(line))[0])
+    return training_config(*train.parser().parse(shlex.split(line)))
 
 
 def refused(line: str, capsys) -> tuple[int, str]:
@@ -251,7 +251,7 @@ def test_comparing_prints_the_table_and_leaves_it(capsys, tmp_path):
     assert table in out
     summary = json.loads((path / "summary.json").read_text())
     for row in summary["rows"]:
-        assert f"{row['accuracies'][-1]:.2f}" in table
+        assert f"{row['scores'][-1]:.2f}" in table
         assert f"{1000 * row['seconds_per_step']:.0f}" in table
     assert "lr 0.1 and 0.02" in " ".join(table.split())
     assert f"{summary['baseline']:.2f} %" in table

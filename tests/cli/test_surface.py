@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from netdeconv.cli import compare, listing, train
-from netdeconv.cli.main import COMMANDS
+from netdeconv.cli.main import COMMANDS, command
 
 LIST = Path(__file__).with_name("options.txt")
-PARSERS = {"train": train.parser, "compare": compare.parser, "list": listing.parser}
+PARSERS = {name: command(name).parser for name in COMMANDS}
 
 
 def surface() -> list[str]:
@@ -26,10 +25,6 @@ def surface() -> list[str]:
 
 def test_options_and_defaults_are_those_of_the_list():
     assert surface() == LIST.read_text(encoding="utf-8").splitlines()
-
-
-def test_every_command_is_covered():
-    assert PARSERS.keys() == COMMANDS.keys()
 
 
 ORIGINAL = {
@@ -61,12 +56,12 @@ ORIGINAL = {
 
 @pytest.mark.parametrize("flag", ORIGINAL)
 def test_the_original_keywords_have_the_published_defaults(flag):
-    actions = {name: action for action in train.parser()._actions for name in action.option_strings}
+    actions = {name: action for action in PARSERS["train"]()._actions for name in action.option_strings}
     assert actions[flag].default == ORIGINAL[flag]
     assert actions[flag].help
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["compare"], ["list"]])
+@pytest.mark.parametrize("command", [[], ["train"], ["compare"], ["imagenet"], ["list"]])
 def test_help_is_printed(command, capsys):
     from netdeconv.cli import main
 

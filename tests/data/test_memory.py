@@ -77,12 +77,12 @@ def test_an_epoch_holds_every_image_once_and_keeps_labels_with_images():
 
 
 def test_augmentation_moves_and_mirrors_about_half():
-    order, top, left, flip = training(1000)._choose(1)
+    order, top, left, flip, *_ = training(1000)._choose(1)
     assert len(set(order.tolist())) == 1000
     assert set(top.tolist()) == set(left.tolist()) == set(range(5))
     assert not torch.equal(top, left)
     assert 400 < int(flip.sum()) < 600
-    assert not training(1000, augmentation=Augmentation(padding=2, flip=False))._choose(1)[3].any()
+    assert not training(1000, augmentation=Augmentation(padding=2, flip=False))._choose(1).flip.any()
 
 
 @pytest.mark.parametrize(("count", "batches"), [(48, 3), (55, 3), (56, 4), (10, 1), (7, 1)])
@@ -94,13 +94,40 @@ def test_a_last_batch_of_less_than_half_is_left_out(count, batches):
     assert sum(sizes) == (count if count != 55 else 48)
 
 
-def test_shards_are_disjoint_and_together_the_whole():
-    parts = [
-        torch.cat([labels for _, labels in training(64, shard=(rank, 2), augmentation=None).epoch(1)])
-        for rank in range(2)
-    ]
-    whole = torch.cat([labels for _, labels in training(64, augmentation=None).epoch(1)])
-    assert torch.equal(torch.stack(parts, 1).flatten(), whole)
+@pytest.mark.parametrize("world", [2, 4])
+@pytest.mark.parametrize("cutout", [0, 3])
+def test_the_processes_batches_together_are_those_of_one_process(world, cutout):
+    settings = {"augmentation": Augmentation(padding=2, flip=True, cutout=cutout)}
+    whole = list(training(56, **settings).epoch(1))
+    parts = [list(training(56, shard=(rank, world), **settings).epoch(1)) for rank in range(world)]
+    assert {len(part) for part in parts} == {len(whole)} == {4}
+    for step, (inputs, labels) in enumerate(whole):
+        # Rank r has every world-th image of the batch from the r-th on; together they are interleaved.
+        assert torch.equal(torch.stack([part[step][0] for part in parts], 1).flatten(0, 1), inputs)
+        assert torch.equal(torch.stack([part[step][1] for part in parts], 1).flatten(), labels)
+
+
+def test_images_that_cannot_be_shared_equally_are_left_out_of_an_epoch():
+    parts = [training(50, shard=(rank, 4), augmentation=None) for rank in range(4)]
+    sizes = [[len(labels) for _, labels in part.epoch(1)] for part in parts]
+    assert sizes == [[4, 4, 4]] * 4  # 50 are 3 batches of 16; the other 2 are less than half of one
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 7])
+def test_evaluation_is_cut_without_repeating_or_losing_an_image(world):
+    raw = some_images(50)
+    parts = [InMemoryImages(raw, ENTRY, batch_size=16, device=CPU, shard=(rank, world)) for rank in range(world)]
+    images = torch.cat([part.images_NHWC for part in parts])
+    assert len(images) == 50
+    assert {image.numpy().tobytes() for image in images} == {image.numpy().tobytes() for image in raw.images}
+    for rank, part in enumerate(parts):
+        assert torch.equal(torch.cat([labels for _, labels in part]), raw.labels[rank::world])
+        assert len(part) == -(-len(range(rank, 50, world)) // 16)
+
+
+def test_a_batch_smaller_than_the_processes_is_refused():
+    with pytest.raises(ValueError, match="a batch of 2 is smaller than the number of processes, 4"):
+        training(batch_size=2, shard=(0, 4))
 
 
 def test_batches_are_normalised_float32_and_channels_last():

@@ -87,7 +87,7 @@ def test_second_derivative_of_the_others_is_refused(method):
 
 
 def test_backward_keeps_the_matrix_and_the_result_alone():
-    matrix = torch.eye(300, dtype=torch.float32).mul(2).requires_grad_()
+    matrix = torch.eye(100, dtype=torch.float32).mul(2).requires_grad_()
     kept: list[torch.Tensor] = []
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:

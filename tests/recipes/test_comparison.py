@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
 import torch
 
+from netdeconv.cli.compare import render
 from netdeconv.data import info
 from netdeconv.nn import Freeze, WhitenedLayer, Whitening
 from netdeconv.recipes import VARIANTS, WhiteningChoice, compare, plan, seconds_to
@@ -56,8 +58,16 @@ def test_variants_whiten_what_they_say(name, expected):
     assert (len(found) == 1) == (name == "stem")
 
 
+@pytest.mark.parametrize("name", ["none", "group_norm", "iterative_norm"])
+def test_other_norms_whiten_no_input(name):
+    config = VARIANTS[name].network(CHOICE, NetworkConfig(arch="lenet", width=0.25))
+    assert config == NetworkConfig(arch="lenet", width=0.25, norm=name)
+    assert not VARIANTS[name].whitens
+
+
 def test_every_variant_is_covered():
-    assert set(VARIANTS) == {"batch_norm", "channel", "full", "full16", "separable", "stem", "stem_channel"}
+    whitening = {"channel", "full", "full16", "separable", "stem", "stem_channel"}
+    assert set(VARIANTS) == {"none", "batch_norm", "group_norm", "iterative_norm", *whitening}
 
 
 def test_a_network_without_convolutions_has_no_stem():
@@ -113,12 +123,12 @@ def test_the_table_says_what_the_runs_measured(tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "c" / "metrics.jsonl").read_text().splitlines()]
     for row in comparison.rows:
         own = [line for line in lines if line["run"] == row.label]
-        assert row.accuracies == tuple(line["accuracy"] for line in own)
+        assert row.scores == tuple(line["accuracy"] for line in own)
         assert row.seconds == own[-1]["cumulative_seconds"]
         assert row.seconds_to_baseline == seconds_to(own, comparison.baseline)
         saved = (tmp_path / "c" / row.label.replace(" ", "_") / "metrics.jsonl").read_text().splitlines()
         assert [{"run": row.label, **json.loads(line)} for line in saved] == own
-    assert comparison.baseline == max(max(row.accuracies) for row in comparison.rows[:2])
+    assert comparison.baseline == max(max(row.scores) for row in comparison.rows[:2])
     assert (tmp_path / "c" / "curves.png").stat().st_size > 10_000
     assert not (tmp_path / "unused").exists()
 
@@ -150,9 +160,27 @@ def test_a_stopped_comparison_goes_on_to_the_same_numbers(tmp_path):
     with pytest.raises(RunDirectoryError, match="already holds"):
         compare(runs, str(tmp_path / "c"))
     resumed = compare(runs, str(tmp_path / "c"), resume=True)
-    assert [row.accuracies for row in resumed.rows] == [row.accuracies for row in whole.rows]
+    assert [row.scores for row in resumed.rows] == [row.scores for row in whole.rows]
     lines = [
         numbers(json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines())
         for name in ("c", "whole")
     ]
     assert lines[0] == lines[1]
+
+
+def test_a_run_that_diverges_stays_a_row(tmp_path):
+    runs = small_plan(tmp_path / "unused", ["batch_norm"], [1e30, 0.02])
+    runs = {label: dataclasses.replace(config, precision="32-true") for label, config in runs.items()}
+    comparison = compare(runs, str(tmp_path / "c"))
+    failed, other = comparison.rows
+    assert (failed.scores, failed.seconds, failed.seconds_to_baseline) == ((), None, None)
+    assert "the training loss is" in failed.failure
+    assert len(other.scores) == 2
+    assert other.failure == ""
+    assert comparison.baseline == max(other.scores)
+    text = " ".join(render(comparison, runs).split())
+    assert "diverged" in text
+    assert "batch_norm lr 1e+30: the training loss is" in text
+    # it is not trained again
+    (tmp_path / "c" / "batch_norm_lr_1e+30" / "config.json").unlink()
+    assert compare(runs, str(tmp_path / "c"), resume=True) == comparison

@@ -5,19 +5,25 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+import torch
+from torch import nn
 
+from netdeconv import models
 from netdeconv.data import info
-from netdeconv.nn import WhitenedConv2d, Whitening
+from netdeconv.models import NORMS
+from netdeconv.nn import WhitenedConv2d, WhitenedLayer, Whitening
 from netdeconv.recipes import VARIANTS, WhiteningChoice
+from netdeconv.surgery.plain import is_plain
 from netdeconv.training import NetworkConfig, build_network
 
+COLOUR = info("cifar10")
 BASE = Whitening(group_size=4)
 CHOICE = WhiteningChoice(base=BASE)
 
 
 def steps(config: NetworkConfig) -> dict[str, int]:
     """Newton-Schulz steps of whitened convolutions, by name."""
-    network = build_network(config, info("digits"))
+    network = build_network(config, COLOUR if "/" in config.arch else info("digits"))
     return {n: m.whitening.num_iterations for n, m in network.named_modules() if isinstance(m, WhitenedConv2d)}
 
 
@@ -65,3 +71,80 @@ def test_given_settings_have_precedence_over_the_entry():
 def test_the_stem_alone_leaves_all_else():
     assert steps(config_of("mobilenet_v2", "stem")) == {"stem.0": 10}
     assert steps(config_of("conv", "stem")) == {"0": 5}
+
+
+def kinds(config: NetworkConfig) -> list[str]:
+    return [type(module).__name__ for module in build_network(config, info("digits")).modules()]
+
+
+@pytest.mark.parametrize(
+    ("norm", "layer"),
+    [("batch_norm", "BatchNorm2d"), ("group_norm", "GroupNorm"), ("iterative_norm", "IterativeNorm")],
+)
+def test_the_norm_stands_where_nothing_is_whitened(norm, layer):
+    assert kinds(NetworkConfig(arch="vgg11", width=0.1, norm=norm)).count(layer) == 8
+    stem = config_of("vgg11", "stem", norm=norm)
+    assert kinds(stem).count(layer) == 8
+    assert kinds(stem).count("WhitenedConv2d") == 1
+    assert kinds(config_of("vgg11", norm=norm)).count(layer) == 0
+
+
+def test_without_norm_layers_have_biases():
+    network = build_network(NetworkConfig(arch="preact_resnet18", width=0.1, norm="none"), info("digits"))
+    assert "BatchNorm2d" not in {type(module).__name__ for module in network.modules()}
+    assert all(module.bias is not None for module in network.modules() if isinstance(module, nn.Conv2d))
+
+
+def test_all_norms_start_from_the_same_weights():
+    weights = []
+    for norm in NORMS:
+        torch.manual_seed(3)
+        network = build_network(NetworkConfig(arch="resnet18", width=0.1, norm=norm), info("digits"))
+        weights.append(torch.cat([module.weight.flatten() for module in network.modules() if is_plain(module)]))
+    assert len(weights) == 4
+    assert all(torch.equal(weight, weights[0]) for weight in weights)
+
+
+def test_efficientnet_is_whitened_throughout_unless_as_published():
+    everywhere, published = (
+        build_network(config_of("efficientnet_b0", published=published), info("digits")) for published in (False, True)
+    )
+    plain = [type(module) for module in everywhere.modules() if type(module) in (nn.Conv2d, nn.Linear)]
+    assert plain == []
+    whitened = [name for name, module in published.named_modules() if isinstance(module, WhitenedLayer)]
+    assert whitened == ["stem.0", "head.2"]
+    assert sum(isinstance(module, nn.BatchNorm2d) for module in published.modules()) > 40
+
+
+def test_published_changes_nothing_where_everything_was_whitened():
+    assert kinds(config_of("resnet18", published=True)) == kinds(config_of("resnet18"))
+
+
+def test_settings_that_make_no_sense_are_refused():
+    with pytest.raises(ValueError, match=r"unknown norm 'grp_norm'; did you mean 'group_norm'\?"):
+        NetworkConfig(norm="grp_norm")
+    with pytest.raises(ValueError, match="published says what is whitened: it needs whitening"):
+        NetworkConfig(published=True)
+
+
+def test_networks_for_imagenet_have_their_steps_too():
+    found = steps(config_of("imagenet/mobilenet_v2", width=1.0))
+    assert found["features.0.0"] == 10
+    # 17 blocks, the first without an expansion; the head is the last convolution.
+    assert sorted(found.values()) == [1] * 34 + [5] * 17 + [10]
+    with torch.device("meta"):
+        network = build_network(config_of("imagenet/resnext50_32x4d", width=1.0), COLOUR)
+    grouped = {m.whitening.num_iterations for m in network.modules() if isinstance(m, WhitenedConv2d) and m.groups > 1}
+    assert grouped == {3}
+    assert not [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+
+
+def test_pretrained_weights_are_for_plain_networks_of_imagenet(monkeypatch):
+    asked = {}
+    monkeypatch.setattr(models, "build_imagenet", lambda name, **settings: asked.update(name=name, **settings))
+    build_network(NetworkConfig(arch="imagenet/resnet18", pretrained=True), COLOUR)
+    assert asked == {"name": "resnet18", "num_classes": 10, "pretrained": True}
+    with pytest.raises(ValueError, match="'vgg11' has no pretrained weights"):
+        NetworkConfig(arch="vgg11", pretrained=True)
+    with pytest.raises(ValueError, match="calibration=batches"):
+        NetworkConfig(arch="imagenet/resnet18", pretrained=True, whitening=BASE)

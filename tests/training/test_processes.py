@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -12,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from netdeconv.cli import train
 from netdeconv.tasks import TASKS
-from netdeconv.training import ParallelConfig, from_plain, load_checkpoint, read_config, run
+from netdeconv.training import ParallelConfig, RunDirectoryError, from_plain, load_checkpoint, read_config, run
 from netdeconv.training.devices import build_fabric
+from netdeconv.training.run_directory import open_directory
 from small_runs import StopAt
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
@@ -22,7 +25,7 @@ TRAIN = [
     *("train", "--dataset", "digits", "--arch", "lenet", "--width", "0.5", "--deconv", "True", "--block", "4"),
     *("--block-fc", "32", "--batch-size", "256", "--lr", "0.02", "--threads", "1", "--msg", "False"),
     *("--device", "cpu", "--precision", "32-true", "--loggers", "csv", "--freeze", "False"),
-    *("--eps", "1e-2", "--epochs", "3"),
+    *("--eps", "1e-2", "--epochs", "3", "--sync-statistics"),
 ]
 
 
@@ -58,50 +61,89 @@ def assert_near(found: list[dict], expected: list[dict]) -> None:
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     path = tmp_path_factory.mktemp("alone") / "run"
-    done = launch(1, *TRAIN, "--sync-statistics", "--result-path", str(path))
-    assert done.returncode == 0, done.stderr
+    assert train.main([*TRAIN[1:], "--result-path", str(path)]) == 0
     return path
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
-def test_synchronised_processes_train_as_one(tmp_path, alone, strategy):
+def test_synchronised_processes_train_as_one(tmp_path, alone):
     path = tmp_path / "run"
-    done = launch(2, *TRAIN, "--sync-statistics", "--strategy", strategy, "--result-path", str(path))
+    done = launch(2, *TRAIN, "--result-path", str(path))
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("test accuracy") == 1
+    assert_near(history(path), history(alone))
+    assert json.loads((path / "environment.json").read_text())["sessions"][0]["processes"] == 2
+
+
+def test_a_run_of_one_process_goes_on_in_two_that_share_the_parameters(tmp_path, alone):
+    path = tmp_path / "run"
+    config = from_plain({**read_config(alone), "result_path": str(path)}, TASKS)
+    with pytest.raises(KeyboardInterrupt):
+        run(config, progress=StopAt(2, 1))
+    done = launch(2, "train", "--resume", str(path), "--strategy", "fsdp", "--msg", "False")
+    assert done.returncode == 0, done.stderr
     assert_near(history(path), history(alone))
     saved, whole = load_checkpoint(path / "checkpoint.pt"), load_checkpoint(alone / "checkpoint.pt")
     assert saved["model"].keys() == whole["model"].keys()
     for key, value in whole["model"].items():
         assert saved["model"][key].shape == value.shape, key
     assert saved["optimizer"]["state"].keys() == whole["optimizer"]["state"].keys()
-    assert json.loads((path / "environment.json").read_text())["sessions"][0]["processes"] == 2
+    # and back: what the two have saved is whole
+    assert len(run(config, progress=StopAt(1, 1), resume=True).history) == 3
 
 
-def test_a_run_of_one_process_goes_on_in_two(tmp_path, alone):
-    path = tmp_path / "run"
-    config = from_plain({**read_config(alone), "result_path": str(path)}, TASKS)
-    with pytest.raises(KeyboardInterrupt):
-        run(config, progress=StopAt(2, 1))
-    done = launch(2, "train", "--resume", str(path), "--msg", "False")
-    assert done.returncode == 0, done.stderr
-    assert_near(history(path), history(alone))
+def children(pid: int) -> list[int]:
+    """Processes that a process started; torchrun's are in sessions of their own."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it may have ended since
+            parent = int(file.read_text().rpartition(")")[2].split()[1])
+            found += [int(file.parent.name)] if parent == pid else []
+    return found
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds torchrun's processes in /proc")
 def test_a_run_of_two_processes_killed_goes_on_in_one(tmp_path, alone):
     path = tmp_path / "run"
-    program = [*command(2, *TRAIN, "--sync-statistics", "--result-path", str(path))]
-    process = subprocess.Popen(program, env=ENVIRONMENT, start_new_session=True)
+    process = subprocess.Popen(command(2, *TRAIN, "--result-path", str(path)), env=ENVIRONMENT)
     deadline = time.monotonic() + 240
     while not (path / "checkpoint.pt").exists():
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.005)
-    os.killpg(process.pid, signal.SIGKILL)
+    for pid in (process.pid, *children(process.pid)):
+        os.kill(pid, signal.SIGKILL)
     process.wait()
     assert not (path / "summary.json").exists()
     result = run(from_plain(read_config(path), TASKS), progress=False, resume=True)
     assert_near(list(result.history), history(alone))
+
+
+class Two:
+    """The first of two processes, or the second, as Fabric shows them."""
+
+    world_size = 2
+
+    def __init__(self, rank, answers):
+        self.is_global_zero = rank == 0
+        self._answers = answers
+
+    def broadcast(self, answer):
+        if self.is_global_zero:
+            self._answers.append(answer)
+        return self._answers[-1]
+
+
+def test_the_first_process_claims_the_folder_and_a_refusal_reaches_all(tmp_path, alone):
+    answers = []
+    with open_directory(Two(0, answers), tmp_path / "run", name="x", resume=False) as first:
+        second = open_directory(Two(1, answers), None, name="x", resume=False)
+        assert second.path == first.path
+        second.write_json("summary.json", {})
+        second.append_metrics({})
+        assert not (first.path / "summary.json").exists()
+    for rank in (0, 1):
+        with pytest.raises(RunDirectoryError, match="already holds a run"):
+            open_directory(Two(rank, answers), alone, name="x", resume=False)
 
 
 def test_as_many_processes_as_torchrun_started_are_used_and_nothing_else(monkeypatch):
@@ -123,10 +165,3 @@ def test_settings_out_of_range_are_refused(change):
 def test_half_precision_needs_a_graphics_card():
     with pytest.raises(ValueError, match="16-mixed needs a graphics card"):
         build_fabric(ParallelConfig(), device="cpu", precision="16-mixed")
-
-
-def test_a_refusal_of_the_first_process_ends_all(alone):
-    done = launch(2, *TRAIN, "--sync-statistics", "--result-path", str(alone))
-    assert done.returncode != 0
-    assert "already holds a run" in done.stderr
-    assert len(history(alone)) == 3

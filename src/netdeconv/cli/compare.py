@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import io
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -14,10 +13,11 @@ from rich.table import Table
 
 from netdeconv.cli import options as tables
 from netdeconv.cli.parser import Option, Parser
+from netdeconv.cli.reporting import reporters
 from netdeconv.cli.settings import base_config, whitening_choice
-from netdeconv.recipes import VARIANTS, Comparison, compare, plan
+from netdeconv.recipes import VARIANTS, Comparison, compare, is_batch_norm, plan
 from netdeconv.tasks import TASKS
-from netdeconv.training import LiveBars, PlainLines, Reporter, Silent, TrainingConfig, from_plain, read_config
+from netdeconv.training import TrainingConfig, from_plain, read_config
 
 # A network and a number of epochs that three variants finish in a minute on two cores.
 SMALLER = {"--width": 0.25, "--epochs": 8, "--block": 16, "--batch-size": 64}
@@ -25,7 +25,8 @@ OWN: dict[str, Option] = {
     "--variants": Option(["batch_norm", "channel", "full"], f"of {', '.join(VARIANTS)}", {"nargs": "+", "type": str}),
     "--bn-lr": Option(
         [0.1, 0.02],
-        "of batch norm, one run each, the best counts: the paper's, and what did best on validation images",
+        "of networks whose inputs are not whitened, one run each, batch norm's best counts: the paper's, and "
+        "what did best on validation images",
         {"nargs": "+", "type": float},
     ),
     "--resume": Option("", "directory of a comparison to continue, with its settings"),
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
             baseline_lrs=options.bn_lr,
         )
         path = options.result_path
-    with _reporters(options.msg) as reporter:
+    with reporters(options.msg) as reporter:
         comparison = compare(runs, path, reporter=reporter, resume=bool(options.resume))
     text = render(comparison, runs)
     (comparison.path / "table.txt").write_text(text, encoding="utf-8")
@@ -74,22 +75,11 @@ def _saved_runs(folder: str) -> dict[str, TrainingConfig]:
     return {label: from_plain(plain, TASKS) for label, plain in read_config(Path(folder)).get("runs", {}).items()}
 
 
-@contextlib.contextmanager
-def _reporters(show: bool) -> Iterator[Callable[[str], Reporter]]:
-    if not show:
-        yield lambda label: Silent()
-    elif (console := Console()).is_terminal:
-        with LiveBars(console) as bars:
-            yield bars.bar
-    else:
-        yield PlainLines
-
-
 def render(comparison: Comparison, runs: Mapping[str, TrainingConfig]) -> str:
     """Return the table as text, with a caption that says what was compared."""
-    epochs = len(comparison.rows[0].accuracies)
+    epochs = next(iter(runs.values())).epochs
     shown = [epoch for epoch in range(1, epochs + 1) if _is_shown(epoch, epochs)]
-    table = Table(title=f"{comparison.evaluated_on} accuracy (%) after every epoch", title_justify="left")
+    table = Table(title=f"{comparison.evaluated_on} {_words(comparison)} (%) after every epoch", title_justify="left")
     for heading in ("run", "lr", *map(str, shown), "final", "ms/step", "s", "s to batch norm's best"):
         table.add_column(heading, justify="left" if heading == "run" else "right")
     for row in comparison.rows:
@@ -97,16 +87,20 @@ def render(comparison: Comparison, runs: Mapping[str, TrainingConfig]) -> str:
         table.add_row(
             row.label.partition(" lr ")[0],
             f"{row.lr:g}",
-            *(f"{row.accuracies[epoch - 1]:.1f}" for epoch in shown),
-            f"{row.accuracies[-1]:.2f}",
-            f"{1000 * row.seconds_per_step:.0f}",
-            f"{row.seconds:.1f}",
+            *(f"{row.scores[epoch - 1]:.1f}" if epoch <= len(row.scores) else "-" for epoch in shown),
+            "diverged" if row.failure else f"{row.scores[-1]:.2f}",
+            "-" if row.seconds_per_step is None else f"{1000 * row.seconds_per_step:.0f}",
+            "-" if row.seconds is None else f"{row.seconds:.1f}",
             "-" if comparison.baseline is None else "not reached" if reached is None else f"{reached:.1f}",
         )
     buffer = io.StringIO()
     # Wide enough for any table: it takes the width that it needs, whatever the terminal's is.
     Console(file=buffer, width=1000, color_system=None).print(table)
     return f"{buffer.getvalue()}{textwrap.fill(caption(comparison, runs), 100)}\n"
+
+
+def _words(comparison: Comparison) -> str:
+    return comparison.metric.replace("_", " ")
 
 
 def _is_shown(epoch: int, epochs: int) -> bool:
@@ -117,7 +111,7 @@ def _is_shown(epoch: int, epochs: int) -> bool:
 def caption(comparison: Comparison, runs: Mapping[str, TrainingConfig]) -> str:
     """Say what was compared, in sentences."""
     config = next(iter(runs.values()))
-    tried = [row.lr for row in comparison.rows if runs[row.label].network.whitening is None]
+    tried = [row.lr for row in comparison.rows if is_batch_norm(runs[row.label].network)]
     optimizer, data, network = config.optimizer, config.data, config.network
     text = (
         f"{network.arch}, width {network.width:g}, {data.dataset}, {config.epochs} epochs, "
@@ -128,6 +122,8 @@ def caption(comparison: Comparison, runs: Mapping[str, TrainingConfig]) -> str:
     if comparison.baseline is not None:
         text += (
             f" Batch norm was run with lr {' and '.join(f'{lr:g}' for lr in tried)}; "
-            f"its best accuracy after any epoch is {comparison.baseline:.2f} %."
+            f"its best {_words(comparison)} after any epoch is {comparison.baseline:.2f} %."
         )
+    failures = [f"{row.label}: {row.failure}." for row in comparison.rows if row.failure]
+    text += " " + " ".join(failures) if failures else ""
     return text

@@ -10,6 +10,7 @@ from typing import Any
 from netdeconv import data, models
 from netdeconv.cli.parser import Parser, switch
 from netdeconv.lookup import look_up
+from netdeconv.recipes import recipe, recipe_names
 
 Row = Mapping[str, Any]
 
@@ -50,6 +51,31 @@ def _dataset_line(row: Row) -> str:
     return f"{row['name']:14} {shape:9} {row['num_classes']:4} classes  {row['source']} ({row['licence']})"
 
 
+def _recipes() -> list[Row]:
+    found: list[Row] = []
+    for name in recipe_names():
+        own = recipe(name)
+        rows = [
+            {
+                "label": label,
+                "arch": row.config.network.arch,
+                "dataset": row.config.data.dataset,
+                "epochs": row.config.epochs,
+                "lr": row.config.optimizer.lr,
+                "expected": dict(row.expected),
+            }
+            for label, row in own.rows.items()
+        ]
+        found.append(
+            {"name": name, "title": own.title, **{key.lower(): text for key, text in own.head.items()}, "rows": rows}
+        )
+    return found
+
+
+def _recipe_line(row: Row) -> str:
+    return f"{row['name']:26} {len(row['rows']):3} rows  {row['title']} ({row['status'].rstrip('.')})"
+
+
 @dataclasses.dataclass(frozen=True)
 class Listing:
     """One list: its rows, how a row is printed, and what has to be said of all."""
@@ -62,13 +88,14 @@ class Listing:
 LISTS: dict[str, Listing] = {
     "archs": Listing(_archs, _arch_line, "with batch norm and 10 classes, for one image of 3x32x32"),
     "datasets": Listing(_datasets, _dataset_line),
+    "recipes": Listing(_recipes, _recipe_line, "netdeconv reproduce NAME [ROW ...]; --json has every row"),
 }
 
 
 def parser() -> Parser:
     """Return the parser of ``netdeconv list``."""
     built = Parser(prog="netdeconv list", description="List the names that other commands take.")
-    built.add_argument("what", help="archs or datasets")
+    built.add_argument("what", help="archs, datasets or recipes")
     built.add_options({"--json": switch("print the list as JSON, with exact numbers")})
     return built
 

@@ -2,43 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from types import ModuleType
 
 from netdeconv.lookup import look_up
 
-USAGE = """usage: netdeconv COMMAND [options]
-
-commands:
-  compare   one network with several normalisations: table, plot, run directory
-  train     train one network, with batch norm or with network deconvolution
-  list      list archs or datasets
-
-`netdeconv COMMAND --help` lists the command's options."""
+# What each command is for; its module has its name, with _ for -. Modules are imported when called: `netdeconv --help`
+# need not wait for what trains.
+COMMANDS: dict[str, str] = {
+    "compare": "one network with several normalisations: table, plot, run directory",
+    "train": "train one network, with batch norm or with network deconvolution",
+    "imagenet": "train or evaluate a network of torchvision on ImageNet, or on folders laid out like it",
+    "reproduce": "a published experiment, or rows of it, beside the expected numbers",
+    "list": "list archs, datasets or recipes",
+}
+_MODULES = {"list": "listing"}
 
 INTERRUPTED = 130
 
 
-def _train(arguments: Sequence[str]) -> int:
-    from netdeconv.cli import train
-
-    return train.main(arguments)
-
-
-def _compare(arguments: Sequence[str]) -> int:
-    from netdeconv.cli import compare
-
-    return compare.main(arguments)
+def usage() -> str:
+    """Return what ``netdeconv --help`` says."""
+    lines = "\n".join(f"  {name:10} {purpose}" for name, purpose in COMMANDS.items())
+    return (
+        "usage: netdeconv COMMAND [options]\n\n"
+        f"commands:\n{lines}\n\n"
+        "`netdeconv COMMAND --help` lists the command's options."
+    )
 
 
-def _list(arguments: Sequence[str]) -> int:
-    from netdeconv.cli import listing
+def command(name: str) -> ModuleType:
+    """Return the module of a command.
 
-    return listing.main(arguments)
-
-
-# Imported when called: `netdeconv --help` need not wait for what trains.
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"train": _train, "compare": _compare, "list": _list}
+    Raises:
+        UnknownNameError: when there is no such command, with the nearest one.
+    """
+    look_up("command", name, COMMANDS)
+    return importlib.import_module(f"netdeconv.cli.{_MODULES.get(name, name.replace('-', '_'))}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,16 +56,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     typed = list(sys.argv[1:] if arguments is None else arguments)
     if not typed or typed[0] in ("-h", "--help"):
-        print(USAGE)
+        print(usage())
         return 0 if typed else 2
     try:
-        return look_up("command", typed[0], COMMANDS)(typed[1:])
+        with _short_warnings():
+            return int(command(typed[0]).main(typed[1:]))
     except KeyboardInterrupt as stop:
         return _refuse(stop, INTERRUPTED)
     except ValueError as error:
         return _refuse(error, 2)
     except (OSError, FloatingPointError, RuntimeError) as error:
         return _refuse(error, 1)
+
+
+@contextlib.contextmanager
+def _short_warnings() -> Iterator[None]:
+    """Show a warning as one line, without the place in the program that no user knows."""
+    before = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_, **__: f"netdeconv: {' '.join(str(message).split())}\n"
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 def _refuse(error: BaseException, code: int) -> int:

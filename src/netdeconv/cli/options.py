@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import get_args
 
 from netdeconv.cli.parser import Option, switch
+from netdeconv.data import Decoder
 from netdeconv.nn.whitening import Layout, Structure
+from netdeconv.recipes import VARIANTS
 from netdeconv.training.devices import StrategyName
 from netdeconv.training.precision import Precision
 
@@ -49,7 +51,11 @@ WHITENING: dict[str, Option] = {
     "--layout": Option("interleaved", "which features form a block", {"choices": get_args(Layout)}),
 }
 STRUCTURE: dict[str, Option] = {
-    "--deconv": Option(False, "True: network deconvolution; False: batch norm"),
+    "--norm": Option("", f"{', '.join(VARIANTS)}; without it, --deconv and --batchnorm decide"),
+    "--deconv": Option(False, "True: network deconvolution in place of batch norm"),
+    "--batchnorm": Option(True, "False, without --deconv: no normalisation at all"),
+    "--delinear": Option(True, "with --deconv, whiten linear layers too; False leaves them plain"),
+    "--published": Option(False, "whiten only what the published experiments did (efficientnet_b0: stem and head)"),
     "--structure": Option("full", "what one whitening matrix covers, stem excepted", {"choices": get_args(Structure)}),
     "--stem": Option(True, "whiten the first convolution's whole patches, with more steps; False: as the others"),
 }
@@ -60,9 +66,17 @@ DATA: dict[str, Option] = {
     "--validation-size": Option(
         0, "evaluate on this many images cut from the training set, and leave the test set alone"
     ),
-    "--num-workers": Option(
-        0, "accepted for the original command lines: the images are in memory, no loader processes run"
+    "--train-size": Option(None, "train on this many images only, every class in proportion", {"type": int}),
+    "--no-augment": switch("leave the training images as they are"),
+    "--cutout": Option(0, "side of a square that is hidden in every training image"),
+    "--image-size": Option(None, "height and width that image files are brought to; else the set's own", {"type": int}),
+    "--skip-corrupt": switch("leave out image files that cannot be decoded, and say which"),
+    "--decode": Option(
+        "workers",
+        "where image files are decoded: by loader processes or with the network",
+        {"choices": get_args(Decoder)},
     ),
+    "--num-workers": Option(0, "loader processes for image files; small images are in memory and need none"),
 }
 MACHINE: dict[str, Option] = {
     "--precision": Option("auto", "auto: bfloat16 where it is fast", {"choices": get_args(Precision)}),

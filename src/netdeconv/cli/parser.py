@@ -49,12 +49,12 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(message)
 
     def add_options(self, options: Mapping[str, Option]) -> None:
-        """Add options from a table."""
-        for flag, option in options.items():
+        """Add options from a table; a key may hold several flags, ``"-a --arch"``."""
+        for flags, option in options.items():
             extra = dict(option.extra)
             if "action" not in extra and "type" not in extra:
                 extra["type"] = true_or_false if isinstance(option.default, bool) else type(option.default)
-            self.add_argument(flag, default=option.default, help=option.help, **extra)
+            self.add_argument(*flags.split(), default=option.default, help=option.help, **extra)
 
     def parse(self, arguments: Sequence[str]) -> tuple[argparse.Namespace, set[str]]:
         """Return the values of all options, and the names of those that were given.
@@ -64,11 +64,12 @@ class Parser(argparse.ArgumentParser):
         """
         actions = [action for action in self._actions if action.dest != "help"]
         probe = argparse.Namespace(**{action.dest: _NOT_GIVEN for action in actions})
-        values, unknown = self.parse_known_args(list(arguments), probe)
+        # Intermixed: an argument without a flag may stand between options, or be absent.
+        values, unknown = self.parse_known_intermixed_args(list(arguments), probe)
         if unknown:
             flags = [flag for action in self._actions for flag in action.option_strings if len(flag) > 2]
             raise UsageError(str(unknown_option(unknown[0], flags)))
-        given = {action.dest for action in actions if getattr(values, action.dest) is not _NOT_GIVEN}
+        given = {action.dest for action in actions if getattr(values, action.dest) not in (_NOT_GIVEN, None)}
         for action in actions:
             if action.dest not in given:
                 setattr(values, action.dest, action.default)
@@ -85,6 +86,6 @@ class _Formatter(argparse.HelpFormatter):
     """Shows every default that says something."""
 
     def _get_help_string(self, action: argparse.Action) -> str:
-        if action.default in (None, False, argparse.SUPPRESS) and action.nargs == 0:
+        if not action.option_strings or (action.default in (None, False, argparse.SUPPRESS) and action.nargs == 0):
             return action.help or ""
         return f"{action.help} (default: {'%(default)s' if action.default is not None else 'none'})"

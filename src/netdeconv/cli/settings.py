@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Collection
 from typing import Any
 
 from netdeconv import models
+from netdeconv.cli.normalisation import normalised
 from netdeconv.data import DataConfig
 from netdeconv.data import info as dataset_info
 from netdeconv.nn import Whitening
@@ -31,7 +33,14 @@ def base_config(options: argparse.Namespace) -> TrainingConfig:
             download=options.download,
             verify=not options.no_verify,
             validation_size=options.validation_size,
+            train_size=options.train_size,
             batch_size=options.batch_size,
+            augment=not options.no_augment,
+            cutout=options.cutout,
+            image_size=options.image_size,
+            num_workers=options.num_workers,
+            decode=options.decode,
+            skip_corrupt=options.skip_corrupt,
         ),
         network=NetworkConfig(arch=options.arch, width=options.width, bias=options.bias),
         optimizer=OptimizerConfig(
@@ -96,20 +105,17 @@ def whitening_choice(options: argparse.Namespace) -> WhiteningChoice:
     )
 
 
-def training_config(options: argparse.Namespace) -> TrainingConfig:
+def training_config(options: argparse.Namespace, given: Collection[str] = ()) -> TrainingConfig:
     """Return the settings of ``netdeconv train``.
 
+    Args:
+        options: values of all options.
+        given: names of those that were typed.
+
     Raises:
-        ValueError: when a name is unknown, with the nearest one, or a number is out of range.
+        ValueError: when a name is unknown, with the nearest one, a number is out of range, or options contradict
+            each other.
     """
     config = base_config(options)
-    if not options.deconv:
-        return config
     choice = dataclasses.replace(whitening_choice(options), stem=options.stem)
-    network = dataclasses.replace(
-        config.network,
-        whitening=dataclasses.replace(choice.base, structure=options.structure),
-        stem=choice.patch_stem(options.arch),
-        linear=choice.linear(),
-    )
-    return dataclasses.replace(config, network=network)
+    return dataclasses.replace(config, network=normalised(config.network, choice, options, given))

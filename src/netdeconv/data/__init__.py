@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netdeconv.data.config import DataConfig
+from netdeconv.data.config import DataConfig, Decoder
 from netdeconv.data.entry import Augmentation, DatasetInfo, ResizedCrop
 from netdeconv.data.errors import (
     CorruptImageError,
@@ -28,6 +28,7 @@ __all__ = [
     "DataConfig",
     "DataError",
     "DatasetInfo",
+    "Decoder",
     "EvaluationData",
     "FolderEvaluation",
     "FolderTraining",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Literal, get_args
+
+Decoder = Literal["workers", "device"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,7 +50,7 @@ class DataConfig:
     image_size: int | None = None
     resize: int | None = None
     num_workers: int = 0
-    decode: Literal["workers", "device"] = "workers"
+    decode: Decoder = "workers"
     skip_corrupt: bool = False
 
     def __post_init__(self) -> None:
@@ -57,7 +59,7 @@ class DataConfig:
             value = getattr(self, name)
             if value is not None and value < limit:
                 raise ValueError(f"{name} must be at least {limit}, got {value}")
-        if self.decode not in ("workers", "device"):
-            raise ValueError(f"decode must be 'workers' or 'device', got {self.decode!r}")
+        if self.decode not in get_args(Decoder):
+            raise ValueError(f"decode must be one of {get_args(Decoder)}, got {self.decode!r}")
         if self.cutout and not self.augment:
             raise ValueError("cutout varies the training images, which augment=False forbids")

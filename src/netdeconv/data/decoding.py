@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -40,28 +41,18 @@ def read_bytes(path: str) -> Tensor:
 def decode(content: Tensor) -> Tensor:
     """Return an image in red, green and blue, uint8 (3, H, W), from the bytes of its file.
 
-    What torchvision's decoder does not know (a few formats and colour spaces), Pillow may.
-
     Raises:
-        UndecodableError: when neither can.
+        UndecodableError: when they are no image, or not a whole one.
     """
-    from torchvision.io import ImageReadMode, decode_image
-
-    try:
-        return decode_image(content, ImageReadMode.RGB)
-    except RuntimeError:
-        return _decode_with_pillow(content)
-
-
-def _decode_with_pillow(content: Tensor) -> Tensor:
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(io.BytesIO(content.numpy().tobytes())) as image:
             pixels_HWC = np.array(image.convert("RGB"))
+    except UnidentifiedImageError as error:
+        raise UndecodableError("no image of a known format") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = "no known image format" if isinstance(error, UnidentifiedImageError) else str(error)
-        raise UndecodableError(reason) from error
+        raise UndecodableError(str(error)) from error
     return torch.from_numpy(pixels_HWC).permute(2, 0, 1)
 
 
@@ -73,25 +64,36 @@ def decode_on(device: torch.device, contents: Sequence[Tensor]) -> list[Tensor |
     Returns:
         For each file the image on the device, or why there is none.
     """
-    from torchvision.io import ImageReadMode, decode_jpeg
-
-    if device.type == "cuda":
-        # One call for all is fastest, and fails when one of them is no JPEG that the card can decode.
-        with contextlib.suppress(RuntimeError):
-            return list(decode_jpeg(list(contents), mode=ImageReadMode.RGB, device=device))
+    # One call for all is fastest, and fails when one of them is no JPEG that the card can decode.
+    on_card = _decode_on_card(device, contents)
+    if on_card is not None:
+        return list(on_card)
     return [_decode_one(device, content) for content in contents]
 
 
 def _decode_one(device: torch.device, content: Tensor) -> Tensor | UndecodableError:
-    from torchvision.io import ImageReadMode, decode_jpeg
-
-    if device.type == "cuda":
-        with contextlib.suppress(RuntimeError):
-            return decode_jpeg(content, mode=ImageReadMode.RGB, device=device)
+    on_card = _decode_on_card(device, [content])
+    if on_card is not None:
+        return on_card[0]
     try:
         return decode(content).to(device)
     except UndecodableError as error:
         return error
+
+
+def _decode_on_card(device: torch.device, contents: Sequence[Tensor]) -> list[Tensor] | None:
+    """Images decoded by a graphics card; ``None`` when there is none, or it cannot decode one of them."""
+    if device.type != "cuda":
+        return None
+    from torchvision.io import ImageReadMode, decode_jpeg
+
+    with warnings.catch_warnings():
+        # torchvision 0.29 announces that its decoders will move to another package.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            return decode_jpeg(list(contents), mode=ImageReadMode.RGB, device=device)
+        except RuntimeError:
+            return None
 
 
 def training_transform(size: tuple[int, int], augmentation: ResizedCrop) -> Transform:

@@ -62,7 +62,7 @@ def find_folder(data_dir: Path, name: str, entry: DatasetInfo) -> Path:
         raise MissingDataError(
             f"data set {name!r} was not found: there is no folder {data_dir.resolve()}{_advice(entry)}"
         )
-    near = sorted(path.parent.name for path in data_dir.glob(f"*/{TRAIN}") if path.is_dir())
+    near = sorted(path.parent.name for path in data_dir.glob(f"*/{TRAIN}") if _folders_in(path))
     raise MissingDataError(
         f"data set {name!r} was not found in {data_dir.resolve()}: expected are {TRAIN}/CLASS/IMAGE and "
         f"{VAL}/CLASS/IMAGE"
@@ -71,9 +71,16 @@ def find_folder(data_dir: Path, name: str, entry: DatasetInfo) -> Path:
     )
 
 
+def _folders_in(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as found:
+        return sorted(entry.name for entry in found if entry.is_dir())
+
+
 def _advice(entry: DatasetInfo) -> str:
     return (
-        ". Name the folder that holds it with --data-dir or NETDECONV_DATA"
+        ". Name the folder that holds it: the PATH of `netdeconv imagenet`, --data-dir elsewhere, or NETDECONV_DATA"
         f"{f'; {entry.obtain}' if entry.obtain else ', or allow the download with --download'}"
     )
 
@@ -90,12 +97,10 @@ def list_classes(root: Path, part: str) -> tuple[str, ...]:
             f"{root} has no folder {part}"
             + (f": evaluate on images cut from {TRAIN} with --validation-size" if part == VAL else "")
         )
-    with os.scandir(folder) as found:
-        entries = list(found)
-    classes = sorted(entry.name for entry in entries if entry.is_dir())
+    classes = _folders_in(folder)
     if not classes:
         raise MissingDataError(
-            f"{folder} holds {len(entries)} files, and no folder for each class"
+            f"{folder} holds {len(os.listdir(folder))} files, and no folder for each class"
             + (
                 ": sort its images into folders named as those of "
                 f"{TRAIN}, or evaluate on images cut from {TRAIN} with --validation-size"

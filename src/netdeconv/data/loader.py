@@ -9,12 +9,13 @@ import contextlib
 import os
 import warnings
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from netdeconv.data.config import Decoder
 from netdeconv.data.decoding import (
     Transform,
     UndecodableError,
@@ -28,7 +29,7 @@ from netdeconv.data.folder import ImageFiles
 
 _SHOWN = 5
 # How torch's messages of a loader process's end begin.
-_DEATHS = ("DataLoader worker (pid", "DataLoader timed out", "Pin memory thread exited")
+_DEATHS = ("DataLoader worker (pid", "Pin memory thread exited")
 
 
 class Key(NamedTuple):
@@ -85,7 +86,7 @@ class ImageLoader:
         *,
         device: torch.device,
         num_workers: int = 0,
-        decode: Literal["workers", "device"] = "workers",
+        decode: Decoder = "workers",
         skip_corrupt: bool = False,
         fill: bool = False,
     ) -> None:
@@ -125,19 +126,21 @@ class ImageLoader:
         known = len(self.skipped)
         with explained_deaths():
             loaded = iter(self._loader)
-        while True:
-            with explained_deaths():
-                batch = next(loaded, None)
-            if batch is None:
-                break
-            if isinstance(batch, Encoded):
-                batch = self._decode(batch)
-            self._note(batch)
-            yield (
-                batch.images.to(self._device, non_blocking=True),
-                batch.labels.to(self._device, non_blocking=True),
-            )
-        self._report(known)
+        try:
+            while True:
+                with explained_deaths():
+                    batch = next(loaded, None)
+                if batch is None:
+                    break
+                if isinstance(batch, Encoded):
+                    batch = self._decode(batch)
+                self._note(batch)
+                yield (
+                    batch.images.to(self._device, non_blocking=True),
+                    batch.labels.to(self._device, non_blocking=True),
+                )
+        finally:
+            self._report(known)
 
     def _decode(self, batch: Encoded) -> Decoded:
         pictures = iter(decode_on(self._device, batch.content.split(batch.lengths)))
@@ -163,7 +166,9 @@ class ImageLoader:
             names = sorted(self.skipped)
             shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
             warnings.warn(
-                f"{len(names)} images cannot be decoded and are left out: {shown}", CorruptImagesWarning, stacklevel=3
+                f"images that cannot be decoded are left out: {len(names)} ({shown})",
+                CorruptImagesWarning,
+                stacklevel=2,
             )
 
 

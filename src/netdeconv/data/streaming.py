@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from netdeconv.data.config import Decoder
 from netdeconv.data.cutout import cut_out
 from netdeconv.data.decoding import Transform, evaluation_transform, training_transform
 from netdeconv.data.entry import DatasetInfo, ResizedCrop
@@ -39,7 +39,7 @@ class Loading:
 
     device: torch.device
     num_workers: int = 0
-    decode: Literal["workers", "device"] = "workers"
+    decode: Decoder = "workers"
     skip_corrupt: bool = False
 
     def loader(self, files: ImageFiles, transform: Transform, *, fill: bool) -> ImageLoader:

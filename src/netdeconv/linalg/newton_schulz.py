@@ -6,7 +6,8 @@ All its matrices are polynomials of P and commute, so the product P_k = Z_k Y_k 
     P_{k+1} = P_k T_k^2        T_k = (3 I - P_k) / 2        Z_{k+1} = T_k Z_k
 
 The first step needs no product for Z and the last none for P: 3 (n - 1) products for n steps. P depends on itself
-alone and its fixed point I is super-attractive, so rounding errors do not grow once converged.
+alone and its fixed point I is super-attractive, so rounding errors do not grow once converged. Large matrices on a
+processor go through their eigenvalues instead (``spectral_steps``): the same polynomial and derivative.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from netdeconv import kernels
+from netdeconv.linalg import spectral_steps
 from netdeconv.linalg.precision import full_precision, symmetrize
 from netdeconv.linalg.symmetric import symmetric_product
 
@@ -54,8 +56,13 @@ def _eye_like(matrix: Tensor) -> Tensor:
 def _scaled(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Symmetric matrices divided by their Frobenius norm, and the norms (B, 1, 1)."""
     matrix = symmetrize(matrix)
-    norm = torch.linalg.matrix_norm(matrix, keepdim=True).clamp_min(torch.finfo(matrix.dtype).tiny)
+    norm = _norm(matrix)
     return matrix / norm, norm
+
+
+def _norm(matrix: Tensor) -> Tensor:
+    norm: Tensor = torch.linalg.matrix_norm(matrix, keepdim=True)
+    return norm.clamp_min(torch.finfo(matrix.dtype).tiny)
 
 
 def _step(product: Tensor) -> Tensor:
@@ -104,29 +111,45 @@ def _has_kernel(matrix: Tensor) -> bool:
 
 
 class _NewtonSchulzRoot(torch.autograd.Function):
-    """Keeps the matrix and the result; backward recomputes the iterates and is itself differentiable."""
+    """Keeps the matrix and the result or the eigenvectors; backward is itself differentiable, through products."""
 
     @staticmethod
     def forward(ctx: Any, matrix: Tensor, num_iterations: int) -> Tensor:
+        ctx.num_iterations = num_iterations
         with full_precision(matrix):
             if _has_kernel(matrix):
                 root = kernels.newton_schulz_root(matrix.contiguous(), num_iterations)
-            else:
-                scaled, norm = _scaled(matrix)
+                ctx.save_for_backward(matrix, root)
+                return root
+            scaled, norm = _scaled(matrix)
+            found = (
+                spectral_steps.decompose(scaled) if spectral_steps.prefers_eigenvalues(matrix, num_iterations) else None
+            )
+            if found is None:
                 root = symmetrize(_root_of_scaled(scaled, num_iterations)) / norm.sqrt()
-        ctx.num_iterations = num_iterations
-        ctx.save_for_backward(matrix, root)
-        return root
+                ctx.save_for_backward(matrix, root)
+                return root
+            values, vectors = found
+            ctx.save_for_backward(matrix, values, vectors)
+            return spectral_steps.compose(
+                vectors, spectral_steps.steps_on(values, num_iterations) / norm.sqrt()[..., 0]
+            )
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        matrix, root = ctx.saved_tensors
-        if _has_kernel(matrix) and not torch.is_grad_enabled():  # the kernel has no second derivative
-            grad = kernels.newton_schulz_root_backward(matrix.contiguous(), root, grads[0], ctx.num_iterations)
+        matrix, *kept = ctx.saved_tensors
+        plain = not torch.is_grad_enabled()  # neither the kernel nor the eigenvalues have a second derivative
+        if plain and _has_kernel(matrix):
+            grad = kernels.newton_schulz_root_backward(matrix.contiguous(), kept[0], grads[0], ctx.num_iterations)
             return grad, None
         with full_precision(matrix):
             grad = symmetrize(grads[0])
+            if plain and len(kept) == 2:
+                norm = _norm(symmetrize(matrix))
+                values, vectors = kept
+                return spectral_steps.root_gradient(values, vectors, norm, grad, ctx.num_iterations), None
             scaled, norm = _scaled(matrix)
+            root = kept[0] if len(kept) == 1 else _root_of_scaled(scaled, ctx.num_iterations) / norm.sqrt()
             # R = p(A / s) s^(-1/2): through p, and through the norm s, whose gradient is A / s.
             through_p = _derivative_of_scaled(scaled, grad, ctx.num_iterations) / norm.sqrt()
             through_s = (through_p * scaled + 0.5 * grad * root).sum((-2, -1), keepdim=True)

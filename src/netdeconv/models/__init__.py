@@ -11,14 +11,18 @@ from netdeconv.models.imagenet import (
     imagenet_architecture,
     parse_imagenet_name,
 )
+from netdeconv.models.norms import BATCH_NORM, NORMS, IterativeNorm, replace_norms
 from netdeconv.models.registry import ARCHITECTURES, architecture, build, list_names, stem_settings
 
 __all__ = [
     "ARCHITECTURES",
+    "BATCH_NORM",
     "IMAGENET",
+    "NORMS",
     "Architecture",
     "Cost",
     "ImagenetName",
+    "IterativeNorm",
     "StemSettings",
     "architecture",
     "build",
@@ -27,5 +31,6 @@ __all__ = [
     "imagenet_architecture",
     "list_names",
     "parse_imagenet_name",
+    "replace_norms",
     "stem_settings",
 ]

@@ -60,6 +60,46 @@ def image_step(shape: torch.Size, features: PatchGeometry, grouping: Grouping, r
     return max(1, min(rows // enough, shape[0] // _FEWEST_ENTRIES))
 
 
+def batch_covariance(
+    x: Tensor,
+    features: PatchGeometry,
+    grouping: Grouping,
+    settings: Whitening,
+    *,
+    centred: bool = True,
+    exclusive: bool = False,
+    ranks: Ranks | None = None,
+    shift: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean and covariance of a batch, of all ranks where there are several.
+
+    Args:
+        x: input (N, C, ...).
+        features: of one matrix.
+        grouping: the blocks.
+        settings: sampling.
+        centred: as in :func:`batch_statistics`, and the others likewise.
+        exclusive: likewise.
+        ranks: likewise.
+        shift: likewise.
+
+    Returns:
+        ``x``, to be used in place of the input, mean (G, D) and covariance (G, D, D), in float32 or wider.
+    """
+    step = image_step(x.shape, features, grouping, settings.rows_per_feature)
+    g, d = grouping.num_matrices, grouping.block_channels * features.num_taps
+    if len(x):
+        x, mean, covariance = patch_statistics(
+            x, features, grouping, centred=centred, exclusive=exclusive, image_step=step
+        )
+    else:  # other ranks have more
+        mean, covariance = _nothing(x, g, d), _nothing(x, g, d, d)
+    if ranks is not None and shift is not None:
+        rows = _rows(x, features, grouping, step)
+        mean, covariance = ranks.pool(rows, mean, covariance, shift.clone())
+    return x, mean, covariance
+
+
 def batch_statistics(
     x: Tensor,
     geometry: PatchGeometry,
@@ -89,17 +129,10 @@ def batch_statistics(
         ``x``, to be used in place of the input, and its statistics, in float32 or wider.
     """
     features = geometry if settings.structure == "full" else pixels
-    step = image_step(x.shape, features, grouping, settings.rows_per_feature)
-    g, d = grouping.num_matrices, grouping.block_channels * features.num_taps
-    if len(x):
-        x, mean, covariance = patch_statistics(
-            x, features, grouping, centred=centred, exclusive=exclusive, image_step=step
-        )
-    else:  # other ranks have more
-        mean, covariance = _nothing(x, g, d), _nothing(x, g, d, d)
-    if ranks is not None and shift is not None:
-        rows = _rows(x, features, grouping, step)
-        mean, covariance = ranks.pool(rows, mean, covariance, shift.clone())
+    x, mean, covariance = batch_covariance(
+        x, features, grouping, settings, centred=centred, exclusive=exclusive, ranks=ranks, shift=shift
+    )
+    g = grouping.num_matrices
     matrix, taps = _regularized_root(covariance, settings), None
     scale = covariance.detach().diagonal(dim1=-2, dim2=-1).mean(-1)
     if settings.structure == "separable" and geometry.num_taps > 1:

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from netdeconv.recipes.book import recipe, recipe_names
 from netdeconv.recipes.comparison import Comparison, Row, compare, plan, seconds_to
-from netdeconv.recipes.variants import VARIANTS, Variant, WhiteningChoice, variant
+from netdeconv.recipes.recipe import Recipe, RecipeRow
+from netdeconv.recipes.reproduction import Reproduced, Reproduction, reproduce
+from netdeconv.recipes.rows import Failure, Trained, train_rows
+from netdeconv.recipes.variants import VARIANTS, Variant, WhiteningChoice, is_batch_norm, variant
 
 __all__ = [
     "VARIANTS",
     "Comparison",
+    "Failure",
+    "Recipe",
+    "RecipeRow",
+    "Reproduced",
+    "Reproduction",
     "Row",
+    "Trained",
     "Variant",
     "WhiteningChoice",
     "compare",
+    "is_batch_norm",
     "plan",
+    "recipe",
+    "recipe_names",
+    "reproduce",
     "seconds_to",
+    "train_rows",
     "variant",
 ]

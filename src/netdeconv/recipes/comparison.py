@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from netdeconv.recipes.variants import WhiteningChoice, variant
-from netdeconv.training import (
-    Reporter,
-    RunDirectory,
-    RunResult,
-    Silent,
-    TrainingConfig,
-    run,
-    to_plain,
-)
+from netdeconv.recipes.rows import Failure, Trained, train_rows
+from netdeconv.recipes.variants import WhiteningChoice, is_batch_norm, variant
+from netdeconv.training import Reporter, RunDirectory, Silent, TrainingConfig, to_plain
 from netdeconv.training.run_directory import CONFIG
 from netdeconv.viz import curves
 
@@ -28,18 +22,20 @@ class Row:
     Args:
         label: name of the variant, with its learning rate where there are several.
         lr: its learning rate.
-        accuracies: per cent after every epoch.
-        seconds_per_step: median.
-        seconds: of training in all.
-        seconds_to_baseline: training seconds until batch norm's best accuracy; ``None``: not reached.
+        scores: per cent after every epoch.
+        seconds_per_step: median; ``None``: no epoch was finished.
+        seconds: of training in all; likewise.
+        seconds_to_baseline: training seconds until batch norm's best score; ``None``: not reached.
+        failure: what ended the run before its last epoch; empty: nothing did.
     """
 
     label: str
     lr: float
-    accuracies: tuple[float, ...]
-    seconds_per_step: float
-    seconds: float
+    scores: tuple[float, ...]
+    seconds_per_step: float | None
+    seconds: float | None
     seconds_to_baseline: float | None
+    failure: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,14 +45,16 @@ class Comparison:
     Args:
         path: its directory.
         rows: the table.
-        baseline: best accuracy of the batch norm runs after any epoch; ``None`` without such runs.
-        evaluated_on: which part of the data set the accuracies are of.
+        baseline: best score of the batch norm runs after any epoch; ``None`` without such runs.
+        evaluated_on: which part of the data set the scores are of.
+        metric: what the scores are: key of the records.
     """
 
     path: Path
     rows: tuple[Row, ...]
     baseline: float | None
     evaluated_on: str
+    metric: str = "accuracy"
 
 
 def plan(
@@ -72,7 +70,7 @@ def plan(
         base: what all have in common; its learning rate is that of the whitened networks.
         names: variants.
         choice: settings of the whitening.
-        baseline_lrs: learning rates of the batch norm runs, one run each.
+        baseline_lrs: learning rates of the networks whose inputs are not whitened, one run each.
 
     Raises:
         UnknownNameError: when a variant is unknown.
@@ -112,53 +110,56 @@ def compare(
     with RunDirectory(path, name="compare", resume=resume) as directory:
         if not resume:
             directory.write_json(CONFIG, {"runs": {label: to_plain(config) for label, config in runs.items()}})
-        results: dict[str, RunResult] = {}
-        watching = {label: reporter(label) for label in runs}
-        for label, config in runs.items():
-            folder = directory.path / label.replace(" ", "_")
-            started = (folder / CONFIG).exists()
-            results[label] = run(
-                dataclasses.replace(config, result_path=str(folder)), progress=watching[label], resume=started
-            )
+        results: dict[str, Trained] = {}
+        for label, trained in train_rows(runs, directory.path, reporter=reporter):
+            results[label] = trained
             directory.write_metrics(list(_lines(results)))
         comparison = _summarise(directory.path, runs, results)
         directory.write_json("summary.json", _plain(comparison))
         title = " / ".join({f"{config.network.arch} on {config.data.dataset}" for config in runs.values()})
-        figure = curves({label: result.history for label, result in results.items()}, title=title)
-        figure.savefig(directory.path / "curves.png", dpi=120)
+        histories = {label: result.history for label, result in results.items() if result.history}
+        if histories:
+            figure = curves(histories, title=title, metric=comparison.metric)
+            figure.savefig(directory.path / "curves.png", dpi=120)
         return comparison
 
 
-def seconds_to(history: Sequence[Mapping[str, Any]], accuracy: float) -> float | None:
-    """Return the training seconds until an epoch ends with at least this accuracy, or ``None``."""
-    return next((record["cumulative_seconds"] for record in history if record["accuracy"] >= accuracy), None)
+def seconds_to(history: Sequence[Mapping[str, Any]], score: float, metric: str = "accuracy") -> float | None:
+    """Return the training seconds until an epoch ends with at least this score, or ``None``."""
+    return next((record["cumulative_seconds"] for record in history if record[metric] >= score), None)
 
 
-def _lines(results: Mapping[str, RunResult]) -> Iterator[dict[str, Any]]:
+def _lines(results: Mapping[str, Trained]) -> Iterator[dict[str, Any]]:
     for label, result in results.items():
         for record in result.history:
             yield {"run": label, **record}
 
 
-def _summarise(path: Path, runs: Mapping[str, TrainingConfig], results: Mapping[str, RunResult]) -> Comparison:
+def _summarise(path: Path, runs: Mapping[str, TrainingConfig], results: Mapping[str, Trained]) -> Comparison:
+    metric = next(iter(runs.values())).task.metric
     best = [
-        max(record["accuracy"] for record in results[label].history)
+        record[metric]
         for label, config in runs.items()
-        if config.network.whitening is None
+        if is_batch_norm(config.network)
+        for record in results[label].history
     ]
     baseline = max(best, default=None)
-    rows = tuple(
-        Row(
-            label=label,
-            lr=runs[label].optimizer.lr,
-            accuracies=tuple(record["accuracy"] for record in result.history),
-            seconds_per_step=result.seconds_per_step,
-            seconds=result.seconds,
-            seconds_to_baseline=None if baseline is None else seconds_to(result.history, baseline),
-        )
-        for label, result in results.items()
+    rows = tuple(_row(label, runs[label].optimizer.lr, result, metric, baseline) for label, result in results.items())
+    evaluated_on = next((result.history[0]["evaluated_on"] for result in results.values() if result.history), "")
+    return Comparison(path, rows, baseline, evaluated_on, metric)
+
+
+def _row(label: str, lr: float, result: Trained, metric: str, baseline: float | None) -> Row:
+    history = result.history
+    return Row(
+        label=label,
+        lr=lr,
+        scores=tuple(record[metric] for record in history),
+        seconds_per_step=statistics.median(record["seconds_per_step"] for record in history) if history else None,
+        seconds=history[-1]["cumulative_seconds"] if history else None,
+        seconds_to_baseline=None if baseline is None else seconds_to(history, baseline, metric),
+        failure=result.message if isinstance(result, Failure) else "",
     )
-    return Comparison(path, rows, baseline, next(iter(results.values())).history[0]["evaluated_on"])
 
 
 def _plain(comparison: Comparison) -> dict[str, Any]:

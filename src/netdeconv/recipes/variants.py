@@ -58,20 +58,22 @@ class Variant:
     Args:
         description: what is whitened, for the table's caption.
         settings: from the shared choice and the network's name to (whitening, stem, linear).
-        whitens: whether anything is whitened at all.
+        whitens: whether any layer's input is whitened at all.
+        norm: what stands where nothing is whitened.
     """
 
     description: str
     settings: Callable[[WhiteningChoice, str], tuple[Setting, Setting, Setting]]
     whitens: bool = True
+    norm: str = models.BATCH_NORM
 
     def network(self, choice: WhiteningChoice, base: NetworkConfig) -> NetworkConfig:
         """Return the network with this normalisation."""
         whitening, stem, linear = self.settings(choice, base.arch)
-        return dataclasses.replace(base, whitening=whitening, stem=stem, linear=linear)
+        return dataclasses.replace(base, whitening=whitening, stem=stem, linear=linear, norm=self.norm)
 
 
-def _batch_norm(choice: WhiteningChoice, arch: str) -> tuple[Setting, Setting, Setting]:
+def _unwhitened(choice: WhiteningChoice, arch: str) -> tuple[Setting, Setting, Setting]:
     del choice, arch
     return None, None, None
 
@@ -103,7 +105,15 @@ def _stem_channel(choice: WhiteningChoice, arch: str) -> tuple[Setting, Setting,
 
 
 VARIANTS: dict[str, Variant] = {
-    "batch_norm": Variant(description="batch norm", settings=_batch_norm, whitens=False),
+    "none": Variant(description="no normalisation", settings=_unwhitened, whitens=False, norm="none"),
+    "batch_norm": Variant(description="batch norm", settings=_unwhitened, whitens=False),
+    "group_norm": Variant(description="group norm", settings=_unwhitened, whitens=False, norm="group_norm"),
+    "iterative_norm": Variant(
+        description="every layer's output is whitened, where batch norm stood (Huang et al. 2019)",
+        settings=_unwhitened,
+        whitens=False,
+        norm="iterative_norm",
+    ),
     "channel": Variant(description="every layer whitens its channels", settings=_channel),
     "full": Variant(description="every layer whitens its patches", settings=_full),
     "full16": Variant(description="every layer whitens its patches, 16 channels a block", settings=_full16),
@@ -114,6 +124,11 @@ VARIANTS: dict[str, Variant] = {
         settings=_stem_channel,
     ),
 }
+
+
+def is_batch_norm(network: NetworkConfig) -> bool:
+    """Whether the network trains with batch norm and nothing is whitened: the baseline of all comparisons."""
+    return network.whitening is None and network.norm == models.BATCH_NORM
 
 
 def variant(name: str) -> Variant:

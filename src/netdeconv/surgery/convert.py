@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules.conv import _ConvNd
 
 from netdeconv.nn import WhitenedLayer
 from netdeconv.surgery.batches import relative_difference, tensors_in
 from netdeconv.surgery.calibration import Calibrated, calibrate
+from netdeconv.surgery.inplace import stop_overwriting
 from netdeconv.surgery.notices import CalibrationWarning, NothingChangedWarning, logger
 from netdeconv.surgery.plain import is_plain, whitened_twin
 from netdeconv.surgery.policy import Plan, Setting, Settings, make_plan
@@ -30,6 +29,7 @@ def convert(
     stem: Setting = None,
     grouped: Setting = None,
     depthwise: Setting = None,
+    named: Mapping[str, Setting] | None = None,
     select: Selection = None,
     calibration: Iterable[Any] | None = None,
     inplace: bool = False,
@@ -59,6 +59,9 @@ def convert(
         stem: likewise, of the first convolution in registration order.
         grouped: likewise, of convolutions with several groups of several input channels.
         depthwise: likewise, of convolutions with one input channel for each group.
+        named: settings of further layers by a pattern of their names, which covers as in ``select``. They have
+            precedence over those of a layer's kind, a later pattern over an earlier one. None as ``whitening``,
+            False to leave the layers alone.
         select: which modules may be touched. None: all. ``"stem"``: the first convolution. A pattern or
             several (``*``, ``?``, ``[...]``) of qualified names: a pattern covers the modules it names and
             all inside them; one that begins with ``!`` excludes (``"!fc"``: all but ``fc``). A function of
@@ -96,7 +99,7 @@ def convert(
         ['WhitenedConv2d', 'Identity', 'ReLU']
     """
     refuse_wrapped(model)
-    settings = Settings.of(whitening, linear=linear, stem=stem, grouped=grouped, depthwise=depthwise)
+    settings = Settings.of(whitening, linear=linear, stem=stem, grouped=grouped, depthwise=depthwise, named=named)
     plan = make_plan(model, settings, select)
     if inplace and "" in plan.layers:
         raise ValueError("a single layer cannot be replaced in place: use the copy that convert(layer) returns")
@@ -148,32 +151,10 @@ def _apply(
             stacklevel=3,
         )
         return model
-    removed = set(norms.values())
     converted = replace(model, {**layers, **norms})
     if norms:
-        safe = _behind_layers(converted, removed)
-        for module in converted.modules():
-            if getattr(module, "inplace", None) is True and module not in safe:
-                module.inplace = False  # type: ignore[assignment]
+        stop_overwriting(converted, set(norms.values()))
     return converted
-
-
-def _behind_layers(model: nn.Module, removed: set[nn.Module]) -> set[nn.Module]:
-    """Modules that a Sequential calls right after a layer, whose output is new and read by nothing else."""
-    safe: set[nn.Module] = set()
-    calls: Counter[nn.Module] = Counter()
-    for parent in model.modules():
-        fresh = False
-        for child in parent._modules.values():
-            if child is None:
-                continue
-            calls[child] += 1
-            if type(parent) is not nn.Sequential or child in removed:
-                continue
-            if fresh:
-                safe.add(child)
-            fresh = isinstance(child, (WhitenedLayer, _ConvNd, nn.Linear))
-    return {module for module in safe if calls[module] == 1}
 
 
 def _blocks(layer: nn.Module) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import torch
@@ -13,7 +13,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from netdeconv.nn import WhitenedLayer, Whitening
 from netdeconv.surgery.plain import is_plain, plain_base
-from netdeconv.surgery.selection import Selection, selected
+from netdeconv.surgery.selection import Selection, covered, selected
 from netdeconv.surgery.tree import names_of
 
 Setting: TypeAlias = Whitening | bool | None
@@ -25,19 +25,29 @@ _READS_WEIGHTS = (nn.MultiheadAttention, nn.TransformerEncoderLayer)
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """The whitening of each kind of layer; None leaves the kind as it is."""
+    """The whitening of each kind of layer, and of layers by name; None leaves them as they are."""
 
     convolution: Whitening | None
     linear: Whitening | None
     stem: Whitening | None
     grouped: Whitening | None
     depthwise: Whitening | None
+    named: Mapping[str, Whitening | None]
 
     @classmethod
     def of(
-        cls, whitening: Setting, *, linear: Setting, stem: Setting, grouped: Setting, depthwise: Setting
+        cls,
+        whitening: Setting,
+        *,
+        linear: Setting,
+        stem: Setting,
+        grouped: Setting,
+        depthwise: Setting,
+        named: Mapping[str, Setting] | None,
     ) -> Settings:
         """Resolve what a user gives: None means as ``whitening``, False means leave alone."""
+        if named is not None and not isinstance(named, Mapping):
+            raise TypeError(f"named must be a mapping of name patterns to settings, got {named!r}")
         base = _setting("whitening", whitening, Whitening())
         return cls(
             base,
@@ -45,6 +55,7 @@ class Settings:
             _setting("stem", stem, base),
             _setting("grouped", grouped, base),
             _setting("depthwise", depthwise, base),
+            {pattern: _setting(f"named[{pattern!r}]", own, base) for pattern, own in (named or {}).items()},
         )
 
 
@@ -72,6 +83,7 @@ def make_plan(model: nn.Module, settings: Settings, select: Selection) -> Plan:
     names = names_of(model)
     stem = next((module for module in names if isinstance(module, _ConvNd)), None)
     chosen = selected(names, select, stem)
+    by_name = _by_name(names, settings.named)
     fused = {child for parent in names if isinstance(parent, _READS_WEIGHTS) for child in parent.modules()}
     layers: dict[str, Whitening] = {}
     skipped: dict[str, str] = {}
@@ -80,12 +92,11 @@ def make_plan(model: nn.Module, settings: Settings, select: Selection) -> Plan:
             continue
         decision = "its parent reads the weight without calling it" if module in fused else _refusal(module)
         if decision is None:
-            kind = _kind(module, stem)
-            whitening: Whitening | None = getattr(settings, kind)
+            which, whitening = by_name.get(module) or _by_kind(module, stem, settings)
             if whitening is not None:
                 layers[own[0]] = whitening
                 continue
-            decision = f"{kind} layers are to be left as they are"
+            decision = f"{which} layers are to be left as they are"
         skipped[own[0]] = decision
     converted = {model.get_submodule(name) for name in layers}
     norms: list[str] = []
@@ -96,6 +107,22 @@ def make_plan(model: nn.Module, settings: Settings, select: Selection) -> Plan:
             elif norm in chosen:
                 skipped[names[norm][0]] = f"{_called(norm)} is a subclass that may do more than normalise"
     return Plan(layers, norms, skipped)
+
+
+def _by_name(
+    names: Mapping[nn.Module, Sequence[str]], named: Mapping[str, Whitening | None]
+) -> dict[nn.Module, tuple[str, Whitening | None]]:
+    """For every module that a pattern covers the last such pattern, in words, and its whitening."""
+    return {
+        module: (f"{pattern!r}", whitening)
+        for pattern, whitening in named.items()
+        for module in covered(names, pattern, argument="named")
+    }
+
+
+def _by_kind(layer: nn.Module, stem: nn.Module | None, settings: Settings) -> tuple[str, Whitening | None]:
+    kind = _kind(layer, stem)
+    return kind, getattr(settings, kind)
 
 
 def _kind(layer: nn.Module, stem: nn.Module | None) -> str:

@@ -45,19 +45,29 @@ def selected(names: Mapping[nn.Module, Sequence[str]], select: Selection, stem: 
 def _by_pattern(names: Mapping[nn.Module, Sequence[str]], patterns: Sequence[str]) -> set[nn.Module]:
     excluding = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
     including = [pattern for pattern in patterns if not pattern.startswith("!")]
-    matches = {pattern: _matching(names, pattern) for pattern in (*including, *excluding)}
-    for pattern, modules in matches.items():
-        if not modules:
-            everything = [name for own in names.values() for name in own if name]
-            nearest = difflib.get_close_matches(pattern, everything, n=1, cutoff=0.0)
-            hint = f"; the nearest name is {nearest[0]!r}" if nearest else ""
-            raise ValueError(f"select: no module's name matches {pattern!r}{hint}")
+    matches = {pattern: covered(names, pattern, argument="select") for pattern in (*including, *excluding)}
     chosen = set(names) if not including else {module for pattern in including for module in matches[pattern]}
     return chosen - {module for pattern in excluding for module in matches[pattern]}
 
 
-def _matching(names: Mapping[nn.Module, Sequence[str]], pattern: str) -> set[nn.Module]:
-    return {module for module, own in names.items() if any(_covers(pattern, name) for name in own)}
+def covered(names: Mapping[nn.Module, Sequence[str]], pattern: str, *, argument: str) -> set[nn.Module]:
+    """The modules that a pattern names, and all that lie in them.
+
+    Args:
+        names: every module with all its names.
+        pattern: of names.
+        argument: of the conversion, for the error.
+
+    Raises:
+        ValueError: when the pattern matches no name, with the nearest one.
+    """
+    modules = {module for module, own in names.items() if any(_covers(pattern, name) for name in own)}
+    if not modules:
+        everything = [name for own in names.values() for name in own if name]
+        nearest = difflib.get_close_matches(pattern, everything, n=1, cutoff=0.0)
+        hint = f"; the nearest name is {nearest[0]!r}" if nearest else ""
+        raise ValueError(f"{argument}: no module's name matches {pattern!r}{hint}")
+    return modules
 
 
 def _covers(pattern: str, name: str) -> bool:

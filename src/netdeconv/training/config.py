@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 
 from netdeconv.data import DataConfig
 from netdeconv.lookup import look_up
-from netdeconv.models import IMAGENET
+from netdeconv.models import BATCH_NORM, IMAGENET, NORMS
 from netdeconv.nn.whitening import Whitening
 from netdeconv.training.devices import DeviceName, ParallelConfig
 from netdeconv.training.loggers import LOGGERS
@@ -37,6 +37,12 @@ class NetworkConfig:
         grouped: settings of convolutions with groups of several channels; ``None``: as the others, with the
             steps of the network's entry; ``False``: left as they are.
         depthwise: likewise, of convolutions with one input channel for each group.
+        norm: what stands where nothing is whitened: one of :data:`netdeconv.models.NORMS`.
+        published: whiten only what the published experiments whitened, where that is not everything (EfficientNet).
+
+    Raises:
+        UnknownNameError: a ValueError with the nearest name, when there is no such norm.
+        ValueError: when settings of some layers are given, but nothing is to be whitened.
     """
 
     arch: str = "vgg11"
@@ -48,17 +54,22 @@ class NetworkConfig:
     linear: Whitening | Literal[False] | None = None
     grouped: Whitening | Literal[False] | None = None
     depthwise: Whitening | Literal[False] | None = None
+    norm: str = BATCH_NORM
+    published: bool = False
 
     def __post_init__(self) -> None:
+        look_up("norm", self.norm, {name: name for name in NORMS})
         if self.whitening is None and (self.stem or self.linear or self.grouped or self.depthwise):
             raise ValueError(
                 "stem, linear, grouped and depthwise need whitening: its settings, or False for these layers alone"
             )
+        if self.whitening is None and self.published:
+            raise ValueError("published says what is whitened: it needs whitening")
         if self.pretrained and not self.arch.startswith(IMAGENET):
             raise ValueError(f"{self.arch!r} has no pretrained weights; networks named {IMAGENET}... have")
-        if self.pretrained and self.whitening is not None:
+        if self.pretrained and (self.whitening is not None or self.norm != BATCH_NORM):
             raise ValueError(
-                "pretrained weights are of the network with batch norm, and mean nothing in a whitened one: "
+                "pretrained weights are of the network with batch norm, and mean nothing with another normalisation: "
                 "netdeconv.convert(model, calibration=batches) changes them to fit"
             )
 

@@ -1,4 +1,4 @@
-"""From settings to a network: built with batch norm, then converted."""
+"""From settings to a network: built with batch norm, then converted, whichever normalisation it trains with."""
 
 from __future__ import annotations
 
@@ -22,12 +22,9 @@ def build_network(config: NetworkConfig, data: DatasetInfo) -> nn.Module:
         ValueError: when it cannot be for such images, or has no pretrained weights for so many classes.
     """
     model = _built(config, data)
-    if config.whitening is None:
-        return model
-    converted = _converted(model, config)
-    if not config.bias:
-        _remove_biases(converted)
-    return converted
+    if config.whitening is not None:
+        model = _converted(model, config)
+    return models.replace_norms(model, config.norm)
 
 
 def _built(config: NetworkConfig, data: DatasetInfo) -> nn.Module:
@@ -47,7 +44,6 @@ def _built(config: NetworkConfig, data: DatasetInfo) -> nn.Module:
 def _converted(model: nn.Module, config: NetworkConfig) -> nn.Module:
     """Convert with the settings, and with the steps that the network's entry has for some of its layers."""
     entry = models.architecture(config.arch)
-    named = entry.named if isinstance(config.whitening, Whitening) else {}
     converted = convert(
         model,
         config.whitening,
@@ -55,10 +51,11 @@ def _converted(model: nn.Module, config: NetworkConfig) -> nn.Module:
         linear=config.linear,
         grouped=_with_steps(config.grouped, config.whitening, entry.grouped),
         depthwise=_with_steps(config.depthwise, config.whitening, entry.depthwise),
-        select=[f"!{pattern}" for pattern in named] or None,
+        named={pattern: _with_steps(None, config.whitening, steps) for pattern, steps in entry.named.items()},
+        select=entry.published_select if config.published else None,
     )
-    for pattern, steps in named.items():
-        convert(converted, _with_steps(None, config.whitening, steps), select=pattern, inplace=True)
+    if not config.bias:
+        _remove_biases(converted)
     return converted
 
 

@@ -1,4 +1,4 @@
-"""Loss and accuracy of runs, against epochs and against seconds."""
+"""Loss and score of runs, against epochs and against seconds."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 
-def curves(histories: Mapping[str, Sequence[Mapping[str, Any]]], *, title: str = "") -> Figure:
+def curves(
+    histories: Mapping[str, Sequence[Mapping[str, Any]]], *, title: str = "", metric: str = "accuracy"
+) -> Figure:
     """Draw what runs measured after every epoch.
 
     Args:
         histories: for every run's label its records, as in ``metrics.jsonl``.
         title: above the figure.
+        metric: key of the score, in per cent.
 
     Returns:
-        A figure of four panels: training loss and evaluation accuracy, against epochs and against
+        A figure of four panels: training loss and score in evaluation, against epochs and against
         seconds of training. It belongs to no window: save it with ``savefig``.
 
     Raises:
@@ -30,7 +33,7 @@ def curves(histories: Mapping[str, Sequence[Mapping[str, Any]]], *, title: str =
     if title:
         figure.suptitle(title)
     evaluated_on = next(history for history in histories.values() if history)[0]["evaluated_on"]
-    rows = {"train_loss": "training loss", "accuracy": f"{evaluated_on} accuracy (%)"}
+    rows = {"train_loss": "training loss", metric: f"{evaluated_on} {metric.replace('_', ' ')} (%)"}
     columns = {"epoch": "epochs", "cumulative_seconds": "seconds of training"}
     panels = figure.subplots(2, 2, sharex="col", sharey="row")
     for row, (measure, measure_label) in zip(panels, rows.items(), strict=True):

@@ -1,0 +1,214 @@
+"""``netdeconv imagenet``: the original keywords, real runs on folders of tiny images, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from image_folders import write_folder, write_part
+from netdeconv.cli import imagenet, main
+from netdeconv.nn import Freeze, Whitening
+from netdeconv.tasks import TASKS
+from netdeconv.training import from_plain, load_checkpoint, read_config
+from small_runs import numbers
+
+SOURCE = Path(__file__).resolve().parents[2] / "src"
+SMALL = (
+    "--loggers csv -a squeezenet1_1 -j 0 -b 8 --image-size 32 --lr 0.01 --block 16 "
+    "--threads 1 --device cpu --precision 32-true"
+)
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return write_folder(tmp_path_factory.mktemp("images"), train=8, val=3)
+
+
+def settings(line: str, saved=None):
+    options, given = imagenet.parser().parse(shlex.split(line))
+    return imagenet.settings(options, given, saved)
+
+
+def done(line: str, capsys) -> str:
+    assert main(["imagenet", *shlex.split(line)]) == 0
+    return capsys.readouterr().out
+
+
+def refused(line: str, capsys) -> tuple[int, str]:
+    code = main(["imagenet", *shlex.split(line)])
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1, error
+    return code, error
+
+
+def history(path: Path) -> list[dict]:
+    return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_the_line_of_the_original_readme_has_the_published_settings(root):
+    config = settings(f"-a resnet18 -j 32 {root} --deconv True")
+    assert (config.network.arch, config.epochs, config.seed) == ("imagenet/resnet18", 90, 0)
+    data = config.data
+    assert (data.dataset, data.data_dir, data.batch_size, data.num_workers) == ("imagenet", str(root), 256, 32)
+    assert (data.num_classes, data.image_size, data.max_batches, data.augment) == (3, None, None, True)
+    optimizer = config.optimizer
+    assert (optimizer.name, optimizer.lr, optimizer.weight_decay, optimizer.momentum) == ("SGD", 0.1, 1e-4, 0.9)
+    assert optimizer.schedule == "cosine"
+    network = config.network
+    assert network.whitening == Whitening(group_size=64, num_iterations=5, eps=1e-5, sampling_stride=3)
+    assert network.linear == Whitening(group_size=64)
+    assert network.stem == Whitening(num_iterations=15, freeze=Freeze())
+
+
+def test_without_deconv_nothing_is_whitened(root):
+    assert settings(f"{root}").network.whitening is None
+
+
+@pytest.mark.parametrize(
+    ("arch", "name", "converted", "rate"),
+    [
+        ("vgg11", "vgg11", False, 0.01),
+        ("vgg11d", "vgg11", True, 0.01),
+        ("densenet121d", "densenet121", True, 0.1),
+        ("resnet50", "resnet50", False, 0.1),
+    ],
+)
+def test_names_say_what_is_converted_and_bring_their_learning_rate(root, arch, name, converted, rate):
+    config = settings(f"-a {arch} {root}")
+    assert config.network.arch == f"imagenet/{name}"
+    assert (config.network.whitening is not None) == converted
+    assert config.optimizer.lr == rate
+    assert settings(f"-a {arch} {root} --lr 0.3").optimizer.lr == 0.3
+
+
+def test_options_arrive_under_all_their_names(root):
+    config = settings(
+        f"--arch resnet18d --workers 3 --epochs 7 --start-epoch 2 --batch-size 12 --learning-rate 0.2 "
+        f"--lr-scheduler multistep --weight-decay 0.01 --seed 5 --block 16 --block-fc 8 --deconv-iter 4 --eps 1e-4 "
+        f"--stride 2 --bias False --structure separable --test-run True --test-iter 6 --image-size 32 --resize 40 "
+        f"--num-classes 3 --skip-corrupt --decode device --no-augment --validation-size 3 --train-size 6 {root}"
+    )
+    assert (config.epochs, config.start_epoch, config.seed) == (7, 2, 5)
+    optimizer = config.optimizer
+    assert (optimizer.lr, optimizer.schedule, optimizer.weight_decay) == (0.2, "multistep", 0.01)
+    base = Whitening(group_size=16, num_iterations=4, eps=1e-4, sampling_stride=2, structure="separable")
+    assert (config.network.whitening, config.network.bias) == (base, False)
+    assert config.network.linear.group_size == 8
+    data = config.data
+    assert (data.num_workers, data.batch_size, data.max_batches) == (3, 12, 6)
+    assert (data.image_size, data.resize, data.num_classes) == (32, 40, 3)
+    assert (data.skip_corrupt, data.decode, data.augment) == (True, "device", False)
+    assert (data.validation_size, data.train_size) == (3, 6)
+    assert settings(f"{root} --test-iter 6").data.max_batches is None
+    assert settings(f"{root} --pretrained --num-classes 3").network.pretrained
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "message"),
+    [
+        ("{root} -a resnet19", 2, "unknown ImageNet network 'resnet19'; did you mean"),
+        ("{root} -a resnet18d --deconv False", 2, "'resnet18d' means 'resnet18' converted"),
+        ("{root} --num-classes 5", 2, "has 3 classes, where 5 are expected"),
+        ("{root} --pretrained", 2, "the weights of 'resnet18' are for 1000 classes, not 3"),
+        ("{root} --pretrained --deconv True", 2, "pretrained weights are of the network with batch norm"),
+        ("{root} -e", 2, "--evaluate needs the checkpoint to evaluate"),
+        ("{root} --start-epoch 90", 2, "start_epoch must be in [0, 90), the epochs, got 90"),
+        ("{root} --eval", 2, "unknown option '--eval'; did you mean '--evaluate'?"),
+        ("{root} -b 0", 2, "batch_size must be at least 1, got 0"),
+        ("{root} --resume nothing", 1, "holds no run"),
+        ("nowhere", 1, "there is no folder"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_line(root, line, code, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found, error = refused(line.format(root=root), capsys)
+    assert message in error
+    assert found == code
+    assert not list(tmp_path.glob("runs/*"))
+
+
+def test_a_run_is_evaluated_resumed_and_kept(root, capsys, tmp_path):
+    path = tmp_path / "run"
+    out = done(f"{SMALL} {root} --deconv True --epochs 2 -p 1 --result-path {path}", capsys)
+    assert "epoch 1/2  step 2/3" in out
+    last = history(path)[-1]
+    assert f"test accuracy: top-1 {last['accuracy']:.2f} %, loss {last['loss']:.4f} after epoch 2" in out
+    config = from_plain(read_config(path), TASKS)
+    assert (config.data.num_classes, config.network.arch) == (3, "imagenet/squeezenet1_1")
+    assert "features.0.running_whitening" in load_checkpoint(path / "checkpoint.pt")["model"]
+    # Measured again, from its folder or its checkpoint, by the run's settings, or with what is asked for.
+    measured = f"top-1 {last['accuracy']:.2f} %, loss {last['loss']:.4f}\n"
+    assert done(f"-e --resume {path} --threads 1", capsys).endswith(measured)
+    assert done(f"-e --resume {path / 'checkpoint.pt'} -b 2 {root} --threads 1", capsys).endswith(measured)
+    assert "validation accuracy" in done(f"-e --resume {path} --validation-size 6 --threads 1", capsys)
+    # Finished already: nothing is trained.
+    before = (path / "metrics.jsonl").read_text()
+    done(f"--resume {path} -j 1 --start-epoch 1", capsys)
+    assert (path / "metrics.jsonl").read_text() == before
+    assert refused(f"--resume {path} --lr 0.5", capsys)[1].endswith("optimizer.lr was 0.01, not 0.5\n")
+    # The checkpoint alone, with the network from the options.
+    bare = tmp_path / "weights.pt"
+    bare.write_bytes((path / "checkpoint.pt").read_bytes())
+    assert done(f"{SMALL} {root} -e --resume {bare} --deconv True", capsys).endswith(measured)
+    code, error = refused(f"{SMALL} {root} -e --resume {bare}", capsys)
+    assert (code, "belongs to another network" in error) == (1, True)
+
+
+def test_many_classes_have_top5(tmp_path, capsys):
+    classes = tuple(f"c{number:02}" for number in range(12))
+    write_part(tmp_path / "train", 2, classes)
+    write_part(tmp_path / "val", 1, classes)
+    path = tmp_path / "run"
+    out = done(f"{SMALL} {tmp_path} --epochs 1 --test-run --test-iter 1 --result-path {path}", capsys)
+    last = history(path)[-1]
+    assert last["steps"] == 1
+    assert f"top-1 {last['accuracy']:.2f} %, top-5 {last['accuracy_top5']:.2f} %" in out
+
+
+def test_a_run_may_start_after_some_epochs(root, capsys, tmp_path):
+    """The last two of three epochs have the rates and the order of images that they have in a whole run."""
+    rates = {}
+    for start in (0, 1):
+        path = tmp_path / f"from_{start}"
+        done(f"{SMALL} {root} --epochs 3 --start-epoch {start} --msg False --result-path {path}", capsys)
+        rates[start] = {record["epoch"]: record["lr"] for record in history(path)}
+        assert load_checkpoint(path / "checkpoint.pt")["epoch"] == 3
+    assert [*rates[1]] == [2, 3]
+    assert rates[1] == {epoch: rates[0][epoch] for epoch in (2, 3)}
+
+
+def test_a_killed_loader_process_ends_the_run_clearly_and_the_run_can_be_resumed(root, tmp_path):
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    options = shlex.split(f"imagenet {SMALL} {root} --epochs 3 --msg False -j 1 --result-path")
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "netdeconv", *options, str(killed)],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not (killed / "checkpoint.pt").exists():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert children, "no loader process"
+    os.kill(int(children[0]), signal.SIGKILL)
+    error = process.communicate(timeout=120)[1]
+    assert process.returncode == 1
+    assert error.count("\n") == 1, error
+    assert "a process that reads images has died" in error
+    assert load_checkpoint(killed / "checkpoint.pt")["epoch"] < 3
+    assert main(["imagenet", "--resume", str(killed), "--msg", "False"]) == 0
+    assert main([*options, str(whole)]) == 0
+    assert numbers(history(killed)) == numbers(history(whole))

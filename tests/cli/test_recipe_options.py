@@ -1,0 +1,106 @@
+"""--recipe: a row's settings, with what is typed in the place of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+
+import pytest
+
+from netdeconv.cli import train
+from netdeconv.cli.recipe_options import recipe_config
+from netdeconv.nn import Freeze, Whitening
+from netdeconv.recipes import recipe
+from netdeconv.training import TrainingConfig
+
+VGG = "--recipe table1-epoch1 --row 'vgg16 full'"
+PLAIN = "--recipe table1-epoch1 --row 'vgg16 batch_norm'"
+ROW = recipe("table1-epoch1").rows["vgg16 full"].config
+
+
+def config(line: str) -> TrainingConfig:
+    return recipe_config(*train.parser().parse(shlex.split(line)))
+
+
+def changed(before: object, after: object, prefix: str = "") -> dict[str, object]:
+    """Settings that differ, by their places."""
+    found: dict[str, object] = {}
+    for field in dataclasses.fields(before):
+        old, new = getattr(before, field.name), getattr(after, field.name)
+        if dataclasses.is_dataclass(old) and dataclasses.is_dataclass(new):
+            found |= changed(old, new, f"{prefix}{field.name}.")
+        elif old != new:
+            found[prefix + field.name] = new
+    return found
+
+
+def test_without_further_options_a_row_is_what_the_recipe_says():
+    assert config(VGG) == ROW
+    assert config("--recipe vgg16-one-epoch") == recipe("vgg16-one-epoch").rows["full"].config
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        # also where what is typed is the default of the option
+        ("--epochs 20", {"epochs": 20}),
+        ("--lr .02 --wd 0", {"optimizer.lr": 0.02, "optimizer.weight_decay": 0.0}),
+        ("--optimizer Adam --lr-scheduler constant", {"optimizer.name": "Adam", "optimizer.schedule": "constant"}),
+        ("--epochs 4 --warmup-epochs 1", {"epochs": 4, "optimizer.warmup": 0.25}),
+        ("--arch vgg11 --width .5", {"network.arch": "vgg11", "network.width": 0.5}),
+        ("--batch-size 64 --validation-size 500", {"data.batch_size": 64, "data.validation_size": 500}),
+        ("--data-dir there --no-verify", {"data.data_dir": "there", "data.verify": False}),
+        ("--label-smoothing .1 --loss L2", {"task.label_smoothing": 0.1, "task.loss": "L2"}),
+        ("--devices 2 --seed 3", {"parallel.devices": 2, "seed": 3}),
+        ("--result-path here --threads 1 --msg False --num-workers 0", {"result_path": "here", "threads": 1}),
+        ("--block-fc 64", {"network.linear.group_size": 64}),
+        ("--block-fc 0", {"network.linear": False}),
+        ("--block 16", {"network.whitening.group_size": 16, "network.stem.group_size": 16}),
+        (
+            "--deconv-iter 7",
+            {"network.whitening.num_iterations": 7, "network.linear.num_iterations": 7},
+        ),
+        (
+            "--eps 1e-3",
+            {f"network.{part}.eps": 1e-3 for part in ("whitening", "stem", "linear")},
+        ),
+        ("--freeze False", {"network.stem.freeze": None}),
+        ("--norm group_norm --arch vgg11", {"network.arch": "vgg11", "network.norm": "group_norm"}),
+    ],
+)
+def test_typed_options_override(options, expected):
+    found = changed(ROW, config(f"{VGG} {options}"))
+    if "norm" in options:
+        expected = expected | dict.fromkeys(("network.whitening", "network.stem", "network.linear"))
+    assert found == expected
+
+
+def test_a_typed_default_overrides_too():
+    search = "--recipe vgg11-search --row 'batch_norm lr 0.002'"
+    assert config(search).optimizer.lr == 0.002
+    assert config(f"{search} --lr 0.1").optimizer.lr == 0.1
+    assert config(f"{VGG} --freeze True").network.stem.freeze == Freeze()
+
+
+def test_a_norm_that_is_typed_is_that_of_the_row_s_network():
+    network = config("--recipe table1-epoch1 --row 'mobilenet_v2 batch_norm' --norm full --block 16").network
+    assert network.arch == "mobilenet_v2"
+    assert network.whitening == Whitening(group_size=16)
+    assert network.stem == Whitening(group_size=16, num_iterations=10, freeze=Freeze())
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--recipe table1-epoch1", "table1-epoch1 has several rows: name one with --row"),
+        ("--recipe table1-epoch1 --row 'vgg16 ful'", "did you mean 'vgg16 full'"),
+        ("--recipe table1-epoch", "unknown recipe 'table1-epoch'; did you mean 'table1-epoch"),
+        ("--row full", "--row names a run of a recipe: it needs --recipe"),
+        (f"{PLAIN} --block 16", "this row of the recipe whitens nothing"),
+        (f"{PLAIN} --norm full --deconv False", "contradict each other"),
+        (f"{VGG} --optimizer adam", "did you mean 'Adam'"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(line, message):
+    with pytest.raises(ValueError, match=message):
+        config(line)
