@@ -62,15 +62,6 @@ LEARNING_RATE, LEARNING_RATES = 0.1, {"vgg11": 0.01, "vgg11_bn": 0.01}
 _LEFT_OUT = {"--data-dir", "--no-verify", "--download"}
 
 
-def _table(options: Mapping[str, Option], taken: set[str]) -> dict[str, Option]:
-    """The shared options that have none of the flags already taken, with this command's defaults."""
-    return {
-        flag: dataclasses.replace(option, default=DEFAULTS.get(flag, option.default))
-        for flag, option in options.items()
-        if flag not in taken
-    }
-
-
 def parser() -> Parser:
     """Return the parser of ``netdeconv imagenet``."""
     built = Parser(
@@ -91,7 +82,7 @@ def parser() -> Parser:
     }
     taken = {flag for flags in own for flag in flags.split()} | _LEFT_OUT
     for table in (own, OURS, tables.STRUCTURE, tables.TRAINING, tables.WHITENING, tables.DATA, tables.MACHINE):
-        built.add_options(table if table in (own, OURS) else _table(table, taken))
+        built.add_options(table if table in (own, OURS) else tables.rest(table, taken, DEFAULTS))
     return built
 
 

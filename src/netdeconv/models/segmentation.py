@@ -19,37 +19,30 @@ from torchvision.models.segmentation.deeplabv3 import DeepLabHead, DeepLabV3
 from torchvision.models.segmentation.fcn import FCN, FCNHead
 
 from netdeconv.lookup import look_up
-from netdeconv.models.entry import StemSettings
+from netdeconv.models.entry import Architecture, StemSettings
 
 OutputStride = Literal[8, 16, 32]
 _RESNET18_WIDTH = 512
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SegmentationNetwork:
+class SegmentationNetwork(Architecture):
     """One network: how to build it, and what its conversion needs to know.
 
+    Its ``build`` takes ``num_classes``, ``auxiliary``, ``pretrained_backbone``, ``output_stride`` and ``width`` by
+    keyword.
+
     Args:
-        build: makes the network with batch norm; takes ``num_classes``, ``auxiliary``, ``pretrained_backbone``,
-            ``output_stride`` and ``width`` by keyword.
-        description: one line for a list.
-        source: who described it.
         output_strides: image pixels to one of the last feature map, along each axis, that it can be built with; the
             first one is the usual.
         narrow: whether its width can be changed.
         auxiliary: whether it can have an auxiliary head.
-        stem: settings of its first convolution.
-        depthwise: Newton-Schulz steps of convolutions with one input channel for each group; ``None``: as the others.
     """
 
-    build: Callable[..., nn.Module]
-    description: str
-    source: str
     output_strides: tuple[int, ...]
     narrow: bool = False
     auxiliary: bool = True
-    stem: StemSettings = dataclasses.field(default_factory=StemSettings)
-    depthwise: int | None = None
+    stem: StemSettings | None = dataclasses.field(default_factory=StemSettings)
 
 
 def _published(name: str) -> Callable[..., nn.Module]:

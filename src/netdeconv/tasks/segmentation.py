@@ -17,10 +17,10 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from netdeconv.data import DataConfig, Splits
 from netdeconv.data.segmentation import IGNORE, SegmentationInfo, Views, open_segmentation
+from netdeconv.models import BATCH_NORM
 from netdeconv.models.segmentation import WindowedInference, build_segmentation, segmentation_network
-from netdeconv.nn import WhitenedLayer, Whitening
-from netdeconv.surgery import convert
 from netdeconv.training.config import NetworkConfig
+from netdeconv.training.network import with_normalisation
 
 Outputs = Tensor | Mapping[str, Tensor]
 
@@ -78,10 +78,10 @@ class Segmentation:
             UnknownNameError: a ValueError with the nearest name, when there is no such network.
             ValueError: when it cannot be built as the settings say.
         """
-        if self.pretrained_backbone and config.whitening is not None:
+        if self.pretrained_backbone and (config.whitening is not None or config.norm != BATCH_NORM):
             raise ValueError(
-                "pretrained weights are of a backbone with batch norm, and mean nothing in a whitened one: "
-                "leave pretrained_backbone out, or the whitening"
+                "pretrained weights are of a backbone with batch norm, and mean nothing with another normalisation: "
+                "--pretrained-backbone False trains from scratch"
             )
         network = build_segmentation(
             config.arch,
@@ -91,8 +91,7 @@ class Segmentation:
             output_stride=self.output_stride,
             width=config.width,
         )
-        if config.whitening is not None:
-            network = _converted(network, config)
+        network = with_normalisation(network, config, segmentation_network(config.arch))
         if self.window is not None or self.average_flip:
             return WindowedInference(network, window=self.window, flip=self.average_flip)
         return network
@@ -171,19 +170,3 @@ class SegmentationMeter:
             "mean_iou": round(sum(known) / len(known), 4) if known else 0.0,
             "iou": [round(value, 4) if has else None for value, has in zip(iou, present, strict=True)],
         }
-
-
-def _converted(model: nn.Module, config: NetworkConfig) -> nn.Module:
-    """Convert with the settings, and with the steps that the network's entry has for depthwise layers."""
-    steps = segmentation_network(config.arch).depthwise
-    depthwise = config.depthwise
-    if depthwise is None and steps is not None and isinstance(config.whitening, Whitening):
-        depthwise = dataclasses.replace(config.whitening, num_iterations=steps)
-    model = convert(
-        model, config.whitening, stem=config.stem, linear=config.linear, grouped=config.grouped, depthwise=depthwise
-    )
-    if not config.bias:
-        for module in model.modules():
-            if isinstance(module, WhitenedLayer) and not isinstance(module, nn.Linear):
-                module.register_parameter("bias", None)
-    return model

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torchvision import tv_tensors
 
 from netdeconv.data.segmentation import (
@@ -21,6 +22,7 @@ from netdeconv.data.segmentation import (
     SegmentationInfo,
     evaluation_source,
     segmentation_info,
+    training_source,
 )
 from netdeconv.data.segmentation.batches import Resized
 from netdeconv.tasks.segmentation import Segmentation
@@ -30,6 +32,7 @@ from netdeconv.training.evaluation import evaluate
 from netdeconv.training.precision import resolve_precision
 from netdeconv.training.run_directory import RunDirectoryError, read_config
 
+_AVERAGE = "module."
 LAST, BEST = "checkpoint.pt", "best.pt"
 # Every network ends in a convolution to classes; its weight is the last of the network's own head.
 _HEADS = ("classifier.4.weight", "classifier.low_classifier.weight")
@@ -82,7 +85,7 @@ class TrainedSegmentation:
         state = load_checkpoint(folder / file)
         _require_classes(state["model"], info, config.data.dataset, folder / file)
         network = task.build_network(config.network, info)
-        restore_model(network, state["model"], folder / file)
+        restore_model(network, _weights(state), folder / file)
         network.to(device).to(memory_format=torch.channels_last)
         return cls(folder, config, task, info, network.eval(), device)
 
@@ -96,11 +99,17 @@ class TrainedSegmentation:
     def predict(self, image: Tensor) -> tv_tensors.Mask:
         """Return the class of every pixel of an image.
 
+        The network sees the image at the size that it was trained and evaluated at, if the run had one; its scores
+        are brought to the image's own size.
+
         Shapes: image uint8 (3, H, W) to uint8 (H, W).
         """
-        batch = EvaluationPairs(_One(image), self.info, batch_size=1, device=self.device)
+        batch = EvaluationPairs(Resized(_One(image), self.task.views.size), self.info, batch_size=1, device=self.device)
         inputs, _ = next(iter(batch))
-        return tv_tensors.Mask(self.scores(inputs)["out"].argmax(1)[0].to(torch.uint8).cpu())
+        scores = self.scores(inputs)["out"]
+        if scores.shape[-2:] != image.shape[-2:]:
+            scores = functional.interpolate(scores, size=image.shape[-2:], mode="bilinear", align_corners=False)
+        return tv_tensors.Mask(scores.argmax(1)[0].to(torch.uint8).cpu())
 
     def measure(self, split: str, *, data_dir: str | None = None) -> dict[str, Any]:
         """Return what the task's meter measures on a part of the run's data set."""
@@ -115,6 +124,13 @@ class TrainedSegmentation:
         )
         return evaluate(self.scores, batches, self.task.meter(self.info.num_classes, self.device))
 
+    def evaluation_source(self) -> PairSource:
+        """The pairs that the run was evaluated on, at its size."""
+        held = training_source(self.config.data)[1]
+        if held is not None:
+            return Resized(held, self.task.views.size)
+        return self.source(self.task.views.evaluate_on or self.info.splits[0])
+
     def source(self, split: str, *, data_dir: str | None = None) -> PairSource:
         """The pairs of a part of the run's data set, at the run's size."""
         config = self.config.data if data_dir is None else dataclasses.replace(self.config.data, data_dir=data_dir)
@@ -126,6 +142,13 @@ class TrainedSegmentation:
         dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
             yield
+
+
+def _weights(state: dict[str, Any]) -> dict[str, Tensor]:
+    """The averaged weights, where the run evaluated those; else the network's."""
+    average: dict[str, Any] = state.get("average", {})
+    own = {key.removeprefix(_AVERAGE): value for key, value in average.items() if key.startswith(_AVERAGE)}
+    return own or state["model"]
 
 
 def _require_classes(saved: dict[str, Tensor], info: SegmentationInfo, dataset: str, path: Path) -> None:

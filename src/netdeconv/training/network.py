@@ -21,9 +21,19 @@ def build_network(config: NetworkConfig, data: DatasetInfo) -> nn.Module:
         UnknownNameError: when there is no such network.
         ValueError: when it cannot be for such images, or has no pretrained weights for so many classes.
     """
-    model = _built(config, data)
+    return with_normalisation(_built(config, data), config, models.architecture(config.arch))
+
+
+def with_normalisation(model: nn.Module, config: NetworkConfig, entry: models.Architecture) -> nn.Module:
+    """Return a network with batch norm converted to the normalisation of the settings.
+
+    Args:
+        model: as its entry builds it.
+        config: the settings.
+        entry: what the conversion needs to know of the network.
+    """
     if config.whitening is not None:
-        model = _converted(model, config)
+        model = _converted(model, config, entry)
     return models.replace_norms(model, config.norm)
 
 
@@ -41,9 +51,8 @@ def _built(config: NetworkConfig, data: DatasetInfo) -> nn.Module:
     )
 
 
-def _converted(model: nn.Module, config: NetworkConfig) -> nn.Module:
+def _converted(model: nn.Module, config: NetworkConfig, entry: models.Architecture) -> nn.Module:
     """Convert with the settings, and with the steps that the network's entry has for some of its layers."""
-    entry = models.architecture(config.arch)
     converted = convert(
         model,
         config.whitening,

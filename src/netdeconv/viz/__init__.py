@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from netdeconv.viz.curves import curves
-from netdeconv.viz.overlays import overlay, panels
+from netdeconv.viz.overlays import labelled_overlay, overlay, panels
 
-__all__ = ["curves", "overlay", "panels"]
+__all__ = ["curves", "labelled_overlay", "overlay", "panels"]

@@ -6,9 +6,11 @@ Shape letters: H height, W width.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, FigureBase
 from matplotlib.patches import Patch
 from torch import Tensor
 from torchvision.utils import draw_segmentation_masks
@@ -18,6 +20,10 @@ from netdeconv.data.segmentation import PixelClass
 # Inches: of a tile, of a row of the legend, of the titles.
 _TILE, _LEGEND_ROW, _TITLE = 2.6, 0.2, 0.25
 _LEGEND_COLUMN = 1.15
+_PIXELS = 100  # an inch
+
+
+_Place = Literal["center", "lower center"]
 
 
 def overlay(image: Tensor, classes_HW: Tensor, classes: Sequence[PixelClass], *, strength: float = 0.6) -> Tensor:
@@ -33,6 +39,30 @@ def overlay(image: Tensor, classes_HW: Tensor, classes: Sequence[PixelClass], *,
     masks = torch.stack([classes_HW == number for number in range(len(classes))])
     colors: list[str | tuple[int, int, int]] = [each.color for each in classes]
     return draw_segmentation_masks(image.as_subclass(Tensor), masks, alpha=strength, colors=colors)
+
+
+def labelled_overlay(image: Tensor, classes_HW: Tensor, classes: Sequence[PixelClass]) -> Figure:
+    """Draw an image, pixel by pixel, with the colours of its classes, and the classes that occur below.
+
+    Shapes: image uint8 (3, H, W), class numbers (H, W).
+
+    Returns:
+        A figure to be saved without another resolution: it is as wide as the image, or as its legend needs.
+
+    Raises:
+        ValueError: when image and classes differ in size.
+    """
+    picture = overlay(image, classes_HW, classes)
+    present = [each for number, each in enumerate(classes) if bool((classes_HW == number).any())]
+    height, width = (length / _PIXELS for length in picture.shape[-2:])
+    wide = max(width, 3 * _LEGEND_COLUMN)
+    columns = max(1, int(wide / _LEGEND_COLUMN))
+    legend = _LEGEND_ROW * -(-len(present) // columns) + 0.1
+    figure = Figure(figsize=(wide, height + legend), dpi=_PIXELS)
+    panel = figure.add_axes((0, legend / (height + legend), width / wide, height / (height + legend)))
+    _show(panel, picture)
+    _legend(figure, present, columns, loc="lower center")
+    return figure
 
 
 def panels(
@@ -64,12 +94,20 @@ def panels(
     axes = pictures.subplots(len(rows), len(titles), squeeze=False)
     for number, (row, line) in enumerate(zip(rows, axes, strict=True)):
         for tile, panel in zip(row, line, strict=True):
-            panel.imshow(tile.permute(1, 2, 0).cpu().numpy(), interpolation="nearest")
-            panel.set_axis_off()
+            _show(panel, tile)
         if names:
             line[0].set_title(names[number], fontsize=7, loc="left")
     for title, panel in zip(titles, axes[0], strict=True):
         panel.text(0.5, 1.12 if names else 1.02, title, transform=panel.transAxes, ha="center", va="bottom", fontsize=9)
-    patches = [Patch(color="#" + bytes(each.color).hex(), label=each.name) for each in classes]
-    below.legend(handles=patches, ncols=columns, loc="center", frameon=False, fontsize=7)
+    _legend(below, classes, columns, loc="center")
     return figure
+
+
+def _show(panel: Axes, picture: Tensor) -> None:
+    panel.imshow(picture.permute(1, 2, 0).cpu().numpy(), interpolation="nearest", aspect="auto")
+    panel.set_axis_off()
+
+
+def _legend(figure: FigureBase, classes: Sequence[PixelClass], columns: int, *, loc: _Place) -> None:
+    patches = [Patch(color="#" + bytes(each.color).hex(), label=each.name) for each in classes]
+    figure.legend(handles=patches, ncols=columns, loc=loc, frameon=False, fontsize=7)
