@@ -15,18 +15,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks import runs as runs_table
+from benchmarks.tables import align
 from netdeconv.data import DataConfig
 from netdeconv.data.segmentation import Views
-from netdeconv.data.segmentation.batches import first_pairs
-from netdeconv.recipes import WhiteningChoice, plan
+from netdeconv.recipes import Failure, WhiteningChoice, plan, train_rows
+from netdeconv.recipes.overlays import prediction_panels
+from netdeconv.recipes.rows import folder_of
 from netdeconv.tasks import Segmentation
 from netdeconv.tasks.trained import BEST, LAST, TrainedSegmentation
-from netdeconv.training import NetworkConfig, OptimizerConfig, RunResult, TrainingConfig, run, to_plain
-from netdeconv.viz import overlay, panels
+from netdeconv.training import NetworkConfig, OptimizerConfig, PlainLines, RunResult, TrainingConfig
 
-RESULTS = Path(__file__).resolve().parent.parent / "results" / "segmentation"
+FOLDER = "segmentation"
 PAPER_LR = 0.1
-LRS = [0.1, 0.05, 0.02, 0.01, 0.005]
+LRS = [0.1, 0.03, 0.01]
 VARIANTS = ["batch_norm", "channel", "separable", "full"]
 SEARCH_EPOCHS, EPOCHS, CUT = 5, 15, 61
 SHOWN = 4
@@ -52,10 +54,11 @@ def _search() -> dict[str, TrainingConfig]:
 
 def _searched_lr() -> float:
     """The learning rate that the search found, from its table."""
-    table = json.loads((RESULTS / "camvid-search.json").read_text(encoding="utf-8"))
+    table = json.loads((runs_table.RESULTS / FOLDER / "camvid-search.json").read_text(encoding="utf-8"))
     if len(table["rows"]) != len(LRS):
         raise SystemExit("the search is not complete: run `python -m benchmarks.segmentation search` first")
-    return float(max(table["rows"], key=lambda row: row["mean IoU"][-1])["lr"])
+    finished = [row for row in table["rows"] if row["mean IoU"] is not None]
+    return float(max(finished, key=lambda row: row["mean IoU"][-1])["lr"])
 
 
 def _final() -> dict[str, TrainingConfig]:
@@ -65,13 +68,13 @@ def _final() -> dict[str, TrainingConfig]:
 
 EXPERIMENTS: dict[str, tuple[str, str, Callable[[], dict[str, TrainingConfig]]]] = {
     "search": (
-        "camvid-search",
+        f"{FOLDER}/camvid-search.json",
         f"Batch norm's learning rate: FCN on ResNet-18, {SEARCH_EPOCHS} epochs of CamVid at 240x180, mean IoU (%) "
         f"after each on {CUT} images cut from train",
         _search,
     ),
     "final": (
-        "camvid",
+        f"{FOLDER}/camvid.json",
         f"FCN on ResNet-18 (output stride 16), CamVid at 240x180 from scratch, {EPOCHS} epochs: test, per cent",
         _final,
     ),
@@ -84,28 +87,37 @@ def measure(name: str, data_dir: str | None, runs: Path, only: str | None, threa
     configs = experiment()
     if only is not None and only not in configs:
         raise SystemExit(f"there is no row {only!r}: {', '.join(configs)}")
-    results: dict[str, RunResult] = {}
-    rows: dict[str, dict[str, Any]] = {}
-    parts: dict[str, dict[str, Any]] = {}
-    for key, config in configs.items():
-        folder = runs / name / key.replace(" ", "_")
-        if only not in (None, key) and not (folder / "summary.json").exists():
+    placed = {
+        key: dataclasses.replace(config, data=dataclasses.replace(config.data, data_dir=data_dir), threads=threads)
+        for key, config in configs.items()
+        if only in (None, key) or (folder_of(runs / name, key) / "summary.json").exists()
+    }
+    finished: dict[str, RunResult] = {}
+    rows: list[dict[str, Any]] = []
+    for key, result in train_rows(placed, runs / name, reporter=PlainLines):
+        lr = configs[key].optimizer.lr
+        if isinstance(result, Failure):
+            rows.append({"variant": key, "lr": lr, "error": result.message})
+        else:
+            finished[key] = result
+            rows.append({"variant": key, "lr": lr, **ROWS[name](result, data_dir)})
+        print(rows[-1], flush=True)
+        if not finished:  # nothing yet that says on what it ran
             continue
-        data = dataclasses.replace(config.data, data_dir=data_dir)
-        started = (folder / "config.json").exists()
-        config = dataclasses.replace(config, data=data, threads=threads, result_path=str(folder))
-        results[key] = run(config, resume=started)
-        rows[key] = _searched_row(key, config, results[key])
-        if name == "final":
-            tested = _tested(folder, data_dir)
-            rows[key] = _final_row(key, config, results[key], tested)
-            parts[key] = {"variant": key, **dict(zip(tested["classes"], tested["last"]["iou"], strict=True))}
-        print(f"{key}: {rows[key]}", flush=True)
-        table = _table(name, title, configs, results, rows, parts, note)
-        RESULTS.mkdir(parents=True, exist_ok=True)
-        (RESULTS / f"{file}.json").write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
-    if name == "final" and results:
-        _draw({key: result.path for key, result in results.items()}, data_dir)
+        missing = [other for other in configs if other not in [row["variant"] for row in rows]]
+        remarks = [REMARKS[name], note, f"Not trained yet: {', '.join(missing)}." if missing else ""]
+        table = runs_table.build(
+            title,
+            command=f"python -m benchmarks.segmentation {name}",
+            config={other: runs_table.settings(own) for other, own in configs.items()},
+            results=list(finished.values()),
+            rows=align(rows),
+            note=" ".join(filter(None, remarks)),
+            parts=_parts(finished) if name == "final" else [],
+        )
+        runs_table.write(table, file)
+    if name == "final" and finished:
+        _draw({key: result.path for key, result in finished.items()}, data_dir)
 
 
 def _tested(folder: Path, data_dir: str | None) -> dict[str, Any]:
@@ -121,21 +133,19 @@ def _tested(folder: Path, data_dir: str | None) -> dict[str, Any]:
     return json.loads(kept.read_text(encoding="utf-8"))
 
 
-def _searched_row(key: str, config: TrainingConfig, result: RunResult) -> dict[str, Any]:
+def _searched_row(result: RunResult, data_dir: str | None) -> dict[str, Any]:
+    del data_dir
     return {
-        "variant": key,
-        "lr": config.optimizer.lr,
         "train loss": [round(record["train_loss"], 3) for record in result.history],
         "mean IoU": [round(record["mean_iou"], 2) for record in result.history],
         "seconds": round(result.seconds),
     }
 
 
-def _final_row(key: str, config: TrainingConfig, result: RunResult, tested: Mapping[str, Any]) -> dict[str, Any]:
+def _final_row(result: RunResult, data_dir: str | None) -> dict[str, Any]:
+    tested = _tested(result.path, data_dir)
     best = max(result.history, key=lambda record: record["mean_iou"])
     return {
-        "variant": key,
-        "lr": config.optimizer.lr,
         "mean IoU": round(tested["last"]["mean_iou"], 2),
         "global accuracy": round(tested["last"]["accuracy"], 2),
         "mean IoU, epoch chosen on val": round(tested["best"]["mean_iou"], 2),
@@ -147,41 +157,24 @@ def _final_row(key: str, config: TrainingConfig, result: RunResult, tested: Mapp
     }
 
 
-def _table(
-    name: str,
-    title: str,
-    configs: Mapping[str, TrainingConfig],
-    results: Mapping[str, RunResult],
-    rows: Mapping[str, dict[str, Any]],
-    parts: Mapping[str, dict[str, Any]],
-    note: str,
-) -> dict[str, Any]:
-    files = [result.path / "environment.json" for result in results.values()]
-    sessions = [session for file in files for session in json.loads(file.read_text(encoding="utf-8"))["sessions"]]
-    session = sessions[0]
-    threads = " or ".join(str(count) for count in sorted({session["threads"] for session in sessions}))
-    missing = [key for key in configs if key not in results]
-    remarks = [_REMARKS[name], note, f"Not trained yet: {', '.join(missing)}." if missing else ""]
-    table: dict[str, Any] = {
-        "name": title,
-        "command": f"python -m benchmarks.segmentation {name}",
-        "config": {key: _settings(config) for key, config in configs.items()},
-        "seed": sorted({config.seed for config in configs.values()}),
-        "versions": {key: session[key] for key in ("python", "torch", "torchvision", "lightning-fabric")},
-        "hardware": f"{session['processor']}, {threads} threads, {session['precision']}",
-        "minutes": round(sum(result.seconds for result in results.values()) / 60, 1),
-        "rows": list(rows.values()),
-        "note": " ".join(remark for remark in remarks if remark),
-    }
-    if parts:
-        table["parts"] = [
-            {"name": "Intersection over union of every class, test, last epoch (%)", "rows": list(parts.values())},
-            {"name": "val mean IoU (%) after every epoch", "rows": [_history(key, results[key]) for key in parts]},
-        ]
-    return table
+def _parts(finished: Mapping[str, RunResult]) -> list[dict[str, Any]]:
+    """Every class on test, and every epoch on val."""
+    tested = {key: json.loads((result.path / "test.json").read_text()) for key, result in finished.items()}
+    each = [
+        {"variant": key, **dict(zip(own["classes"], own["last"]["iou"], strict=True))} for key, own in tested.items()
+    ]
+    epochs = [
+        {"variant": key, "mean IoU": [round(record["mean_iou"], 1) for record in result.history]}
+        for key, result in finished.items()
+    ]
+    return [
+        {"name": "Intersection over union of every class, test, last epoch (%)", "rows": each},
+        {"name": "val mean IoU (%) after every epoch", "rows": epochs},
+    ]
 
 
-_REMARKS = {
+ROWS: dict[str, Callable[[RunResult, str | None], dict[str, Any]]] = {"search": _searched_row, "final": _final_row}
+REMARKS = {
     "search": "The learning rate with the highest mean IoU after the last epoch is taken.",
     "final": "One seed. Mean IoU and global accuracy are of the last epoch, which nobody chose; beside them the epoch "
     "with the highest mean IoU on val. Test was read once for each row, after its training. Seconds are of training "
@@ -189,29 +182,11 @@ _REMARKS = {
 }
 
 
-def _history(key: str, result: RunResult) -> dict[str, Any]:
-    return {"variant": key, "mean IoU": [round(record["mean_iou"], 1) for record in result.history]}
-
-
-def _settings(config: TrainingConfig) -> dict[str, Any]:
-    plain = to_plain(config)
-    plain.pop("result_path")
-    plain["data"].pop("data_dir")
-    return plain
-
-
 def _draw(folders: Mapping[str, Path], data_dir: str | None) -> None:
     """One picture of test images, their truth, and what every network of the last epoch predicts."""
     networks = {key: TrainedSegmentation.load(folder) for key, folder in folders.items()}
-    one = next(iter(networks.values()))
-    rows, names = [], []
-    for name, image, truth in first_pairs(one.source("test", data_dir=data_dir), SHOWN):
-        seen = [image, overlay(image, truth, one.info.classes)]
-        seen += [overlay(image, trained.predict(image), one.info.classes) for trained in networks.values()]
-        rows.append(seen)
-        names.append(name)
-    figure = panels(rows, ["image", "truth", *networks], one.info.classes, names=names)
-    figure.savefig(RESULTS / "camvid-overlays.png", dpi=75)
+    source = next(iter(networks.values())).source("test", data_dir=data_dir)
+    prediction_panels(networks, source, SHOWN).savefig(runs_table.RESULTS / FOLDER / "camvid-overlays.png", dpi=75)
 
 
 def main() -> None:

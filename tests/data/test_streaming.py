@@ -12,7 +12,7 @@ from torchvision.transforms import v2
 
 from image_folders import truncate, write_folder
 from netdeconv.data import CorruptImageError, CorruptImagesWarning, DataConfig, LoaderError, open_splits
-from netdeconv.data.loader import explained_deaths, workers_of_this_process
+from netdeconv.data.workers import explained_deaths, workers_of_this_process
 from tolerances import assert_close
 
 CPU = torch.device("cpu")

@@ -20,6 +20,7 @@ COMMANDS: dict[str, str] = {
     "segment": "train a segmentation network, with batch norm or with network deconvolution",
     "predict": "colour images by the classes that a trained segmentation network sees in them",
     "reproduce": "a published experiment, or rows of it, beside the expected numbers",
+    "find-lr": "which learning rate to start from: a range test, its picture, a suggestion",
     "list": "list archs, datasets, models or recipes",
 }
 _MODULES = {"list": "listing"}

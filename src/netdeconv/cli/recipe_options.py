@@ -19,6 +19,7 @@ RECIPE: dict[str, Option] = {
 }
 # Settings that are called otherwise than the option; the others are found by the option's own name.
 PLACES: dict[str, str] = {
+    "no_augment": "data.augment",
     "no_verify": "data.verify",
     "optimizer": "optimizer.name",
     "wd": "optimizer.weight_decay",

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
 import torch
-from torch import Tensor
 
 from netdeconv.data import folder
 from netdeconv.data.config import DataConfig
 from netdeconv.data.entry import Augmentation, DatasetInfo, ResizedCrop
 from netdeconv.data.errors import MissingDataError
 from netdeconv.data.memory import InMemoryImages, TrainingImages
+from netdeconv.data.protocols import DataInfo, EvaluationData, FirstBatches, FirstSteps, TrainingData
 from netdeconv.data.registry import info
 from netdeconv.data.shards import Shard, local_batch_size
 from netdeconv.data.sources import download_folder, read, resolve_data_dir
@@ -28,38 +25,6 @@ __all__ = ["DataConfig", "EvaluationData", "Splits", "TrainingData", "open_split
 _EVALUATION_BATCH = 500
 # One split for tuning, whatever a run's own seed is.
 _SPLIT_SEED = 1
-
-
-class TrainingData(Protocol):
-    """Batches to learn from."""
-
-    def __len__(self) -> int:
-        """Steps of an epoch, the same number in every process."""
-
-    def epoch(self, epoch: int, /) -> Iterator[tuple[Tensor, Tensor]]:
-        """Pass once over the data, as it is in this epoch: inputs and targets, on the device."""
-
-
-class EvaluationData(Protocol):
-    """Batches to be measured on: this process's part, no sample twice."""
-
-    def __len__(self) -> int:
-        """Batches of this process."""
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Pass once over the data: inputs and targets, on the device."""
-
-
-class DataInfo(Protocol):
-    """What the loop and a network need to know of a data set; tasks know more."""
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height, width."""
-
-    @property
-    def num_classes(self) -> int:
-        """Classes of a label."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +62,7 @@ def limited(splits: Splits, batches: int | None) -> Splits:
     if batches is None:
         return splits
     return dataclasses.replace(
-        splits, train=_FirstSteps(splits.train, batches), evaluation=_FirstBatches(splits.evaluation, batches)
+        splits, train=FirstSteps(splits.train, batches), evaluation=FirstBatches(splits.evaluation, batches)
     )
 
 
@@ -194,29 +159,3 @@ def _augmentation(config: DataConfig, entry: DatasetInfo) -> Augmentation | Resi
     if config.cutout > min(entry.shape[1:]):
         raise ValueError(f"cutout {config.cutout} hides all of an image of {entry.shape[1]} x {entry.shape[2]}")
     return dataclasses.replace(entry.augmentation, cutout=config.cutout)
-
-
-class _FirstSteps:
-    """The first steps of every epoch."""
-
-    def __init__(self, data: TrainingData, limit: int) -> None:
-        self._data, self._limit = data, limit
-
-    def __len__(self) -> int:
-        return min(len(self._data), self._limit)
-
-    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        return itertools.islice(self._data.epoch(epoch), self._limit)
-
-
-class _FirstBatches:
-    """The first batches of every pass."""
-
-    def __init__(self, data: EvaluationData, limit: int) -> None:
-        self._data, self._limit = data, limit
-
-    def __len__(self) -> int:
-        return min(len(self._data), self._limit)
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return itertools.islice(iter(self._data), self._limit)

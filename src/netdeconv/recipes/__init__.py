@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from netdeconv.recipes.book import recipe, recipe_names
 from netdeconv.recipes.comparison import Comparison, Row, compare, plan, seconds_to
+from netdeconv.recipes.rate_curve import RateCurve, read_curve
+from netdeconv.recipes.rate_finder import RangeTest, find_rate
 from netdeconv.recipes.recipe import Recipe, RecipeRow
 from netdeconv.recipes.reproduction import Reproduced, Reproduction, reproduce
 from netdeconv.recipes.rows import Failure, Trained, train_rows
@@ -13,6 +15,8 @@ __all__ = [
     "VARIANTS",
     "Comparison",
     "Failure",
+    "RangeTest",
+    "RateCurve",
     "Recipe",
     "RecipeRow",
     "Reproduced",
@@ -22,8 +26,10 @@ __all__ = [
     "Variant",
     "WhiteningChoice",
     "compare",
+    "find_rate",
     "is_batch_norm",
     "plan",
+    "read_curve",
     "recipe",
     "recipe_names",
     "reproduce",

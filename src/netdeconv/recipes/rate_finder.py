@@ -95,9 +95,10 @@ def find_rate(
         network = config.task.build_network(config.network, data.info).to(fabric.device)
         network.to(memory_format=torch.channels_last)
         model = fabric.setup_module(network)
-        optimizer = fabric.setup_optimizers(build_optimizer(model.parameters(), config.optimizer))
+        optimizer: Any = fabric.setup_optimizers(build_optimizer(model.parameters(), config.optimizer))
         steps = test.steps or max(_FEWEST, min(len(data.train), _MOST))
-        trial = _Trial(config, fabric, model, optimizer, told, test.warmup + test.repeats * (steps + 1))
+        trial = _Trial(config, fabric, model, optimizer, data.info.num_classes)
+        trial.tell(told, test.warmup + 1 + test.repeats * (steps + 1))
         rates = [test.lowest * (test.highest / test.lowest) ** (step / (steps - 1)) for step in range(steps)]
         model.train()
         with standing_schedules(network):
@@ -114,22 +115,19 @@ def find_rate(
 class _Trial:
     """A network that takes steps at given rates."""
 
-    def __init__(
-        self,
-        config: TrainingConfig,
-        fabric: Any,
-        model: Any,
-        optimizer: Any,
-        told: Callable[[int, int, float], None],
-        total: int,
-    ) -> None:
+    def __init__(self, config: TrainingConfig, fabric: Any, model: Any, optimizer: Any, num_classes: int) -> None:
         self.config, self.fabric, self.model, self.optimizer = config, fabric, model, optimizer
+        self._num_classes = num_classes
+
+    def tell(self, told: Callable[[int, int, float], None], total: int) -> None:
+        """Report every batch, of so many in all."""
         self._told, self._done, self._total = told, 0, total
 
     def run(self, batches: Iterator[tuple[Tensor, Tensor]], rates: list[float]) -> list[float]:
         """Return the loss after the step at each rate, on the next batch; infinity from where it is hopeless."""
         losses: list[float] = []
         for rate, (inputs, targets) in zip([*rates, None], batches, strict=False):
+            inputs, targets = self.config.task.mix(inputs, targets, self._num_classes)
             loss = self.config.task.compute_loss(self.model(inputs), targets)
             losses.append(float(loss.detach()))
             self._done += 1

@@ -20,7 +20,7 @@ from netdeconv.data.segmentation import IGNORE, SegmentationInfo, Views, open_se
 from netdeconv.models import BATCH_NORM
 from netdeconv.models.segmentation import WindowedInference, build_segmentation, segmentation_network
 from netdeconv.training.config import NetworkConfig
-from netdeconv.training.network import with_normalisation
+from netdeconv.training.network import normalise
 
 Outputs = Tensor | Mapping[str, Tensor]
 
@@ -91,7 +91,7 @@ class Segmentation:
             output_stride=self.output_stride,
             width=config.width,
         )
-        network = with_normalisation(network, config, segmentation_network(config.arch))
+        network = normalise(network, config, segmentation_network(config.arch))
         if self.window is not None or self.average_flip:
             return WindowedInference(network, window=self.window, flip=self.average_flip)
         return network

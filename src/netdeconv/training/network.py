@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from collections.abc import Mapping
+from typing import Literal, Protocol
 
 from torch import nn
 
@@ -21,16 +22,36 @@ def build_network(config: NetworkConfig, data: DatasetInfo) -> nn.Module:
         UnknownNameError: when there is no such network.
         ValueError: when it cannot be for such images, or has no pretrained weights for so many classes.
     """
-    return with_normalisation(_built(config, data), config, models.architecture(config.arch))
+    return normalise(_built(config, data), config, models.architecture(config.arch))
 
 
-def with_normalisation(model: nn.Module, config: NetworkConfig, entry: models.Architecture) -> nn.Module:
-    """Return a network with batch norm converted to the normalisation of the settings.
+class ConversionData(Protocol):
+    """What the table of networks says of a network's conversion, see :class:`netdeconv.models.Architecture`."""
+
+    @property
+    def grouped(self) -> int | None:
+        """Steps of convolutions with groups of several channels."""
+
+    @property
+    def depthwise(self) -> int | None:
+        """Steps of convolutions with one input channel for each group."""
+
+    @property
+    def named(self) -> Mapping[str, int]:
+        """Steps of further layers, by a pattern of names."""
+
+    @property
+    def published_select(self) -> tuple[str, ...] | None:
+        """What the published experiments converted."""
+
+
+def normalise(model: nn.Module, config: NetworkConfig, entry: ConversionData) -> nn.Module:
+    """Return a network that was built with batch norm with the normalisation of the settings.
 
     Args:
-        model: as its entry builds it.
-        config: the settings.
-        entry: what the conversion needs to know of the network.
+        model: with batch norm.
+        config: what is whitened, and what stands where nothing is.
+        entry: steps that the network has for some of its layers.
     """
     if config.whitening is not None:
         model = _converted(model, config, entry)
@@ -51,7 +72,7 @@ def _built(config: NetworkConfig, data: DatasetInfo) -> nn.Module:
     )
 
 
-def _converted(model: nn.Module, config: NetworkConfig, entry: models.Architecture) -> nn.Module:
+def _converted(model: nn.Module, config: NetworkConfig, entry: ConversionData) -> nn.Module:
     """Convert with the settings, and with the steps that the network's entry has for some of its layers."""
     converted = convert(
         model,

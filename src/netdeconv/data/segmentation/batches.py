@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import tv_tensors
 
-from netdeconv.data.loader import explained_deaths
 from netdeconv.data.segmentation.registry import SegmentationInfo
 from netdeconv.data.segmentation.sources import PairSource
 from netdeconv.data.segmentation.transforms import Pair, RandomView, resize
 from netdeconv.data.shards import Shard, count_steps, local_batch_size, share
+from netdeconv.data.workers import explained_deaths
 
 # Above this many bytes of decoded images, they are read again in every epoch.
 MEMORY_LIMIT = 1 << 30

@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 
-from netdeconv.data.loader import workers_of_this_process
 from netdeconv.data.segmentation.batches import EvaluationPairs, TrainingPairs, held_or_streamed
 from netdeconv.data.segmentation.registry import SegmentationInfo, segmentation_info
 from netdeconv.data.segmentation.sources import PairSource, cut, open_source
 from netdeconv.data.segmentation.transforms import RandomView
 from netdeconv.data.shards import Shard
 from netdeconv.data.splits import DataConfig, Splits, limited
+from netdeconv.data.workers import workers_of_this_process
 from netdeconv.lookup import look_up
 
 
