@@ -79,5 +79,5 @@ def test_an_unfinished_search_and_an_unknown_row_are_refused(tmp_path, small, mo
     measure(tmp_path, "search", only="batch_norm lr 0.02")
     with pytest.raises(SystemExit, match="the search is not complete"):
         measure(tmp_path, "final")
-    with pytest.raises(SystemExit, match="there is no row 'chanel': batch_norm lr 0.05, batch_norm lr 0.02"):
+    with pytest.raises(SystemExit, match=r"there is no row 'chanel': batch_norm lr 0\.05, batch_norm lr 0\.02"):
         measure(tmp_path, "search", only="chanel")

@@ -19,8 +19,9 @@ from netdeconv.cli.reporting import reporters
 from netdeconv.cli.settings import base_config, whitening_choice
 from netdeconv.lookup import look_up
 from netdeconv.recipes import VARIANTS, Comparison, compare, is_batch_norm, plan
-from netdeconv.tasks import TASKS
+from netdeconv.tasks import TASKS, Segmentation
 from netdeconv.training import TrainingConfig, from_plain, read_config
+from netdeconv.viz.curves import in_words
 
 # A network and a number of epochs that three variants finish in a minute on two cores.
 SMALLER = {"--width": 0.25, "--epochs": 8, "--block": 16, "--batch-size": 64}
@@ -126,7 +127,8 @@ def render(comparison: Comparison, runs: Mapping[str, TrainingConfig]) -> str:
     """Return the table as text, with a caption that says what was compared."""
     epochs = next(iter(runs.values())).epochs
     shown = [epoch for epoch in range(1, epochs + 1) if _is_shown(epoch, epochs)]
-    table = Table(title=f"{comparison.evaluated_on} {_words(comparison)} (%) after every epoch", title_justify="left")
+    title = f"{comparison.evaluated_on} {in_words(comparison.metric)} (%) after every epoch"
+    table = Table(title=title, title_justify="left")
     for heading in ("run", "lr", *map(str, shown), "final", "ms/step", "s", "s to batch norm's best"):
         table.add_column(heading, justify="left" if heading == "run" else "right")
     for row in comparison.rows:
@@ -146,13 +148,15 @@ def render(comparison: Comparison, runs: Mapping[str, TrainingConfig]) -> str:
     return f"{buffer.getvalue()}{textwrap.fill(caption(comparison, runs), 100)}\n"
 
 
-def _words(comparison: Comparison) -> str:
-    return comparison.metric.replace("_", " ")
-
-
 def _is_shown(epoch: int, epochs: int) -> bool:
     every = -(-epochs // _COLUMNS_OF_EPOCHS)
     return epoch % every == 0 or epoch == 1
+
+
+def _size(config: TrainingConfig) -> str:
+    """At which size images are segmented, where that was asked for."""
+    size = config.task.views.size if isinstance(config.task, Segmentation) else None
+    return f" at {size[1]}x{size[0]}" if size else ""
 
 
 def caption(comparison: Comparison, runs: Mapping[str, TrainingConfig]) -> str:
@@ -161,7 +165,7 @@ def caption(comparison: Comparison, runs: Mapping[str, TrainingConfig]) -> str:
     tried = [row.lr for row in comparison.rows if is_batch_norm(runs[row.label].network)]
     optimizer, data, network = config.optimizer, config.data, config.network
     text = (
-        f"{network.arch}, width {network.width:g}, {data.dataset}, {config.epochs} epochs, "
+        f"{network.arch}, width {network.width:g}, {data.dataset}{_size(config)}, {config.epochs} epochs, "
         f"batch {data.batch_size}, {optimizer.name}, weight decay {optimizer.weight_decay:g}, "
         f"{optimizer.schedule} schedule, seed {config.seed}. "
         "Seconds are of training alone, ms/step is a median."
@@ -169,7 +173,7 @@ def caption(comparison: Comparison, runs: Mapping[str, TrainingConfig]) -> str:
     if comparison.baseline is not None:
         text += (
             f" Batch norm was run with lr {' and '.join(f'{lr:g}' for lr in tried)}; "
-            f"its best {_words(comparison)} after any epoch is {comparison.baseline:.2f} %."
+            f"its best {in_words(comparison.metric)} after any epoch is {comparison.baseline:.2f} %."
         )
     failures = [f"{row.label}: {row.failure}." for row in comparison.rows if row.failure]
     text += " " + " ".join(failures) if failures else ""
