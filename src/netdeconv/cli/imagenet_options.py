@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
-
 from netdeconv.cli import options as tables
 from netdeconv.cli.parser import Option, Parser, switch, true_or_false
 
@@ -38,15 +35,6 @@ DEFAULTS = {"--block-fc": 64}
 _LEFT_OUT = {"--data-dir", "--no-verify", "--download"}
 
 
-def _table(options: Mapping[str, Option], taken: set[str]) -> dict[str, Option]:
-    """The shared options that have none of the flags already taken, with this command's defaults."""
-    return {
-        flag: dataclasses.replace(option, default=DEFAULTS.get(flag, option.default))
-        for flag, option in options.items()
-        if flag not in taken
-    }
-
-
 def parser() -> Parser:
     """Return the parser of ``netdeconv imagenet``."""
     built = Parser(
@@ -63,5 +51,5 @@ def parser() -> Parser:
     taken = {flag for flags in ORIGINAL for flag in flags.split()} | _LEFT_OUT
     built.add_options({**ORIGINAL, **OURS})
     for table in (tables.STRUCTURE, tables.TRAINING, tables.WHITENING, tables.DATA, tables.MACHINE):
-        built.add_options(_table(table, taken))
+        built.add_options(tables.rest(table, taken, DEFAULTS))
     return built

@@ -9,6 +9,18 @@ from typing import Protocol
 from torch import Tensor
 
 
+class DataInfo(Protocol):
+    """What the loop and a network need to know of a data set; tasks know more."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height, width."""
+
+    @property
+    def num_classes(self) -> int:
+        """Classes of a label."""
+
+
 class TrainingData(Protocol):
     """Batches to learn from."""
 

@@ -12,7 +12,7 @@ from netdeconv.data.config import DataConfig
 from netdeconv.data.entry import Augmentation, DatasetInfo, ResizedCrop
 from netdeconv.data.errors import MissingDataError
 from netdeconv.data.memory import InMemoryImages, TrainingImages
-from netdeconv.data.protocols import EvaluationData, FirstBatches, FirstSteps, TrainingData
+from netdeconv.data.protocols import DataInfo, EvaluationData, FirstBatches, FirstSteps, TrainingData
 from netdeconv.data.registry import info
 from netdeconv.data.shards import Shard, local_batch_size
 from netdeconv.data.sources import download_folder, read, resolve_data_dir
@@ -31,7 +31,7 @@ _SPLIT_SEED = 1
 class Splits:
     """Training data, evaluation data, and which part of the data set the latter are."""
 
-    info: DatasetInfo
+    info: DataInfo
     train: TrainingData
     evaluation: EvaluationData
     evaluated_on: str
@@ -54,12 +54,15 @@ def open_splits(config: DataConfig, *, seed: int, device: torch.device, shard: S
     """
     entry = info(config.dataset)
     opened = (_open_folder if entry.reader == "folder" else _open_memory)(config, entry, seed, device, shard)
-    if config.max_batches is None:
-        return opened
+    return limited(opened, config.max_batches)
+
+
+def limited(splits: Splits, batches: int | None) -> Splits:
+    """Return at most so many batches of every epoch and of every evaluation; ``None``: all."""
+    if batches is None:
+        return splits
     return dataclasses.replace(
-        opened,
-        train=FirstSteps(opened.train, config.max_batches),
-        evaluation=FirstBatches(opened.evaluation, config.max_batches),
+        splits, train=FirstSteps(splits.train, batches), evaluation=FirstBatches(splits.evaluation, batches)
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from netdeconv.viz.curves import curves
+from netdeconv.viz.overlays import labelled_overlay, overlay, panels
 from netdeconv.viz.rates import rate_curve
 
-__all__ = ["curves", "rate_curve"]
+__all__ = ["curves", "labelled_overlay", "overlay", "panels", "rate_curve"]
