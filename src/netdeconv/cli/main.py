@@ -19,6 +19,7 @@ COMMANDS: dict[str, str] = {
     "imagenet": "train or evaluate a network of torchvision on ImageNet, or on folders laid out like it",
     "reproduce": "a published experiment, or rows of it, beside the expected numbers",
     "find-lr": "which learning rate to start from: a range test, its picture, a suggestion",
+    "sweep": "search learning rate and weight decay on images cut from the training set",
     "list": "list archs, datasets or recipes",
 }
 _MODULES = {"list": "listing"}

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from netdeconv.viz.curves import curves
 from netdeconv.viz.rates import rate_curve
+from netdeconv.viz.search import Point, search_map
 
-__all__ = ["curves", "rate_curve"]
+__all__ = ["Point", "curves", "rate_curve", "search_map"]
