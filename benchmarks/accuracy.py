@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
+from benchmarks import runs as runs_table
 from netdeconv.recipes import recipe
-from netdeconv.training import RunResult, TrainingConfig, run, to_plain
+from netdeconv.training import RunResult, TrainingConfig, run
 
-RESULTS = Path(__file__).resolve().parent.parent / "results"
 # Recipes whose tables are results of this repository; their names are those of the files.
 EXPERIMENTS = ("vgg16-one-epoch", "vgg11-search", "one-epoch", "vgg11-three-epochs")
 
@@ -35,38 +34,17 @@ def measure(name: str, data_dir: str, runs: Path, label: str | None, remark: str
         started = (folder / "config.json").exists()
         results[key] = run(dataclasses.replace(config, data=data, result_path=str(folder)), resume=started)
         print(f"{key}: {results[key].accuracy:.2f} %", flush=True)
-        table = _table(experiment.title, name, configs, results, remark)
-        (RESULTS / f"cifar10-{name}.json").write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
-
-
-def _table(
-    title: str, name: str, configs: dict[str, TrainingConfig], results: dict[str, RunResult], remark: str
-) -> dict[str, Any]:
-    files = [result.path / "environment.json" for result in results.values()]
-    sessions = [session for file in files for session in json.loads(file.read_text(encoding="utf-8"))["sessions"]]
-    session = sessions[0]
-    threads = " or ".join(str(count) for count in sorted({session["threads"] for session in sessions}))
-    missing = [key for key in configs if key not in results]
-    remarks = [remark] if remark else []
-    remarks += [f"Not trained yet: {', '.join(missing)}."] if missing else []
-    return {
-        "name": title,
-        "command": f"python -m benchmarks.accuracy {name}",
-        "config": {key: _settings(config) for key, config in configs.items()},
-        "seed": sorted({config.seed for config in configs.values()}),
-        "versions": {key: session[key] for key in ("python", "torch", "torchvision", "lightning-fabric")},
-        "hardware": f"{session['processor']}, {threads} threads, {session['precision']}",
-        "minutes": round(sum(result.seconds for result in results.values()) / 60, 1),
-        "rows": [_row(key, configs[key], result) for key, result in results.items()],
-        "note": " ".join(remarks),
-    }
-
-
-def _settings(config: TrainingConfig) -> dict[str, Any]:
-    plain = to_plain(config)
-    plain.pop("result_path")
-    plain["data"].pop("data_dir")
-    return plain
+        missing = [other for other in configs if other not in results]
+        remarks = [remark, f"Not trained yet: {', '.join(missing)}." if missing else ""]
+        table = runs_table.build(
+            experiment.title,
+            command=f"python -m benchmarks.accuracy {name}",
+            config={other: runs_table.settings(own) for other, own in configs.items()},
+            results=list(results.values()),
+            rows=[_row(other, configs[other], result) for other, result in results.items()],
+            note=" ".join(filter(None, remarks)),
+        )
+        runs_table.write(table, f"cifar10-{name}.json")
 
 
 def _row(key: str, config: TrainingConfig, result: RunResult) -> dict[str, Any]:

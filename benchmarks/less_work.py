@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import statistics
 from pathlib import Path
 from typing import Any
 
+from benchmarks import runs as runs_table
 from netdeconv import Whitening
 from netdeconv.data import DataConfig
 from netdeconv.recipes import WhiteningChoice, variant
 from netdeconv.tasks import Classification
-from netdeconv.training import NetworkConfig, OptimizerConfig, RunResult, TrainingConfig, run, to_plain
+from netdeconv.training import NetworkConfig, OptimizerConfig, RunResult, TrainingConfig, run
 
-RESULTS = Path(__file__).resolve().parent.parent / "results"
 NAME = "cifar10-less-work"
 WIDTH, LR, BATCH_NORM_LR = 0.5, 0.1, 0.02
 FEW, SELDOM = {"rows_per_feature": 16}, {"refresh_interval": 4}
@@ -78,29 +77,17 @@ def measure(data_dir: str | None, runs: Path, seeds: list[int], epochs: int, onl
 
 def write(results: dict[str, dict[int, RunResult]], epochs: int) -> None:
     """The table of what is there."""
-    every = [result for by_seed in results.values() for result in by_seed.values()]
-    session = json.loads((every[0].path / "environment.json").read_text(encoding="utf-8"))["sessions"][0]
     baseline = results["batch norm"]
-    table = {
-        "name": "Less work: a half-width VGG-11 on CIFAR-10, 5000 images cut from train",
-        "command": "python -m benchmarks.less_work",
-        "config": {label: _settings(label, epochs) for label in CANDIDATES if results[label]},
-        "seed": sorted({seed for by_seed in results.values() for seed in by_seed}),
-        "versions": {key: session[key] for key in ("python", "torch", "torchvision", "lightning-fabric")},
-        "hardware": f"{session['processor']}, {session['threads']} threads, {session['precision']}",
-        "minutes": round(sum(result.seconds for result in every) / 60, 1),
-        "rows": [_row(label, by_seed, baseline) for label, by_seed in results.items() if by_seed],
-        "note": "Mean and standard deviation over seeds of the accuracy after the last epoch; seconds of training "
+    table = runs_table.build(
+        "Less work: a half-width VGG-11 on CIFAR-10, 5000 images cut from train",
+        command="python -m benchmarks.less_work",
+        config={label: runs_table.settings(config(label, 0, epochs)) for label in CANDIDATES if results[label]},
+        results=[result for by_seed in results.values() for result in by_seed.values()],
+        rows=[_row(label, by_seed, baseline) for label, by_seed in results.items() if by_seed],
+        note="Mean and standard deviation over seeds of the accuracy after the last epoch; seconds of training "
         "against batch norm's, medians of the steps of the runs themselves, which stood alone on the machine.",
-    }
-    (RESULTS / f"{NAME}.json").write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
-
-
-def _settings(label: str, epochs: int) -> dict[str, Any]:
-    plain = to_plain(config(label, 0, epochs))
-    plain.pop("result_path")
-    plain["data"].pop("data_dir")
-    return plain
+    )
+    runs_table.write(table, f"{NAME}.json")
 
 
 def _row(label: str, by_seed: dict[int, RunResult], baseline: dict[int, RunResult]) -> dict[str, Any]:

@@ -80,8 +80,9 @@ def render_table(table: dict[str, Any]) -> str:
 
 
 def render(folder: Path) -> str:
-    """The whole block, markers included, from the JSON files of ``folder`` in order of their names."""
-    tables = [render_table(load(path)) for path in sorted(folder.glob("*.json"))]
+    """The whole block, markers included, from the JSON files of ``folder`` and of its part on segmentation."""
+    files = [*sorted(folder.glob("*.json")), *sorted(folder.glob("segmentation/*.json"))]
+    tables = [render_table(load(path)) for path in files]
     return "\n\n".join([BEGIN, *(tables or ["No results are recorded yet."]), END])
 
 

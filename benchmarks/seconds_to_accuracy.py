@@ -14,17 +14,17 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import runs as runs_table
 from netdeconv import Whitening
 from netdeconv.data import DataConfig
 from netdeconv.recipes import WhiteningChoice, variant
 from netdeconv.tasks import Classification
 from netdeconv.training import NetworkConfig, OptimizerConfig, RunResult, TrainingConfig, run
 
-RESULTS = Path(__file__).resolve().parent.parent / "results"
 FEW: dict[str, Any] = {"rows_per_feature": 16}
 # label: (variant, settings of the whitening)
 CANDIDATES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -95,12 +95,10 @@ class Search:
     def write(self, rows: list[dict[str, Any]], searched: list[dict[str, Any]]) -> None:
         """The table so far."""
         options = self.options
-        session = json.loads((self.all[0].path / "environment.json").read_text(encoding="utf-8"))["sessions"][0]
-        versions = ("python", "torch", "torchvision", "lightning-fabric")
-        table = {
-            "name": f"Seconds to the accuracy of a searched batch norm: {options.arch} on {options.dataset}",
-            "command": f"python -m benchmarks.seconds_to_accuracy --arch {options.arch} --epochs {options.epochs}",
-            "config": {
+        table = runs_table.build(
+            f"Seconds to the accuracy of a searched batch norm: {options.arch} on {options.dataset}",
+            command=f"python -m benchmarks.seconds_to_accuracy --arch {options.arch} --epochs {options.epochs}",
+            config={
                 "batch_size": 128,
                 "epochs": options.epochs,
                 "schedule": "cosine",
@@ -108,18 +106,13 @@ class Search:
                 "tuning images": options.tuning,
                 "candidates": {label: {"variant": name, **more} for label, (name, more) in CANDIDATES.items()},
             },
-            "seed": options.seed,
-            "versions": {key: session[key] for key in versions},
-            "hardware": f"{session['processor']}, {session['threads']} threads, {session['precision']}",
-            "minutes": round(sum(result.seconds for result in self.all) / 60, 1),
-            "rows": rows,
-            "parts": [{"name": "Batch norm's search, on images cut from the training set", "rows": searched}],
-            "note": "Seconds of training, without evaluation. A candidate that did not reach batch norm's accuracy in "
+            results=self.all,
+            rows=rows,
+            parts=[{"name": "Batch norm's search, on images cut from the training set", "rows": searched}],
+            note="Seconds of training, without evaluation. A candidate that did not reach batch norm's accuracy in "
             "as many epochs is shown with what it reached, and without a ratio.",
-        }
-        (RESULTS / f"seconds-to-accuracy-{options.arch}.json").write_text(
-            json.dumps(table, indent=2) + "\n", encoding="utf-8"
         )
+        runs_table.write(table, f"seconds-to-accuracy-{options.arch}.json")
 
 
 def _row(label: str, result: RunResult, goal: RunResult, lr: float, wd: float, *, reached: bool) -> dict[str, Any]:
@@ -134,7 +127,7 @@ def _row(label: str, result: RunResult, goal: RunResult, lr: float, wd: float, *
     }
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Parse and measure."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.seconds_to_accuracy", description=__doc__)
     parser.add_argument("--arch", default="vgg11")
@@ -149,7 +142,7 @@ def main() -> None:
     parser.add_argument("--weight-decay", type=float, default=1e-3, help="of the candidates: the paper's")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
-    Search(parser.parse_args()).measure()
+    Search(parser.parse_args(arguments)).measure()
 
 
 if __name__ == "__main__":

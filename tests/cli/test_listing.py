@@ -8,6 +8,7 @@ import pytest
 
 from netdeconv import data, models
 from netdeconv.cli import main
+from netdeconv.data.segmentation import SEGMENTATION_DATASETS
 
 
 @pytest.fixture
@@ -45,8 +46,26 @@ def test_networks_are_printed_one_a_line(few, capsys):
 def test_data_sets_are_listed_both_ways(capsys):
     assert main(["list", "datasets", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert [row["name"] for row in rows] == list(data.DATASETS)
+    assert [row["name"] for row in rows] == [*data.DATASETS, *SEGMENTATION_DATASETS]
     assert {"shape": [3, 32, 32], "num_classes": 10}.items() <= rows[[*data.DATASETS].index("cifar10")].items()
     assert main(["list", "datasets"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == list(data.DATASETS)
+    assert [line.split()[0] for line in lines] == [*data.DATASETS, *SEGMENTATION_DATASETS]
+
+
+def test_classes_of_pixels_have_names_and_colours(capsys):
+    assert main(["list", "datasets", "--json"]) == 0
+    (camvid,) = [row for row in json.loads(capsys.readouterr().out) if row["name"] == "camvid"]
+    assert camvid["classes"][3] == {"name": "Road", "color": [128, 64, 128]}
+    assert (camvid["evaluated_on"], camvid["num_classes"], len(camvid["mean"])) == (["val", "test"], 11, 3)
+
+
+def test_segmentation_networks_are_listed_both_ways(capsys):
+    assert main(["list", "models", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["fcn_resnet50"]["parameters"] == 35_322_218
+    assert rows["fcn_resnet18"]["output_strides"] == [16, 8, 32]
+    assert main(["list", "models"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[:-1]] == list(rows)
+    assert "35.32 M parameters" in lines[2]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.transforms import v2
 
 from image_folders import write_image
 from netdeconv.data.decoding import (
@@ -115,9 +116,6 @@ def test_half_of_the_images_are_mirrored_unless_flipping_is_off():
 
 
 def test_evaluation_resizes_the_shorter_side_and_cuts_the_centre():
-    # 20 x 40, brought to 10 x 20: of its columns 5 to 15 of 20 are kept.
-    image = torch.zeros(3, 20, 40, dtype=torch.uint8)
-    image[:, :, 10:30] = 200
-    result = evaluation_transform((10, 10), 10)(image)
-    assert result.shape == (3, 10, 10)
-    assert result[:, :, 1:-1].eq(200).all()
+    image = torch.randint(256, (3, 24, 48), dtype=torch.uint8)
+    whole = v2.functional.resize(image, [12, 24], antialias=True)
+    assert torch.equal(evaluation_transform((10, 8), 12)(image), whole[:, 1:11, 8:16])

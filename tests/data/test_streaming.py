@@ -7,10 +7,13 @@ import warnings
 
 import pytest
 import torch
+from torchvision.datasets import ImageFolder
+from torchvision.transforms import v2
 
 from image_folders import truncate, write_folder
 from netdeconv.data import CorruptImageError, CorruptImagesWarning, DataConfig, LoaderError, open_splits
-from netdeconv.data.loader import explained_deaths, workers_of_this_process
+from netdeconv.data.workers import explained_deaths, workers_of_this_process
+from tolerances import assert_close
 
 CPU = torch.device("cpu")
 # Newer versions of Python warn of any fork beside threads, which loader processes are by default.
@@ -74,6 +77,21 @@ def test_batches_are_normalised_float32_and_channels_last(root):
     assert inputs.dtype == torch.float32
     assert inputs.is_contiguous(memory_format=torch.channels_last)
     assert labels.dtype == torch.int64
+
+
+@pytest.mark.parametrize(("settings", "side", "resize"), [({"image_size": 14}, 14, 16), ({"resize": 20}, 16, 20)])
+def test_evaluation_agrees_with_the_usual_transforms_image_by_image(root, settings, side, resize):
+    usual = v2.Compose(
+        [
+            v2.Resize(resize, antialias=True),
+            v2.CenterCrop(side),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ]
+    )
+    images = [usual(v2.functional.pil_to_tensor(image)) for image, _ in ImageFolder(root / "val")]
+    found = torch.cat([inputs for inputs, _ in opened(root, **settings).evaluation])
+    assert_close(found, torch.stack(images))
 
 
 @pytest.mark.parametrize("world", [2, 4])

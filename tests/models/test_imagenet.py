@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import types
+from fnmatch import fnmatchcase
 
 import pytest
 import torch
 from torch import nn
 
-from netdeconv.models import build_imagenet, parse_imagenet_name
+from netdeconv.models import architecture, build, build_imagenet, imagenet_architecture, parse_imagenet_name
 
 zoo = pytest.importorskip("torchvision.models")
 NAMES = zoo.list_models(module=zoo)
@@ -80,3 +81,35 @@ def test_names_of_timm_reach_it_unchanged(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", types.SimpleNamespace(create_model=create_model))
     assert parse_imagenet_name("timm/resnet18d") == ("timm/resnet18d", False)
     assert build_imagenet("timm/resnet18d", num_classes=7, pretrained=True).out_features == 7
+
+
+def test_entries_of_imagenet_networks_have_the_published_steps():
+    resnet, mobile = architecture("imagenet/resnet18"), architecture("imagenet/mobilenet_v2")
+    assert (resnet.stem.num_iterations, resnet.stem.freeze) == (15, True)
+    assert (resnet.grouped, resnet.depthwise, resnet.named, resnet.source) == (3, 1, {}, "torchvision")
+    assert mobile.stem.num_iterations == imagenet_architecture("efficientnet_b3").stem.num_iterations == 10
+    projections = {f"features.{number}.conv.2" for number in range(2, 18)} | {"features.1.conv.1"}
+    with torch.device("meta"):
+        names = {n: m for n, m in build_imagenet("mobilenet_v2").named_modules() if isinstance(m, nn.Conv2d)}
+    assert {name for name in names if any(fnmatchcase(name, pattern) for pattern in mobile.named)} == projections
+    assert imagenet_architecture("timm/resnet18d").source == "timm"
+
+
+def test_imagenet_networks_are_built_by_name_like_the_others():
+    with torch.device("meta"):
+        model = build("imagenet/resnet18", num_classes=7, in_channels=3, image_size=64)
+    assert model.fc.out_features == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("imagenet/resnet19", {}, "unknown ImageNet network 'resnet19'"),
+        ("imagenet/resnet18d", {}, "'resnet18d' is 'resnet18' converted: name that"),
+        ("imagenet/resnet18", {"in_channels": 1}, "takes images of 3 channels and has one width: .* 1 channels"),
+        ("imagenet/resnet18", {"width": 0.5}, r"cannot have 3 channels and width 0\.5"),
+    ],
+)
+def test_imagenet_networks_that_there_are_not_are_refused(name, settings, message):
+    with pytest.raises(ValueError, match=message):
+        build(name, **{"num_classes": 7, "in_channels": 3, **settings})

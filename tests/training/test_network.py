@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from netdeconv import models
 from netdeconv.data import info
 from netdeconv.models import NORMS
 from netdeconv.nn import WhitenedConv2d, WhitenedLayer, Whitening
@@ -15,13 +16,14 @@ from netdeconv.recipes import VARIANTS, WhiteningChoice
 from netdeconv.surgery.plain import is_plain
 from netdeconv.training import NetworkConfig, build_network
 
+COLOUR = info("cifar10")
 BASE = Whitening(group_size=4)
 CHOICE = WhiteningChoice(base=BASE)
 
 
 def steps(config: NetworkConfig) -> dict[str, int]:
     """Newton-Schulz steps of whitened convolutions, by name."""
-    network = build_network(config, info("digits"))
+    network = build_network(config, COLOUR if "/" in config.arch else info("digits"))
     return {n: m.whitening.num_iterations for n, m in network.named_modules() if isinstance(m, WhitenedConv2d)}
 
 
@@ -123,3 +125,26 @@ def test_settings_that_make_no_sense_are_refused():
         NetworkConfig(norm="grp_norm")
     with pytest.raises(ValueError, match="published says what is whitened: it needs whitening"):
         NetworkConfig(published=True)
+
+
+def test_networks_for_imagenet_have_their_steps_too():
+    found = steps(config_of("imagenet/mobilenet_v2", width=1.0))
+    assert found["features.0.0"] == 10
+    # 17 blocks, the first without an expansion; the head is the last convolution.
+    assert sorted(found.values()) == [1] * 34 + [5] * 17 + [10]
+    with torch.device("meta"):
+        network = build_network(config_of("imagenet/resnext50_32x4d", width=1.0), COLOUR)
+    grouped = {m.whitening.num_iterations for m in network.modules() if isinstance(m, WhitenedConv2d) and m.groups > 1}
+    assert grouped == {3}
+    assert not [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+
+
+def test_pretrained_weights_are_for_plain_networks_of_imagenet(monkeypatch):
+    asked = {}
+    monkeypatch.setattr(models, "build_imagenet", lambda name, **settings: asked.update(name=name, **settings))
+    build_network(NetworkConfig(arch="imagenet/resnet18", pretrained=True), COLOUR)
+    assert asked == {"name": "resnet18", "num_classes": 10, "pretrained": True}
+    with pytest.raises(ValueError, match="'vgg11' has no pretrained weights"):
+        NetworkConfig(arch="vgg11", pretrained=True)
+    with pytest.raises(ValueError, match="calibration=batches"):
+        NetworkConfig(arch="imagenet/resnet18", pretrained=True, whitening=BASE)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import io
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from netdeconv.cli import options as tables
-from netdeconv.cli.parser import Option, Parser
+from netdeconv.cli.parser import Option, Parser, UsageError
 from netdeconv.cli.reporting import reporters
 from netdeconv.cli.settings import base_config, whitening_choice
+from netdeconv.lookup import look_up
 from netdeconv.recipes import VARIANTS, Comparison, compare, is_batch_norm, plan
-from netdeconv.tasks import TASKS
+from netdeconv.tasks import TASKS, Segmentation
 from netdeconv.training import TrainingConfig, from_plain, read_config
+from netdeconv.viz.curves import in_words
 
 # A network and a number of epochs that three variants finish in a minute on two cores.
 SMALLER = {"--width": 0.25, "--epochs": 8, "--block": 16, "--batch-size": 64}
@@ -31,32 +35,76 @@ OWN: dict[str, Option] = {
     ),
     "--resume": Option("", "directory of a comparison to continue, with its settings"),
 }
+CLASSIFY, SEGMENT = "classify", "segment"
+# Which tasks can be compared, with what else is different about their options.
+TASK_DEFAULTS: dict[str, dict[str, Any]] = {
+    CLASSIFY: SMALLER,
+    SEGMENT: {
+        **{"--variants": ["batch_norm", "channel", "separable", "full"], "--bn-lr": [0.1, 0.02]},
+        **{"--dataset": "camvid", "--model": "fcn_resnet18", "--width": 0.25, "--size": "240x180"},
+        **{"--epochs": 15, "--batch-size": 8, "--block": 16},
+    },
+}
+TASK = {"--task": Option(CLASSIFY, f"{' or '.join(TASK_DEFAULTS)}; the options of either: --task NAME --help")}
+# What one run can be told of its normalisation; here --variants say it.
+_ONE_RUN = {flag: option.default for flag, option in tables.STRUCTURE.items()}
 _COLUMNS_OF_EPOCHS = 10
 
 
-def parser() -> Parser:
-    """Return the parser of ``netdeconv compare``."""
+def parser(task: str = CLASSIFY) -> Parser:
+    """Return the parser of ``netdeconv compare``.
+
+    Raises:
+        UnknownNameError: a ValueError with the nearest name, when no such task can be compared.
+    """
+    defaults = look_up("task", task, TASK_DEFAULTS)
     built = Parser(
         prog="netdeconv compare",
         description="Train one network with several normalisations: same first weights, seed and budget.",
     )
-    own = {**OWN, **tables.dataset("digits"), **tables.NETWORK, **tables.TRAINING, **tables.WHITENING}
-    for flag, default in SMALLER.items():
-        own[flag] = dataclasses.replace(own[flag], default=default)
-    for table in (own, tables.DATA, tables.MACHINE):
-        built.add_options(table)
+    choice = {"--task": dataclasses.replace(TASK["--task"], default=task)}
+    own = tables.rest(OWN, (), defaults)
+    if task == SEGMENT:
+        # Only when it is asked for: it imports torchvision.
+        from netdeconv.cli.segmentation_options import add_options
+
+        add_options(built, {**choice, **own}, defaults, without=_ONE_RUN)
+        return built
+    built.add_options({**choice, **own})
+    for table in (tables.dataset("digits"), tables.NETWORK, tables.TRAINING, tables.WHITENING):
+        built.add_options(tables.rest(table, (), defaults))
+    built.add_options(tables.DATA)
+    built.add_options(tables.MACHINE)
     return built
+
+
+def task_of(arguments: Sequence[str]) -> str:
+    """Return the task that was typed, which decides what else can be typed."""
+    probe = Parser(prog="netdeconv compare", add_help=False)
+    probe.add_options(TASK)
+    return str(probe.parse_known_args(list(arguments))[0].task)
+
+
+def _base(options: argparse.Namespace) -> TrainingConfig:
+    if options.task != SEGMENT:
+        return base_config(options)
+    from netdeconv.cli.segmentation_options import segmentation_base
+
+    config = segmentation_base(options)
+    if options.named_converted:
+        raise UsageError(f"{options.model!r} names one normalisation: --variants says which ones, --model is without d")
+    return config
 
 
 def main(arguments: Sequence[str]) -> int:
     """Compare as the arguments say, print the table, and say where everything is."""
-    options, _ = parser().parse(arguments)
+    options, _ = parser(task_of(arguments)).parse(arguments)
     if options.resume:
         runs = _saved_runs(options.resume)
         path = options.resume
     else:
         runs = plan(
-            base_config(options),
+            _base(options),
             options.variants,
             choice=whitening_choice(options),
             baseline_lrs=options.bn_lr,
@@ -79,7 +127,8 @@ def render(comparison: Comparison, runs: Mapping[str, TrainingConfig]) -> str:
     """Return the table as text, with a caption that says what was compared."""
     epochs = next(iter(runs.values())).epochs
     shown = [epoch for epoch in range(1, epochs + 1) if _is_shown(epoch, epochs)]
-    table = Table(title=f"{comparison.evaluated_on} {_words(comparison)} (%) after every epoch", title_justify="left")
+    title = f"{comparison.evaluated_on} {in_words(comparison.metric)} (%) after every epoch"
+    table = Table(title=title, title_justify="left")
     for heading in ("run", "lr", *map(str, shown), "final", "ms/step", "s", "s to batch norm's best"):
         table.add_column(heading, justify="left" if heading == "run" else "right")
     for row in comparison.rows:
@@ -99,13 +148,15 @@ def render(comparison: Comparison, runs: Mapping[str, TrainingConfig]) -> str:
     return f"{buffer.getvalue()}{textwrap.fill(caption(comparison, runs), 100)}\n"
 
 
-def _words(comparison: Comparison) -> str:
-    return comparison.metric.replace("_", " ")
-
-
 def _is_shown(epoch: int, epochs: int) -> bool:
     every = -(-epochs // _COLUMNS_OF_EPOCHS)
     return epoch % every == 0 or epoch == 1
+
+
+def _size(config: TrainingConfig) -> str:
+    """At which size images are segmented, where that was asked for."""
+    size = config.task.views.size if isinstance(config.task, Segmentation) else None
+    return f" at {size[1]}x{size[0]}" if size else ""
 
 
 def caption(comparison: Comparison, runs: Mapping[str, TrainingConfig]) -> str:
@@ -114,7 +165,7 @@ def caption(comparison: Comparison, runs: Mapping[str, TrainingConfig]) -> str:
     tried = [row.lr for row in comparison.rows if is_batch_norm(runs[row.label].network)]
     optimizer, data, network = config.optimizer, config.data, config.network
     text = (
-        f"{network.arch}, width {network.width:g}, {data.dataset}, {config.epochs} epochs, "
+        f"{network.arch}, width {network.width:g}, {data.dataset}{_size(config)}, {config.epochs} epochs, "
         f"batch {data.batch_size}, {optimizer.name}, weight decay {optimizer.weight_decay:g}, "
         f"{optimizer.schedule} schedule, seed {config.seed}. "
         "Seconds are of training alone, ms/step is a median."
@@ -122,7 +173,7 @@ def caption(comparison: Comparison, runs: Mapping[str, TrainingConfig]) -> str:
     if comparison.baseline is not None:
         text += (
             f" Batch norm was run with lr {' and '.join(f'{lr:g}' for lr in tried)}; "
-            f"its best {_words(comparison)} after any epoch is {comparison.baseline:.2f} %."
+            f"its best {in_words(comparison.metric)} after any epoch is {comparison.baseline:.2f} %."
         )
     failures = [f"{row.label}: {row.failure}." for row in comparison.rows if row.failure]
     text += " " + " ".join(failures) if failures else ""

@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from netdeconv.cli import options as tables
+from rich.console import Console
+
 from netdeconv.cli.evaluation import evaluate_checkpoint
-from netdeconv.cli.parser import Option, Parser, UsageError, switch, true_or_false
+from netdeconv.cli.imagenet_options import parser
+from netdeconv.cli.parser import UsageError
 from netdeconv.cli.settings import training_config
 from netdeconv.cli.train import resumed, run_folder
 from netdeconv.data import explained_deaths, find_imagenet, resolve_data_dir
@@ -28,71 +30,12 @@ from netdeconv.training import (
 from netdeconv.training.run_directory import CONFIG
 from netdeconv.viz import curves
 
-# The original program's own, and those of its options that have other defaults or further names here.
-ORIGINAL: dict[str, Option] = {
-    "-a --arch": Option("resnet18", "classification network of torchvision; with a d at the end: converted"),
-    "-j --num-workers --workers": Option(
-        32, "loader processes of this machine, at most one for each processor core; 0: none"
-    ),
-    "--epochs": Option(90, "passes over the training images"),
-    "--start-epoch": Option(0, "begin a new run as if so many epochs were done; a resumed one knows its own"),
-    "-b --batch-size": Option(256, "images in a batch, all processes together"),
-    "--lr --learning-rate": Option(None, "learning rate; else 0.1, for vgg11 0.01", {"type": float}),
-    "--wd --weight-decay": Option(1e-4, "weight decay"),
-    "-p --print-freq": Option(10, "steps between lines of progress"),
-    "--resume": Option("", "run directory, or checkpoint in it, to continue with its settings, or to evaluate"),
-    "-e --evaluate": switch("evaluate the checkpoint that --resume names, or --pretrained weights; train nothing"),
-    "--pretrained": switch("start with torchvision's weights, for 1000 classes and without --deconv"),
-    "--test-run": Option(
-        False, "True: only --test-iter steps of an epoch and batches of an evaluation", {"nargs": "?", "const": True}
-    ),
-    "--test-iter": Option(500, "see --test-run"),
-}
-OURS: dict[str, Option] = {
-    "--num-classes": Option(None, "classes of the folder; else as many as it has", {"type": int}),
-    "--resize": Option(None, "shorter side of an image before an evaluation's crop; else 8/7 of it", {"type": int}),
-}
-DEFAULTS = {"--block-fc": 64}
 # What an evaluation may have otherwise than the run whose network it measures.
 OF_EVALUATION = (
     *("data_dir", "batch_size", "validation_size", "image_size", "resize", "num_workers", "decode"),
     "skip_corrupt",
 )
 LEARNING_RATE, LEARNING_RATES = 0.1, {"vgg11": 0.01, "vgg11_bn": 0.01}
-_LEFT_OUT = {"--data-dir", "--no-verify", "--download"}
-
-
-def _table(options: Mapping[str, Option], taken: set[str]) -> dict[str, Option]:
-    """The shared options that have none of the flags already taken, with this command's defaults."""
-    return {
-        flag: dataclasses.replace(option, default=DEFAULTS.get(flag, option.default))
-        for flag, option in options.items()
-        if flag not in taken
-    }
-
-
-def parser() -> Parser:
-    """Return the parser of ``netdeconv imagenet``."""
-    built = Parser(
-        prog="netdeconv imagenet",
-        description="Train or evaluate a network of torchvision on ImageNet, or on folders laid out like it.",
-    )
-    built.add_argument(
-        "path",
-        metavar="PATH",
-        nargs="?",
-        help="folder with train/CLASS/IMAGE and val/CLASS/IMAGE, or with the batches of ImageNet at 16x16 or 32x32; "
-        "else NETDECONV_DATA, else ./data",
-    )
-    truth = {"type": true_or_false}
-    own = {
-        flags: dataclasses.replace(option, extra={**option.extra, **truth}) if "const" in option.extra else option
-        for flags, option in ORIGINAL.items()
-    }
-    taken = {flag for flags in own for flag in flags.split()} | _LEFT_OUT
-    for table in (own, OURS, tables.STRUCTURE, tables.TRAINING, tables.WHITENING, tables.DATA, tables.MACHINE):
-        built.add_options(table if table in (own, OURS) else _table(table, taken))
-    return built
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -145,7 +88,7 @@ def settings(options: argparse.Namespace, given: set[str], saved: TrainingConfig
     options.no_verify = options.download = False
     found = find_imagenet(Path(options.data_dir))
     options.dataset = found.dataset
-    config = training_config(options)
+    config = training_config(options, given)
     return dataclasses.replace(
         config,
         start_epoch=options.start_epoch,
@@ -199,6 +142,7 @@ def _evaluation(
 
 
 def _progress(options: argparse.Namespace, given: set[str]) -> bool | Reporter:
-    if options.msg and "print_freq" in given:
+    """Lines as often as was asked for, live bars where a terminal shows them and nothing was."""
+    if options.msg and ("print_freq" in given or not Console().is_terminal):
         return PlainLines(every=options.print_freq)
     return bool(options.msg)

@@ -7,9 +7,13 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
+
 from netdeconv import data, models
 from netdeconv.cli.parser import Parser, switch
+from netdeconv.data.segmentation import SEGMENTATION_DATASETS
 from netdeconv.lookup import look_up
+from netdeconv.models.segmentation import SEGMENTATION_NETWORKS, build_segmentation
 from netdeconv.recipes import recipe, recipe_names
 
 Row = Mapping[str, Any]
@@ -43,12 +47,31 @@ def _datasets() -> list[Row]:
             "licence": entry.licence,
         }
         for name, entry in data.DATASETS.items()
+    ] + _segmentation_datasets()
+
+
+def _segmentation_datasets() -> list[Row]:
+    """Those with a class for every pixel, with names and colours of the classes."""
+    return [
+        {
+            "name": name,
+            "shape": list(entry.shape),
+            "num_classes": entry.num_classes,
+            "source": entry.source,
+            "licence": entry.licence,
+            "classes": [dataclasses.asdict(each) for each in entry.classes],
+            "evaluated_on": list(entry.splits),
+            "mean": list(entry.mean),
+            "std": list(entry.std),
+        }
+        for name, entry in SEGMENTATION_DATASETS.items()
     ]
 
 
 def _dataset_line(row: Row) -> str:
     shape = "x".join(map(str, row["shape"]))
-    return f"{row['name']:14} {shape:9} {row['num_classes']:4} classes  {row['source']} ({row['licence']})"
+    kind = "classes of pixels" if "classes" in row else "classes"
+    return f"{row['name']:17} {shape:11} {row['num_classes']:4} {kind}  {row['source']} ({row['licence']})"
 
 
 def _recipes() -> list[Row]:
@@ -76,6 +99,31 @@ def _recipe_line(row: Row) -> str:
     return f"{row['name']:26} {len(row['rows']):3} rows  {row['title']} ({row['status'].rstrip('.')})"
 
 
+def _models() -> list[Row]:
+    rows: list[Row] = []
+    for name, entry in SEGMENTATION_NETWORKS.items():
+        with torch.device("meta"):  # counted without memory
+            parameters = sum(each.numel() for each in build_segmentation(name, num_classes=21).parameters())
+        rows.append(
+            {
+                "name": name,
+                "parameters": parameters,
+                "output_strides": list(entry.output_strides),
+                "auxiliary": entry.auxiliary,
+                "source": entry.source,
+                "description": entry.description,
+            }
+        )
+    return rows
+
+
+def _model_line(row: Row) -> str:
+    strides = " ".join(map(str, row["output_strides"]))
+    return (
+        f"{row['name']:26} {row['parameters'] / 1e6:6.2f} M parameters  output stride {strides:8}  {row['description']}"
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class Listing:
     """One list: its rows, how a row is printed, and what has to be said of all."""
@@ -88,6 +136,11 @@ class Listing:
 LISTS: dict[str, Listing] = {
     "archs": Listing(_archs, _arch_line, "with batch norm and 10 classes, for one image of 3x32x32"),
     "datasets": Listing(_datasets, _dataset_line),
+    "models": Listing(
+        _models,
+        _model_line,
+        "of `netdeconv segment`, with batch norm, auxiliary head and 21 classes; d appended: converted",
+    ),
     "recipes": Listing(_recipes, _recipe_line, "netdeconv reproduce NAME [ROW ...]; --json has every row"),
 }
 
@@ -95,7 +148,7 @@ LISTS: dict[str, Listing] = {
 def parser() -> Parser:
     """Return the parser of ``netdeconv list``."""
     built = Parser(prog="netdeconv list", description="List the names that other commands take.")
-    built.add_argument("what", help="archs, datasets or recipes")
+    built.add_argument("what", help="archs, datasets, models or recipes")
     built.add_options({"--json": switch("print the list as JSON, with exact numbers")})
     return built
 

@@ -17,10 +17,12 @@ COMMANDS: dict[str, str] = {
     "compare": "one network with several normalisations: table, plot, run directory",
     "train": "train one network, with batch norm or with network deconvolution",
     "imagenet": "train or evaluate a network of torchvision on ImageNet, or on folders laid out like it",
+    "segment": "train a segmentation network, with batch norm or with network deconvolution",
+    "predict": "colour images by the classes that a trained segmentation network sees in them",
     "reproduce": "a published experiment, or rows of it, beside the expected numbers",
     "find-lr": "which learning rate to start from: a range test, its picture, a suggestion",
     "sweep": "search learning rate and weight decay on images cut from the training set",
-    "list": "list archs, datasets or recipes",
+    "list": "list archs, datasets, models or recipes",
 }
 _MODULES = {"list": "listing"}
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import get_args
+import dataclasses
+from collections.abc import Collection, Mapping
+from typing import Any, get_args
 
 from netdeconv.cli.parser import Option, switch
 from netdeconv.data import Decoder
@@ -21,7 +23,7 @@ TRAINING: dict[str, Option] = {
     "--batch-size": Option(128, "images in a batch"),
     "--lr": Option(0.1, "learning rate"),
     "--optimizer": Option("SGD", "SGD, Adam, AMSGrad, AdamW, RMSprop or Muon (with AdamW for what is no matrix)"),
-    "--lr-scheduler": Option("cosine", "cosine, multistep, one-cycle or constant; set at every step"),
+    "--lr-scheduler": Option("cosine", "cosine, multistep, one-cycle, poly or constant; set at every step"),
     "--warmup-epochs": Option(0.0, "raise the learning rate linearly for so many epochs, before the schedule starts"),
     "--nesterov": switch("let SGD's momentum look ahead"),
     "--clip-norm": Option(None, "scale gradients down to this norm of all together", {"type": float}),
@@ -98,6 +100,15 @@ MACHINE: dict[str, Option] = {
     ),
     "--result-path": Option(None, "run directory; else a new one in runs", {"type": str}),
 }
+
+
+def rest(table: Mapping[str, Option], taken: Collection[str], defaults: Mapping[str, Any]) -> dict[str, Option]:
+    """Return the options of a table without some flags, and with other defaults."""
+    return {
+        flag: dataclasses.replace(option, default=defaults.get(flag, option.default))
+        for flag, option in table.items()
+        if flag not in taken
+    }
 
 
 def dataset(default: str) -> dict[str, Option]:

@@ -15,6 +15,7 @@ from netdeconv.nn import Whitening
 from netdeconv.recipes import WhiteningChoice
 from netdeconv.tasks import Classification
 from netdeconv.training import NetworkConfig, OptimizerConfig, ParallelConfig, TrainingConfig
+from netdeconv.training.task import Task
 
 
 def base_config(options: argparse.Namespace) -> TrainingConfig:
@@ -25,8 +26,18 @@ def base_config(options: argparse.Namespace) -> TrainingConfig:
     """
     dataset_info(options.dataset)
     models.architecture(options.arch)
+    task = Classification(loss=options.loss, label_smoothing=options.label_smoothing, mixup=options.mixup)
+    return config_of(options, task)
+
+
+def config_of(options: argparse.Namespace, task: Task) -> TrainingConfig:
+    """Return the settings of a run of a task, with batch norm.
+
+    Raises:
+        ValueError: when a name is unknown, with the nearest one, or a number is out of range.
+    """
     return TrainingConfig(
-        task=Classification(loss=options.loss, label_smoothing=options.label_smoothing, mixup=options.mixup),
+        task=task,
         data=DataConfig(
             dataset=options.dataset,
             data_dir=options.data_dir,

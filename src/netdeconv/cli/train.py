@@ -44,6 +44,7 @@ SETTINGS_OF = {
     "block_fc": {"linear"},
     "deconv_iter": {"num_iterations"},
     "stride": {"sampling_stride"},
+    "model": {"arch"},
     "no_augment": {"augment"},
     "test_run": {"max_batches"},
     "test_iter": {"max_batches"},

@@ -12,13 +12,13 @@ from netdeconv.data.errors import (
     MissingDataError,
 )
 from netdeconv.data.layout import Found, find_imagenet
-from netdeconv.data.loader import explained_deaths
 from netdeconv.data.memory import InMemoryImages, TrainingImages
 from netdeconv.data.registry import DATASETS, info, list_names
 from netdeconv.data.sources import RawImages, read, resolve_data_dir
 from netdeconv.data.split import balanced_split
 from netdeconv.data.splits import EvaluationData, Splits, TrainingData, open_splits
 from netdeconv.data.streaming import FolderEvaluation, FolderTraining
+from netdeconv.data.workers import explained_deaths
 
 __all__ = [
     "DATASETS",

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
 import torch
-from torch import Tensor
 
 from netdeconv.data import folder
 from netdeconv.data.config import DataConfig
 from netdeconv.data.entry import Augmentation, DatasetInfo, ResizedCrop
 from netdeconv.data.errors import MissingDataError
 from netdeconv.data.memory import InMemoryImages, TrainingImages
+from netdeconv.data.protocols import DataInfo, EvaluationData, FirstBatches, FirstSteps, TrainingData
 from netdeconv.data.registry import info
 from netdeconv.data.shards import Shard, local_batch_size
 from netdeconv.data.sources import download_folder, read, resolve_data_dir
@@ -30,31 +27,11 @@ _EVALUATION_BATCH = 500
 _SPLIT_SEED = 1
 
 
-class TrainingData(Protocol):
-    """Batches to learn from."""
-
-    def __len__(self) -> int:
-        """Steps of an epoch, the same number in every process."""
-
-    def epoch(self, epoch: int, /) -> Iterator[tuple[Tensor, Tensor]]:
-        """Pass once over the data, as it is in this epoch: inputs and targets, on the device."""
-
-
-class EvaluationData(Protocol):
-    """Batches to be measured on: this process's part, no sample twice."""
-
-    def __len__(self) -> int:
-        """Batches of this process."""
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Pass once over the data: inputs and targets, on the device."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Splits:
     """Training data, evaluation data, and which part of the data set the latter are."""
 
-    info: DatasetInfo
+    info: DataInfo
     train: TrainingData
     evaluation: EvaluationData
     evaluated_on: str
@@ -77,12 +54,15 @@ def open_splits(config: DataConfig, *, seed: int, device: torch.device, shard: S
     """
     entry = info(config.dataset)
     opened = (_open_folder if entry.reader == "folder" else _open_memory)(config, entry, seed, device, shard)
-    if config.max_batches is None:
-        return opened
+    return limited(opened, config.max_batches)
+
+
+def limited(splits: Splits, batches: int | None) -> Splits:
+    """Return at most so many batches of every epoch and of every evaluation; ``None``: all."""
+    if batches is None:
+        return splits
     return dataclasses.replace(
-        opened,
-        train=_FirstSteps(opened.train, config.max_batches),
-        evaluation=_FirstBatches(opened.evaluation, config.max_batches),
+        splits, train=FirstSteps(splits.train, batches), evaluation=FirstBatches(splits.evaluation, batches)
     )
 
 
@@ -179,29 +159,3 @@ def _augmentation(config: DataConfig, entry: DatasetInfo) -> Augmentation | Resi
     if config.cutout > min(entry.shape[1:]):
         raise ValueError(f"cutout {config.cutout} hides all of an image of {entry.shape[1]} x {entry.shape[2]}")
     return dataclasses.replace(entry.augmentation, cutout=config.cutout)
-
-
-class _FirstSteps:
-    """The first steps of every epoch."""
-
-    def __init__(self, data: TrainingData, limit: int) -> None:
-        self._data, self._limit = data, limit
-
-    def __len__(self) -> int:
-        return min(len(self._data), self._limit)
-
-    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        return itertools.islice(self._data.epoch(epoch), self._limit)
-
-
-class _FirstBatches:
-    """The first batches of every pass."""
-
-    def __init__(self, data: EvaluationData, limit: int) -> None:
-        self._data, self._limit = data, limit
-
-    def __len__(self) -> int:
-        return min(len(self._data), self._limit)
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return itertools.islice(iter(self._data), self._limit)

@@ -19,8 +19,9 @@ from netdeconv.data.cutout import cut_out
 from netdeconv.data.decoding import Transform, evaluation_transform, training_transform
 from netdeconv.data.entry import DatasetInfo, ResizedCrop
 from netdeconv.data.folder import ImageFiles
-from netdeconv.data.loader import ImageLoader, Key
+from netdeconv.data.loader import ImageLoader
 from netdeconv.data.normalise import Normalise
+from netdeconv.data.samples import Key
 from netdeconv.data.shards import Shard, count_steps, local_batch_size, share
 
 _SEEDS = 2**62

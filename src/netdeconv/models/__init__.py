@@ -12,7 +12,7 @@ from netdeconv.models.imagenet import (
     parse_imagenet_name,
 )
 from netdeconv.models.norms import BATCH_NORM, NORMS, IterativeNorm, replace_norms
-from netdeconv.models.registry import ARCHITECTURES, architecture, build, list_names
+from netdeconv.models.registry import ARCHITECTURES, architecture, build, list_names, stem_settings
 
 __all__ = [
     "ARCHITECTURES",
@@ -32,4 +32,5 @@ __all__ = [
     "list_names",
     "parse_imagenet_name",
     "replace_norms",
+    "stem_settings",
 ]

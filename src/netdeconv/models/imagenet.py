@@ -21,7 +21,7 @@ _AUXILIARY = {"googlenet", "inception_v3"}
 _SPECIAL: dict[str, dict[str, Any]] = {
     "mobilenet_v2": {
         "stem": StemSettings(num_iterations=10),
-        "named": {"features.1.conv.1": 1, "features.*.conv.2": 1},
+        "named": {"features.1.conv.1": 1, "features.[2-9].conv.2": 1, "features.1[0-9].conv.2": 1},
     },
     "efficientnet": {"stem": StemSettings(num_iterations=10)},
 }

@@ -38,7 +38,7 @@ class WhiteningChoice:
 
     def patch_stem(self, arch: str) -> Whitening | None:
         """Settings of the first convolution: whole patches, with the steps of the network's entry."""
-        stem = models.architecture(arch).stem
+        stem = models.stem_settings(arch)
         if stem is None or not self.stem:
             return None
         freeze = Freeze() if stem.freeze and self.freeze else None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from netdeconv.tasks.classification import LOSSES, Classification
+from netdeconv.tasks.segmentation import Segmentation
 
-TASKS: dict[str, type] = {Classification.name: Classification}
+TASKS: dict[str, type] = {Classification.name: Classification, Segmentation.name: Segmentation}
 
-__all__ = ["LOSSES", "TASKS", "Classification"]
+__all__ = ["LOSSES", "TASKS", "Classification", "Segmentation"]

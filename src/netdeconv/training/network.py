@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from collections.abc import Mapping
+from typing import Literal, Protocol
 
 from torch import nn
 
@@ -21,9 +22,39 @@ def build_network(config: NetworkConfig, data: DatasetInfo) -> nn.Module:
         UnknownNameError: when there is no such network.
         ValueError: when it cannot be for such images, or has no pretrained weights for so many classes.
     """
-    model = _built(config, data)
+    return normalise(_built(config, data), config, models.architecture(config.arch))
+
+
+class ConversionData(Protocol):
+    """What the table of networks says of a network's conversion, see :class:`netdeconv.models.Architecture`."""
+
+    @property
+    def grouped(self) -> int | None:
+        """Steps of convolutions with groups of several channels."""
+
+    @property
+    def depthwise(self) -> int | None:
+        """Steps of convolutions with one input channel for each group."""
+
+    @property
+    def named(self) -> Mapping[str, int]:
+        """Steps of further layers, by a pattern of names."""
+
+    @property
+    def published_select(self) -> tuple[str, ...] | None:
+        """What the published experiments converted."""
+
+
+def normalise(model: nn.Module, config: NetworkConfig, entry: ConversionData) -> nn.Module:
+    """Return a network that was built with batch norm with the normalisation of the settings.
+
+    Args:
+        model: with batch norm.
+        config: what is whitened, and what stands where nothing is.
+        entry: steps that the network has for some of its layers.
+    """
     if config.whitening is not None:
-        model = _converted(model, config)
+        model = _converted(model, config, entry)
     return models.replace_norms(model, config.norm)
 
 
@@ -41,9 +72,8 @@ def _built(config: NetworkConfig, data: DatasetInfo) -> nn.Module:
     )
 
 
-def _converted(model: nn.Module, config: NetworkConfig) -> nn.Module:
+def _converted(model: nn.Module, config: NetworkConfig, entry: ConversionData) -> nn.Module:
     """Convert with the settings, and with the steps that the network's entry has for some of its layers."""
-    entry = models.architecture(config.arch)
     converted = convert(
         model,
         config.whitening,

@@ -112,6 +112,11 @@ def _constant(progress: float) -> float:
     return 1.0
 
 
+def _poly(progress: float) -> float:
+    """Nearly linear to zero, the power that segmentation networks are usually trained with."""
+    return (1 - progress) ** 0.9
+
+
 def _one_cycle(progress: float) -> float:
     """From 1/25 up for three tenths of the steps, then down to a 250,000th, along cosines, as in torch's own."""
     low, high, end, turn = 1 / 25, 1.0, 1 / 25e4, 0.3
@@ -125,6 +130,7 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     "cosine": _cosine,
     "multistep": _multistep,
     "one-cycle": _one_cycle,
+    "poly": _poly,
     "constant": _constant,
 }
 

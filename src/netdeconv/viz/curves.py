@@ -33,7 +33,7 @@ def curves(
     if title:
         figure.suptitle(title)
     evaluated_on = next(history for history in histories.values() if history)[0]["evaluated_on"]
-    rows = {"train_loss": "training loss", metric: f"{evaluated_on} {metric.replace('_', ' ')} (%)"}
+    rows = {"train_loss": "training loss", metric: f"{evaluated_on} {in_words(metric)} (%)"}
     columns = {"epoch": "epochs", "cumulative_seconds": "seconds of training"}
     panels = figure.subplots(2, 2, sharex="col", sharey="row")
     for row, (measure, measure_label) in zip(panels, rows.items(), strict=True):
@@ -44,6 +44,11 @@ def curves(
     panels[0][0].xaxis.set_major_locator(MaxNLocator(integer=True))
     panels[0][0].legend()
     return figure
+
+
+def in_words(metric: str) -> str:
+    """Return what a score is called: ``mean_iou`` is the mean IoU."""
+    return metric.replace("_", " ").replace("iou", "IoU")
 
 
 def _draw(panel: Axes, histories: Mapping[str, Sequence[Mapping[str, Any]]], time: str, measure: str) -> None:

@@ -1,0 +1,78 @@
+"""``netdeconv predict``: colour overlays of what a trained segmentation network sees in images."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image as PillowImage
+from torch import Tensor
+
+from netdeconv.cli.parser import Option, Parser, UsageError, switch
+from netdeconv.data.segmentation import SegmentationInfo, load_image
+from netdeconv.tasks.trained import BEST, LAST, TrainedSegmentation
+from netdeconv.training.devices import device_type
+from netdeconv.training.precision import process_settings
+from netdeconv.viz import labelled_overlay
+
+OPTIONS: dict[str, Option] = {
+    "--output": Option("predictions", "folder for NAME-overlay.png and NAME-classes.png of every image"),
+    "--best": switch("take the network of the best epoch (a run with --keep-best) instead of the last"),
+    "--device": Option("auto", "where to compute", {"choices": ("auto", "cpu", "cuda")}),
+    "--threads": Option(None, "processor threads; else torch's choice", {"type": int}),
+}
+
+
+def parser() -> Parser:
+    """Return the parser of ``netdeconv predict``."""
+    built = Parser(prog="netdeconv predict", description="Colour the pixels of images by the classes they belong to.")
+    built.add_argument("run", metavar="RUN", help="run directory of netdeconv segment")
+    built.add_argument("images", metavar="IMAGE", nargs="+", help="image files of any size")
+    built.add_options(OPTIONS)
+    return built
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Predict as the arguments say."""
+    options, _ = parser().parse(arguments)
+    paths = [Path(name).expanduser() for name in options.images]
+    _require_different_names(paths)
+    folder = Path(options.output).expanduser()
+    with process_settings(options.threads):
+        trained = TrainedSegmentation.load(
+            options.run, file=BEST if options.best else LAST, device=device_type(options.device)
+        )
+        # Before anything is written: a damaged one among many is known at once.
+        images = [load_image(path) for path in paths]
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, image in zip(paths, images, strict=True):
+            classes = trained.predict(image)
+            save_classes(classes, trained.info, folder / f"{path.stem}-classes.png")
+            picture = folder / f"{path.stem}-overlay.png"
+            labelled_overlay(image, classes, trained.info.classes).savefig(picture)
+            print(f"{picture}: {_shares(classes, trained.info)}")
+    return 0
+
+
+def _require_different_names(paths: Sequence[Path]) -> None:
+    twice = [name for name, count in Counter(path.stem for path in paths).items() if count > 1]
+    if twice:
+        raise UsageError(f"several images are called {twice[0]}: their pictures would overwrite each other")
+
+
+def save_classes(classes: Tensor, info: SegmentationInfo, path: Path) -> None:
+    """Write class numbers as a PNG whose palette has the colours of the classes."""
+    picture = PillowImage.fromarray(classes.numpy().astype(np.uint8))
+    colors = [part for each in info.classes for part in each.color]
+    picture.putpalette(colors + [0] * (768 - len(colors)))
+    picture.save(path)
+
+
+def _shares(classes: Tensor, info: SegmentationInfo) -> str:
+    """How much of the image each class covers, the largest first."""
+    counts = torch.bincount(classes.flatten().long(), minlength=info.num_classes)
+    order = [index for index in counts.argsort(descending=True).tolist() if counts[index]]
+    return ", ".join(f"{info.class_names[index]} {100 * int(counts[index]) / classes.numel():.1f} %" for index in order)

@@ -1,0 +1,32 @@
+"""Images with a class for every pixel: data sets by name, joint transforms, batches."""
+
+from __future__ import annotations
+
+from netdeconv.data.segmentation.batches import EvaluationPairs, TrainingPairs
+from netdeconv.data.segmentation.opening import Views, evaluation_source, open_segmentation, training_source
+from netdeconv.data.segmentation.registry import (
+    IGNORE,
+    SEGMENTATION_DATASETS,
+    PixelClass,
+    SegmentationInfo,
+    segmentation_info,
+)
+from netdeconv.data.segmentation.sources import PairError, PairSource, load_image, open_source
+
+__all__ = [
+    "IGNORE",
+    "SEGMENTATION_DATASETS",
+    "EvaluationPairs",
+    "PairError",
+    "PairSource",
+    "PixelClass",
+    "SegmentationInfo",
+    "TrainingPairs",
+    "Views",
+    "evaluation_source",
+    "load_image",
+    "open_segmentation",
+    "open_source",
+    "segmentation_info",
+    "training_source",
+]

@@ -1,0 +1,178 @@
+"""A finished segmentation run: its network, what it predicts, and how good that is.
+
+Shape letters: C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision import tv_tensors
+
+from netdeconv.data.segmentation import (
+    EvaluationPairs,
+    PairSource,
+    SegmentationInfo,
+    evaluation_source,
+    segmentation_info,
+    training_source,
+)
+from netdeconv.data.segmentation.batches import Resized
+from netdeconv.tasks.segmentation import Segmentation
+from netdeconv.training.checkpoint import CheckpointError, load_checkpoint, restore_model
+from netdeconv.training.config import TrainingConfig, from_plain
+from netdeconv.training.evaluation import evaluate
+from netdeconv.training.precision import resolve_precision
+from netdeconv.training.run_directory import RunDirectoryError, read_config
+
+_AVERAGE = "module."
+LAST, BEST = "checkpoint.pt", "best.pt"
+# Every network ends in a convolution to classes; its weight is the last of the network's own head.
+_HEADS = ("classifier.4.weight", "classifier.low_classifier.weight")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedSegmentation:
+    """The network of a run, in evaluation mode.
+
+    Args:
+        path: the run directory.
+        config: its settings.
+        task: the task of the settings.
+        info: the data set that it was trained on, with the classes.
+        network: with the weights.
+        device: where it is.
+    """
+
+    path: Path
+    config: TrainingConfig
+    task: Segmentation
+    info: SegmentationInfo
+    network: nn.Module = dataclasses.field(repr=False)
+    device: torch.device
+
+    @classmethod
+    def load(cls, path: str | Path, *, file: str = LAST, device: torch.device | str = "cpu") -> TrainedSegmentation:
+        """Read a run directory.
+
+        Args:
+            path: the directory.
+            file: ``checkpoint.pt``, the state after the last epoch, or ``best.pt``.
+            device: where to put the network.
+
+        Raises:
+            RunDirectoryError: when there is no run of segmentation.
+            CheckpointError: when the checkpoint is damaged, or has other classes or another network.
+            FileNotFoundError: when there is no such checkpoint.
+        """
+        folder, device = Path(path).expanduser(), torch.device(device)
+        plain = read_config(folder)
+        kind = plain.get("task", {}).get("name")
+        if kind != Segmentation.name:
+            raise RunDirectoryError(f"{folder} holds no run of segmentation" + (f", but of {kind}" if kind else ""))
+        config = from_plain(plain, {Segmentation.name: Segmentation})
+        info = segmentation_info(config.data.dataset)
+        assert isinstance(config.task, Segmentation)
+        # The checkpoint has the weights of the backbone: none are fetched.
+        task = dataclasses.replace(config.task, pretrained_backbone=False)
+        state = load_checkpoint(folder / file)
+        _require_classes(state["model"], info, config.data.dataset, folder / file)
+        network = task.build_network(config.network, info)
+        restore_model(network, _weights(state), folder / file)
+        network.to(device).to(memory_format=torch.channels_last)
+        return cls(folder, config, task, info, network.eval(), device)
+
+    @torch.no_grad()
+    def scores(self, inputs: Tensor) -> Any:
+        """The network's outputs in the run's precision."""
+        with self._autocast():
+            outputs = self.network(inputs)
+        return {name: values.float() for name, values in outputs.items()}
+
+    def predict(self, image: Tensor) -> tv_tensors.Mask:
+        """Return the class of every pixel of an image.
+
+        The network sees the image at the size that it was trained and evaluated at, if the run had one; its scores
+        are brought to the image's own size.
+
+        Shapes: image uint8 (3, H, W) to uint8 (H, W).
+        """
+        batch = EvaluationPairs(Resized(_One(image), self.task.views.size), self.info, batch_size=1, device=self.device)
+        inputs, _ = next(iter(batch))
+        scores = self.scores(inputs)["out"]
+        if scores.shape[-2:] != image.shape[-2:]:
+            scores = functional.interpolate(scores, size=image.shape[-2:], mode="bilinear", align_corners=False)
+        return tv_tensors.Mask(scores.argmax(1)[0].to(torch.uint8).cpu())
+
+    def measure(self, split: str, *, data_dir: str | None = None) -> dict[str, Any]:
+        """Return what the task's meter measures on a part of the run's data set."""
+        source = self.source(split, data_dir=data_dir)
+        uniform = self.task.views.size is not None or not self.info.varying
+        batches: Any = EvaluationPairs(
+            source,
+            self.info,
+            batch_size=self.task.views.evaluation_batch if uniform else 1,
+            device=self.device,
+            workers=self.config.data.num_workers,
+        )
+        return evaluate(self.scores, batches, self.task.meter(self.info.num_classes, self.device))
+
+    def evaluation_source(self) -> PairSource:
+        """The pairs that the run was evaluated on, at its size."""
+        held = training_source(self.config.data)[1]
+        if held is not None:
+            return Resized(held, self.task.views.size)
+        return self.source(self.task.views.evaluate_on or self.info.splits[0])
+
+    def source(self, split: str, *, data_dir: str | None = None) -> PairSource:
+        """The pairs of a part of the run's data set, at the run's size."""
+        config = self.config.data if data_dir is None else dataclasses.replace(self.config.data, data_dir=data_dir)
+        return Resized(evaluation_source(config, split), self.task.views.size)
+
+    @contextlib.contextmanager
+    def _autocast(self) -> Iterator[None]:
+        precision = resolve_precision(self.config.precision, self.device)
+        dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
+        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
+            yield
+
+
+def _weights(state: dict[str, Any]) -> dict[str, Tensor]:
+    """The averaged weights, where the run evaluated those; else the network's."""
+    average: dict[str, Any] = state.get("average", {})
+    own = {key.removeprefix(_AVERAGE): value for key, value in average.items() if key.startswith(_AVERAGE)}
+    return own or state["model"]
+
+
+def _require_classes(saved: dict[str, Tensor], info: SegmentationInfo, dataset: str, path: Path) -> None:
+    for name, weight in saved.items():
+        if name.endswith(_HEADS) and len(weight) != info.num_classes:
+            raise CheckpointError(
+                f"{path} predicts {len(weight)} classes, and {dataset} has {info.num_classes}: "
+                f"{', '.join(info.class_names)}"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class _One:
+    """A single image as a source, without a mask worth anything."""
+
+    image: Tensor
+
+    def __len__(self) -> int:
+        return 1
+
+    def name(self, index: int) -> str:
+        return f"image {index}"
+
+    def load(self, index: int) -> tuple[tv_tensors.Image, tv_tensors.Mask]:
+        del index
+        mask = torch.zeros(self.image.shape[-2:], dtype=torch.uint8)
+        return tv_tensors.Image(self.image), tv_tensors.Mask(mask)

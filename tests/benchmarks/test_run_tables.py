@@ -1,0 +1,85 @@
+"""Tables of training runs say where their numbers come from, and hold what the runs measured."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from benchmarks import less_work, runs, seconds_to_accuracy
+from netdeconv.training import RunResult, TrainingConfig, run
+from small_runs import plain_config
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    """Where tables go."""
+    monkeypatch.setattr(runs, "RESULTS", tmp_path / "results")
+    return tmp_path / "results"
+
+
+def test_a_table_tells_of_all_sessions_and_of_no_folder(tmp_path, results):
+    config = plain_config(tmp_path / "run", epochs=1, seed=3, precision="32-true")
+    result = run(config, progress=False)
+    table = runs.build("Title", command="x", config={"a": runs.settings(config)}, results=[result, result], rows=[{}])
+    runs.write(table, "part/table.json")
+    read = json.loads((results / "part" / "table.json").read_text())
+    assert read["seed"] == [3]
+    assert read["hardware"].endswith(", 1 threads, 32-true")
+    assert read["minutes"] == round(2 * result.seconds / 60, 1)
+    assert str(tmp_path) not in json.dumps(read)
+    assert "parts" not in read
+
+
+def faked(monkeypatch, module, accuracy_of):
+    """Replace training by a result that follows from the settings; return the settings that were trained."""
+    trained: list[TrainingConfig] = []
+
+    def fake(config, **_):
+        trained.append(config)
+        path = runs.Path(config.result_path)
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "config.json").write_text(json.dumps({"seed": config.seed}))
+        session = dict.fromkeys(runs._PACKAGES, "1") | {"processor": "P", "threads": 2, "precision": "32-true"}
+        (path / "environment.json").write_text(json.dumps({"sessions": [session]}))
+        seconds = 10.0 if config.network.whitening is None else 12.0
+        history = [
+            {"accuracy": accuracy_of(config), "train_loss": 1.0, "cumulative_seconds": seconds * (epoch + 1)}
+            | {"seconds_per_step": seconds / 5}
+            for epoch in range(config.epochs)
+        ]
+        return RunResult(path, tuple(history), None)
+
+    monkeypatch.setattr(module, "run", fake)
+    return trained
+
+
+def test_the_searched_batch_norm_is_the_goal_and_the_first_epochs_that_reach_it_count(tmp_path, results, monkeypatch):
+    def accuracy(config):
+        if config.network.whitening is None:
+            return 80.0 - abs(config.optimizer.lr - 0.02) * 100 - (config.optimizer.weight_decay != 1e-3)
+        return 70.0 + 4 * config.epochs if config.network.whitening.structure == "channel" else 10.0
+
+    trained = faked(monkeypatch, seconds_to_accuracy, accuracy)
+    seconds_to_accuracy.main(["--runs", str(tmp_path / "runs"), "--epochs", "4", "--dataset", "digits"])
+    table = json.loads((results / "seconds-to-accuracy-vgg11.json").read_text())
+    rows = {row["variant"]: row for row in table["rows"]}
+    assert (rows["batch norm"]["lr"], rows["batch norm"]["weight decay"]) == (0.02, 1e-3)
+    # 82 % after 3 epochs of 12 s, against 80 % after 4 epochs of 10 s
+    assert (rows["stem_channel"]["epochs"], rows["stem_channel"]["seconds to batch norm"]) == (3, 0.9)
+    assert (rows["full16"]["epochs"], rows["full16"]["seconds to batch norm"]) == (4, None)
+    searches = [config for config in trained if config.data.validation_size]
+    assert len(searches) == len(table["parts"][0]["rows"]) == 12
+    assert all(config.network.whitening is None for config in searches)
+
+
+def test_less_work_compares_seeds_and_seconds_with_batch_norm(tmp_path, results, monkeypatch):
+    trained = faked(monkeypatch, less_work, lambda config: 60.0 + config.seed)
+    less_work.measure(None, tmp_path / "runs", [0, 1, 2], 1, ["batch norm", "stem full, others channel"])
+    rows = json.loads((results / "cifar10-less-work.json").read_text())["rows"]
+    assert [(row["accuracy %"], row["spread"], row["seconds / batch norm"]) for row in rows] == [
+        (61.0, 1.0, 1.0),
+        (61.0, 1.0, 1.2),
+    ]
+    assert len(trained) == 6
+    assert all(config.data.validation_size == 5000 for config in trained)

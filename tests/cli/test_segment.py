@@ -1,0 +1,282 @@
+"""``netdeconv segment``, ``predict`` and ``compare --task segment``: what is typed arrives, and what comes out."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import small_scenes
+from netdeconv.cli import compare, main, segment
+from netdeconv.cli.segmentation_options import segmentation_config
+from netdeconv.data.segmentation import segmentation_info
+from netdeconv.nn import Freeze, Whitening
+from netdeconv.tasks import TASKS
+from netdeconv.training import from_plain, load_checkpoint, read_config, run
+from small_runs import numbers
+
+SOURCE = Path(__file__).resolve().parents[2] / "src"
+PUBLISHED = (
+    "--dataset cityscapes --model deeplabv3_resnet50 -b 8 --epochs 30 --deconv True "
+    "--pretrained-backbone False --lr 0.1"
+)
+SMALL = (
+    "--dataset camvid --model fcn_resnet18d --width 0.125 --block 8 --crop 32x24 -b 4 --threads 1 "
+    "--precision 32-true --msg False --loggers csv"
+)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return small_scenes.camvid(tmp_path_factory.mktemp("scenes"))
+
+
+@pytest.fixture(scope="module")
+def finished(root):
+    """The directory of a run of two epochs."""
+    line = f"segment {SMALL} --data-dir {root} --epochs 2 --overlays 2 --result-path {root / 'run'}"
+    assert main(shlex.split(line)) == 0
+    return root / "run"
+
+
+def settings(line: str):
+    return segmentation_config(*segment.parser().parse(shlex.split(line)))
+
+
+def refused(line: str, capsys) -> tuple[int, str]:
+    code = main(shlex.split(line))
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1, captured.err
+    assert captured.err.startswith("netdeconv: ")
+    return code, captured.err
+
+
+def test_the_line_of_the_original_program():
+    config = settings(PUBLISHED)
+    assert (config.data.dataset, config.network.arch) == ("cityscapes", "deeplabv3_resnet50")
+    assert (config.data.batch_size, config.epochs, config.optimizer.lr) == (8, 30, 0.1)
+    assert (config.optimizer.schedule, config.optimizer.weight_decay) == ("poly", 1e-4)
+    assert config.network.whitening == Whitening()
+    assert config.network.stem == Whitening(num_iterations=15, freeze=Freeze())
+    assert (config.task.auxiliary, config.task.auxiliary_weight, config.task.pretrained_backbone) == (True, 0.5, False)
+
+
+def test_a_d_at_the_end_of_a_name_means_converted():
+    assert settings("--model fcn_resnet50d --structure channel").network.whitening == Whitening(structure="channel")
+    assert settings("--model fcn_resnet50").network.whitening is None
+    assert settings("--model fcn_resnet50 --norm group_norm").network.norm == "group_norm"
+
+
+def test_options_of_the_task_arrive():
+    task = settings(
+        "--size 240x180 --crop 120x90 --scale 0.75 1.5 --flip False --evaluate-on test --evaluation-batch 3 "
+        "--window 60x50 --average-flip --auxiliary False --auxiliary-weight 0.3 --output-stride 16 "
+        "--model fcn_resnet18 --dataset camvid"
+    ).task
+    views = task.views
+    assert (views.size, views.crop, views.scale, views.flip) == ((180, 240), (90, 120), (0.75, 1.5), False)
+    assert (views.evaluate_on, views.evaluation_batch) == ("test", 3)
+    assert (task.window, task.average_flip, task.output_stride) == ((50, 60), True, 16)
+    assert (task.auxiliary, task.auxiliary_weight, task.class_weights) == (False, 0.3, None)
+
+
+def test_class_weights_are_counted_when_asked_for(root):
+    weights = settings(f"--dataset camvid --data-dir {root} --class-weights median").task.class_weights
+    assert len(weights) == 11
+    assert weights[3] > 0
+    assert weights[4] == 0
+
+
+def test_a_run_leaves_curves_overlays_and_scores(finished):
+    summary = json.loads((finished / "summary.json").read_text())
+    assert summary["metric"] == "mean_iou"
+    assert (summary["evaluated_on"], summary["epochs"]) == ("val", 2)
+    record = json.loads((finished / "metrics.jsonl").read_text().splitlines()[-1])
+    assert len(record["iou"]) == 11
+    assert record["mean_iou"] == summary["mean_iou"]
+    with Image.open(finished / "overlays.png") as picture:
+        assert picture.width > 500
+        assert len(picture.convert("RGB").getcolors(1 << 20)) > 20
+    assert (finished / "curves.png").exists()
+
+
+def test_what_a_run_reached_is_printed_with_who_chose_the_epoch(root, tmp_path, capsys):
+    line = f"segment {SMALL} --data-dir {root} --epochs 1 --overlays 0 --result-path {tmp_path / 'run'}"
+    assert main(shlex.split(line)) == 0
+    printed = capsys.readouterr().out
+    assert "val mean IoU" in printed
+    assert "after epoch 1, chosen on val" in printed
+    assert not (tmp_path / "run" / "overlays.png").exists()
+
+
+def test_images_of_any_size_are_predicted(finished, root, tmp_path, capsys):
+    other = tmp_path / "other.png"
+    small_scenes.save(other, small_scenes.scene(9, [3, 0], (40, 60))[0])
+    line = f"predict {finished} {root / 'camvid/test/test_00.png'} {other} --output {tmp_path / 'out'} --threads 1"
+    assert main(shlex.split(line)) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "other-classes.png",
+        "other-overlay.png",
+        "test_00-classes.png",
+        "test_00-overlay.png",
+    ]
+    with Image.open(tmp_path / "out/other-classes.png") as classes:
+        assert classes.size == (60, 40)
+        numbers_of = np.unique(np.array(classes))
+        palette = np.array(classes.getpalette()).reshape(-1, 3)
+    info = segmentation_info("camvid")
+    assert numbers_of.max() < info.num_classes
+    assert [tuple(color) for color in palette[:11].tolist()] == [each.color for each in info.classes]
+    out = capsys.readouterr().out.splitlines()
+    assert len(out) == 2
+    shares = [float(part.split()[-2]) for part in out[1].partition("overlay.png: ")[2].split(", ")]
+    assert sum(shares) == pytest.approx(100, abs=0.5)
+    assert shares == sorted(shares, reverse=True)
+    assert {part.split()[0] for part in out[1].partition("overlay.png: ")[2].split(", ")} == {
+        info.class_names[number] for number in numbers_of
+    }
+
+
+def test_compare_takes_the_metric_of_the_task(root, tmp_path, capsys):
+    line = (
+        f"compare --task segment --data-dir {root} --size 32x24 --width 0.125 --block 8 --batch-size 4 --epochs 1 "
+        f"--variants batch_norm channel --bn-lr 0.05 --threads 1 --precision 32-true --msg False "
+        f"--result-path {tmp_path / 'both'}"
+    )
+    assert main(shlex.split(line)) == 0
+    table = capsys.readouterr().out
+    assert "val mean IoU (%) after every epoch" in table
+    assert "camvid at 32x24" in table
+    summary = json.loads((tmp_path / "both/summary.json").read_text())
+    records = {
+        name: json.loads((tmp_path / "both" / name / "metrics.jsonl").read_text()) for name in ("batch_norm", "channel")
+    }
+    assert [row["scores"][-1] for row in summary["rows"]] == [record["mean_iou"] for record in records.values()]
+    assert summary["baseline"] == records["batch_norm"]["mean_iou"]
+    assert main(shlex.split(f"compare --resume {tmp_path / 'both'} --msg False")) == 0
+
+
+def test_compare_has_the_defaults_of_the_issue():
+    options, _ = compare.parser("segment").parse([])
+    assert (options.dataset, options.model, options.size) == ("camvid", "fcn_resnet18", "240x180")
+    assert options.variants == ["batch_norm", "channel", "separable", "full"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("segment --modle fcn_resnet18", "unknown option '--modle'; did you mean '--model'?"),
+        ("segment --model fcn_resnet19", "unknown segmentation network 'fcn_resnet19'; did you mean 'fcn_resnet1"),
+        ("segment --dataset citiscapes", "unknown segmentation dataset 'citiscapes'; did you mean 'cityscapes'?"),
+        ("segment --size 240", "--size must be WIDTHxHEIGHT, as in 240x180, got '240'"),
+        ("segment --size 0x180", "size must be a height and a width of at least 1"),
+        ("segment --dataset camvid --crop 512x512", "the crop of 512x512 is larger than the images, 480x360"),
+        (
+            "segment --dataset camvid --size 240x180 --crop 250x180",
+            "crop of 250x180 is larger than the images, 240x180",
+        ),
+        ("segment --scale 2 1", "scale must be a smaller and a larger positive factor"),
+        ("segment --evaluate-on tst --dataset camvid", "unknown part to evaluate on 'tst'; did you mean 'test'?"),
+        ("segment --class-weights mdian", "unknown kind of class weights 'mdian'; did you mean 'median'?"),
+        ("segment --model fcn_resnet50d --deconv False", "--deconv False contradicts it"),
+        (
+            "segment --model fcn_resnet50 --output-stride 16",
+            "stride of fcn_resnet50 must be one of (8,), got 16",
+        ),
+        ("segment --overlays -1", "--overlays must not be negative"),
+        ("segment --deconv True --pretrained-backbone True", "pretrained weights are of a backbone with batch norm"),
+        ("segment --cutout 3", "unknown option '--cutout'"),
+        ("compare --task segmentation", "unknown task 'segmentation'; did you mean 'segment'?"),
+        ("compare --task segment --model fcn_resnet18d", "names one normalisation: --variants says which ones"),
+        ("predict RUN", "the following arguments are required: IMAGE"),
+    ],
+)
+def test_senseless_lines_are_refused(line, message, root, capsys):
+    if line.startswith("segment") and "--data-dir" not in line:
+        line += f" --data-dir {root} --dataset camvid" if "--dataset" not in line else f" --data-dir {root}"
+    code, text = refused(line, capsys)
+    assert code == 2
+    assert message in text
+
+
+def test_an_image_smaller_than_the_crop_is_named(tmp_path, capsys):
+    # the data set says 480x360: only its files know better
+    small_scenes.camvid(tmp_path)
+    code, text = refused(f"segment {SMALL} --crop 40x30 --data-dir {tmp_path} --result-path {tmp_path / 'run'}", capsys)
+    assert code == 1
+    assert "is 32x24, smaller than the crop of 40x30: choose a smaller one" in text
+    assert "train_0" in text
+
+
+def test_what_is_wrong_with_files_is_one_line(tmp_path, capsys):
+    small_scenes.camvid(tmp_path)
+    small_scenes.save(tmp_path / "camvid/valannot/val_02.png", np.full((24, 32), 40, np.uint8))
+    code, text = refused(f"segment {SMALL} --data-dir {tmp_path} --result-path {tmp_path / 'run'}", capsys)
+    assert code == 1
+    assert "valannot/val_02.png holds label ids that the data set does not have: 40" in text
+    assert not (tmp_path / "run").exists()
+
+
+def test_predict_refuses_what_it_cannot_read(finished, root, tmp_path, capsys):
+    image = root / "camvid/test/test_00.png"
+    (tmp_path / "broken.png").write_bytes(b"nothing")
+    (tmp_path / "test_00.png").write_bytes(image.read_bytes())
+    out = f"--output {tmp_path / 'out'}"
+    assert (
+        "broken.png is damaged or no image" in refused(f"predict {finished} {tmp_path / 'broken.png'} {out}", capsys)[1]
+    )
+    assert (
+        "several images are called test_00"
+        in refused(f"predict {finished} {image} {tmp_path / 'test_00.png'} {out}", capsys)[1]
+    )
+    assert "best.pt" in refused(f"predict {finished} {image} --best {out}", capsys)[1]
+    assert "holds no run" in refused(f"predict {tmp_path} {image} {out}", capsys)[1]
+    assert not (tmp_path / "out").exists()
+
+
+def test_resuming_keeps_the_settings(finished, tmp_path, capsys):
+    assert main(["segment", "--resume", str(finished), "--msg", "False"]) == 0
+    capsys.readouterr()
+    code, text = refused(f"segment --resume {finished} --lr 3", capsys)
+    assert (code, "optimizer.lr was 0.1, not 3.0" in text) == (2, True)
+    code, text = refused(f"segment --resume {finished} --dataset cityscapes", capsys)
+    assert (code, "data.dataset was 'camvid', not 'cityscapes'" in text) == (2, True)
+    code, text = refused(f"segment --resume {finished} --size 16x16", capsys)
+    assert (code, "task.views.size was None, not (16, 16)" in text) == (2, True)
+    assert refused(f"segment --resume {tmp_path}", capsys)[0] == 1
+
+
+def test_a_process_killed_in_the_midst_resumes_bit_for_bit(root, tmp_path):
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    line = f"segment {SMALL} --data-dir {root} --epochs 8 --overlays 0 --result-path {killed}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "netdeconv", *shlex.split(line)],
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    deadline = time.monotonic() + 180
+    while not (killed / "metrics.jsonl").exists() or not (killed / "metrics.jsonl").read_text().count("\n"):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not (killed / "summary.json").exists()
+    config = from_plain(read_config(killed), TASKS)
+    resumed = run(config, progress=False, resume=True)
+    again = run(from_plain({**read_config(killed), "result_path": str(whole)}, TASKS), progress=False)
+    assert numbers(resumed.history) == numbers(again.history)
+    first, second = (load_checkpoint(path / "checkpoint.pt")["model"] for path in (killed, whole))
+    assert all(torch.equal(value, second[key]) for key, value in first.items())

@@ -1,0 +1,177 @@
+"""Batches: an epoch can be replayed, processes share it, memory and files give the same."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torchvision.transforms import v2
+
+import small_scenes
+from netdeconv.data import CorruptImageError, DataConfig
+from netdeconv.data.segmentation import Views, batches, open_segmentation, segmentation_info
+from netdeconv.data.segmentation.batches import InMemoryPairs, Resized, first_pairs, held_or_streamed
+
+VIEWS = Views(crop=(16, 16), scale=(0.7, 1.4), evaluation_batch=2)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return small_scenes.cityscapes(small_scenes.camvid(tmp_path_factory.mktemp("scenes")))
+
+
+@pytest.fixture
+def streamed(monkeypatch):
+    monkeypatch.setattr(batches, "MEMORY_LIMIT", 0)
+
+
+def opened(root, *, views=VIEWS, seed=0, shard=(0, 1), **data):
+    config = DataConfig(**{"dataset": "camvid", "data_dir": str(root), "batch_size": 4, **data})
+    return open_segmentation(config, views, seed=seed, device=CPU, shard=shard)
+
+
+def epoch(splits, number=1):
+    return list(splits.train.epoch(number))
+
+
+def same(left, right) -> bool:
+    return len(left) == len(right) and all(
+        torch.equal(a, b) for one, other in zip(left, right, strict=True) for a, b in zip(one, other, strict=True)
+    )
+
+
+def test_an_epoch_depends_on_seed_and_number_alone(root):
+    splits = opened(root)
+    first = epoch(splits)
+    assert [len(targets) for _, targets in first] == [4, 4, 2]
+    assert len(splits.train) == 3
+    epoch(splits, 2)
+    assert same(first, epoch(splits))
+    assert same(first, epoch(opened(root)))
+    assert not same(first, epoch(splits, 2))
+    assert not same(first, epoch(opened(root, seed=1)))
+
+
+def test_every_image_is_seen_once_an_epoch(root):
+    # without random changes, an image is known by its pixels
+    whole = Views(crop=(24, 32), scale=(1.0, 1.0), flip=False)
+    for number in (1, 2):
+        images = torch.cat([inputs for inputs, _ in epoch(opened(root, views=whole), number)])
+        assert len({tuple(image.flatten().tolist()) for image in images}) == 10
+
+
+def test_a_last_batch_of_less_than_half_is_left_out(root):
+    assert len(opened(root, batch_size=4, train_size=9).train) == 2
+    assert len(opened(root, batch_size=4, train_size=6).train) == 2
+    assert len(opened(root, batch_size=64).train) == 1
+
+
+def test_loader_processes_change_nothing_and_draw_nothing(root, streamed):
+    alone = epoch(opened(root))
+    state = torch.get_rng_state()
+    assert same(alone, epoch(opened(root, num_workers=2)))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_memory_and_files_give_the_same(root, monkeypatch):
+    held = opened(root)
+    assert isinstance(held.train.source, InMemoryPairs)
+    monkeypatch.setattr(batches, "MEMORY_LIMIT", 0)
+    read = opened(root)
+    assert isinstance(read.train.source, Resized)
+    assert same(epoch(held), epoch(read))
+    assert same(list(held.evaluation), list(read.evaluation))
+
+
+def test_what_fits_into_memory_is_held(root):
+    splits = opened(root, dataset="cityscapes")
+    # ten images of 2048x1024 would, by the registry, be 80 MiB
+    assert isinstance(splits.train.source, InMemoryPairs)
+
+    class Many:
+        def __len__(self):
+            return 2975
+
+    assert isinstance(held_or_streamed(Many(), segmentation_info("cityscapes"), None), Resized)
+    assert isinstance(held_or_streamed(Many(), segmentation_info("voc"), None), Resized)
+
+
+def test_images_are_normalised_as_torchvision_does_it(root):
+    splits = opened(root, validation_size=0)
+    inputs, targets = next(iter(splits.evaluation))
+    info = segmentation_info("camvid")
+    _, image, mask = next(first_pairs(splits.evaluation.source, 5))
+    expected = v2.Normalize(info.mean, info.std)(v2.functional.to_dtype(image, torch.float32, scale=True))
+    torch.testing.assert_close(inputs[0], torch.as_tensor(expected), rtol=0, atol=1e-5)
+    assert torch.equal(targets[0], mask.long())
+    assert targets.dtype == torch.int64
+    assert inputs.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_processes_share_the_batches_of_one(root):
+    alone = epoch(opened(root))
+    shares = [epoch(opened(root, shard=(rank, 2))) for rank in range(2)]
+    for whole, *parts in zip(alone, *shares, strict=True):
+        for tensor, *pieces in zip(whole, *parts, strict=True):
+            assert torch.equal(tensor, torch.stack(pieces, 1).flatten(0, 1))
+
+
+def test_evaluation_gives_whole_batches_to_one_process(root):
+    alone = list(opened(root).evaluation)
+    shares = [list(opened(root, shard=(rank, 2)).evaluation) for rank in range(2)]
+    assert same(alone, [shares[0][0], shares[1][0], shares[0][1]])
+    assert [len(targets) for _, targets in alone] == [2, 2, 1]
+
+
+def test_a_batch_that_cannot_be_divided_is_refused(root):
+    with pytest.raises(ValueError, match="batch of 3 cannot be cut into 2 equal parts"):
+        opened(root, batch_size=3, shard=(0, 2))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_file_is_named_in_one_line(tmp_path, streamed, workers):
+    root = small_scenes.camvid(tmp_path)
+    (root / "camvid/train/train_05.png").write_bytes(b"")
+    with pytest.raises(CorruptImageError, match=r"train_05.png is damaged") as caught:
+        epoch(opened(root, num_workers=workers))
+    assert "Traceback" not in str(caught.value)
+
+
+def test_the_part_to_evaluate_on_can_be_chosen(root):
+    assert (opened(root).evaluated_on, opened(root).evaluation.num_samples) == ("val", 5)
+    tested = opened(root, views=Views(crop=(16, 16), evaluate_on="test"))
+    assert (tested.evaluated_on, tested.evaluation.num_samples) == ("test", 3)
+    cut = opened(root, validation_size=4)
+    assert (cut.evaluated_on, cut.evaluation.num_samples) == ("validation", 4)
+    assert len(cut.train.source) == 6
+    with pytest.raises(ValueError, match="unknown part to evaluate on 'tset'; did you mean 'test'"):
+        opened(root, views=Views(crop=(16, 16), evaluate_on="tset"))
+
+
+def test_images_of_many_sizes_are_evaluated_one_by_one(tmp_path):
+    splits = opened(small_scenes.voc(tmp_path), dataset="voc", views=Views(crop=(32, 32)), batch_size=2)
+    assert [tuple(inputs.shape) for inputs, _ in splits.evaluation] == [(1, 3, 30, 40), (1, 3, 40, 30)]
+    (inputs, targets), *_ = splits.train.epoch(1)
+    assert inputs.shape == (2, 3, 32, 32)
+    assert targets.shape == (2, 32, 32)
+    even = opened(tmp_path, dataset="voc", views=Views(size=(20, 20)), batch_size=2)
+    assert [tuple(inputs.shape) for inputs, _ in even.evaluation] == [(2, 3, 20, 20)]
+
+
+def test_without_augmentation_only_the_crop_is_random(root):
+    splits = opened(root, views=Views(crop=(24, 32)), augment=False)
+    images = {tuple(image.flatten().tolist()) for image, _ in splits.train.source.pairs}
+    view = splits.train.view
+    assert (view.scale, view.flip) == ((1.0, 1.0), False)
+    assert len(images) == 10
+
+
+def test_a_first_look_is_short(root):
+    splits = opened(root, max_batches=1)
+    assert (len(splits.train), len(epoch(splits)), len(list(splits.evaluation))) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("setting", [{"cutout": 4}, {"image_size": 32}, {"num_classes": 3}, {"skip_corrupt": True}])
+def test_settings_of_images_with_one_label_are_refused(root, setting):
+    with pytest.raises(ValueError, match=f"{next(iter(setting))} is for images with one label"):
+        opened(root, **setting)

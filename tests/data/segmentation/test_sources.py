@@ -1,0 +1,231 @@
+"""Pairs of images and masks are found in every layout, and what does not fit is named."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from PIL import Image
+
+import small_scenes
+from netdeconv.data import CorruptImageError, MissingDataError
+from netdeconv.data.segmentation import IGNORE, SEGMENTATION_DATASETS, PairError, open_source, segmentation_info
+from netdeconv.data.segmentation.sources import cut
+
+
+def test_labels_of_cityscapes_are_those_of_its_makers():
+    info = segmentation_info("cityscapes")
+    table = torchvision.datasets.Cityscapes.classes
+    assert {each.id: each.train_id for each in table if each.id >= 0} == dict(info.labels)
+    named = {each.train_id: (each.name, each.color) for each in table if 0 <= each.train_id < IGNORE}
+    assert [named[number] for number in range(19)] == [(each.name, each.color) for each in info.classes]
+
+
+def test_colours_of_voc_are_those_of_its_files():
+    colors = {each.name: each.color for each in segmentation_info("voc").classes}
+    # as in the palette of every mask of VOC
+    expected = {"background": (0, 0, 0), "aeroplane": (128, 0, 0), "person": (192, 128, 128), "tvmonitor": (0, 64, 128)}
+    assert {name: colors[name] for name in expected} == expected
+    assert len(set(colors.values())) == 21
+
+
+@pytest.mark.parametrize("name", SEGMENTATION_DATASETS)
+def test_entries_are_whole(name):
+    info = segmentation_info(name)
+    assert {*info.labels.values()} - {IGNORE} == {*range(info.num_classes)}
+    assert len({*info.class_names}) == info.num_classes
+    assert info.source
+    assert info.licence
+    assert info.splits
+
+
+def test_camvid_pairs_every_image_with_its_mask(tmp_path):
+    source = open_source("camvid", "val", data_dir=str(small_scenes.camvid(tmp_path)))
+    assert [source.name(index) for index in range(len(source))] == [f"val_{number:02}" for number in range(5)]
+    image, mask = source.load(3)
+    expected, labels = small_scenes.scene(103, [3, 0, 1, 8, 11])
+    assert torch.equal(image.permute(1, 2, 0), torch.from_numpy(expected))
+    assert torch.equal(mask, torch.from_numpy(np.where(labels == 11, IGNORE, labels)))
+    assert (mask == IGNORE).any()
+
+
+def test_cityscapes_is_read_by_torchvision_in_the_order_of_names(tmp_path, monkeypatch):
+    root = small_scenes.cityscapes(tmp_path)
+    opened = []
+    real = torchvision.datasets.Cityscapes
+    monkeypatch.setattr(torchvision.datasets, "Cityscapes", lambda *a, **k: opened.append(k) or real(*a, **k))
+    source = open_source("cityscapes", "train", data_dir=str(root))
+    assert opened == [{"split": "train", "mode": "fine", "target_type": "semantic"}]
+    names = [source.name(index) for index in range(len(source))]
+    assert names == sorted(names)
+    assert names[0].startswith("aachen_000001")
+    _, mask = source.load(0)
+    labels = small_scenes.scene(1, [7, 23, 11, 26, 0])[1]
+    known = {7: 0, 23: 10, 11: 2, 26: 13, 0: IGNORE}
+    assert torch.equal(mask, torch.from_numpy(np.vectorize(known.get)(labels).astype(np.uint8)))
+
+
+def test_the_folder_of_a_data_set_may_be_named_itself(tmp_path):
+    small_scenes.cityscapes(tmp_path)
+    assert len(open_source("cityscapes", "val", data_dir=str(tmp_path / "cityscapes"))) == 5
+
+
+def test_voc_is_read_by_torchvision(tmp_path):
+    source = open_source("voc", "train", data_dir=str(small_scenes.voc(tmp_path)))
+    sizes = [tuple(source.load(index)[0].shape) for index in range(len(source))]
+    assert sizes == [(3, 30, 40), (3, 40, 30)]
+    labels = small_scenes.scene(1, [0, 15, 255], (30, 40))[1]
+    assert torch.equal(source.load(0)[1], torch.from_numpy(labels))
+
+
+# pycocotools 2.0.11 hands NumPy 2 an array type of its own, written for NumPy 1.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_coco_draws_instances_of_the_classes_of_voc(tmp_path):
+    pytest.importorskip("pycocotools")
+    source = open_source("coco", "val", data_dir=str(small_scenes.coco(tmp_path)))
+    assert [source.name(index) for index in range(len(source))] == ["000000000007"]
+    names = segmentation_info("coco").class_names
+    _, mask = source.load(0)
+    expected = torch.zeros(small_scenes.HEIGHT, small_scenes.WIDTH, dtype=torch.uint8)
+    expected[2:10, 2:12] = names.index("dog")
+    expected[2:10, 8:18] = names.index("sofa")
+    expected[2:10, 8:12] = IGNORE  # both
+    expected[12:18, 20:26] = IGNORE  # a crowd
+    assert torch.equal(mask, expected)
+
+
+def test_coco_without_its_package_says_what_to_install(tmp_path, monkeypatch):
+    def absent(name):
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr(importlib, "import_module", absent)
+    with pytest.raises(RuntimeError, match="pip install pycocotools"):
+        open_source("coco", "val", data_dir=str(small_scenes.coco(tmp_path)))
+
+
+def test_coco_whose_images_are_missing_is_refused(tmp_path):
+    pytest.importorskip("pycocotools")
+    root = small_scenes.coco(tmp_path)
+    shutil.rmtree(root / "coco" / "val2017")
+    with pytest.raises(PairError, match=r"1 image\(s\) .* are missing .*000000000007.jpg"):
+        open_source("coco", "val", data_dir=str(root))
+
+
+def test_coco_whose_categories_are_others_is_refused(tmp_path):
+    pytest.importorskip("pycocotools")
+    root = small_scenes.coco(tmp_path)
+    file = root / "coco" / "annotations" / "instances_val2017.json"
+    content = json.loads(file.read_text())
+    content["categories"] = [each for each in content["categories"] if each["name"] != "couch"]
+    file.write_text(json.dumps(content))
+    with pytest.raises(PairError, match="no category couch"):
+        open_source("coco", "val", data_dir=str(root))
+
+
+@pytest.mark.parametrize("name", SEGMENTATION_DATASETS)
+def test_an_absent_data_set_says_where_it_was_looked_for(name, tmp_path):
+    with pytest.raises(MissingDataError, match=r"was not found in .* --data-dir or NETDECONV_DATA"):
+        open_source(name, "train", data_dir=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("gone", "message"),
+    [
+        ("trainannot/train_03.png", r"1 file\(s\) of .*train have no mask in .*trainannot: train_03.png"),
+        ("train/train_04.png", r"1 file\(s\) of .*trainannot have no image in .*train: train_04.png"),
+    ],
+)
+def test_a_missing_half_of_a_pair_is_named(tmp_path, gone, message):
+    root = small_scenes.camvid(tmp_path)
+    (root / "camvid" / gone).unlink()
+    with pytest.raises(PairError, match=message):
+        open_source("camvid", "train", data_dir=str(root))
+
+
+def test_a_missing_mask_of_cityscapes_is_named(tmp_path):
+    root = small_scenes.cityscapes(tmp_path)
+    (root / "cityscapes/gtFine/val/ulm/ulm_000002_000019_gtFine_labelIds.png").unlink()
+    with pytest.raises(PairError, match=r"1 mask\(s\) of 'cityscapes' are missing.*ulm_000002_000019_gtFine_labelIds"):
+        open_source("cityscapes", "val", data_dir=str(root))
+
+
+def loading(tmp_path, mask=None, image=None):
+    root = small_scenes.camvid(tmp_path)
+    if mask is not None:
+        Image.fromarray(mask).save(root / "camvid/trainannot/train_00.png")
+    if image is not None:
+        (root / "camvid/train/train_00.png").write_bytes(image)
+    return open_source("camvid", "train", data_dir=str(root)).load(0)
+
+
+def test_a_mask_of_another_size_is_named_with_both_sizes(tmp_path):
+    message = r"mask .*trainannot/train_00.png is 30x24 and its image .*train/train_00.png is 32x24"
+    with pytest.raises(PairError, match=message):
+        loading(tmp_path, mask=np.zeros((24, 30), np.uint8))
+
+
+def test_unknown_labels_are_named_with_their_file(tmp_path):
+    mask = np.zeros((24, 32), np.uint8)
+    mask[3, 4], mask[5, 6] = 12, 200
+    message = r"trainannot/train_00.png holds label ids .*: 12, 200 \(known: 0 to 11\)"
+    with pytest.raises(PairError, match=message):
+        loading(tmp_path, mask=mask)
+
+
+def test_a_coloured_mask_is_refused(tmp_path):
+    with pytest.raises(PairError, match=r"train_00.png is no mask: its mode is RGB"):
+        loading(tmp_path, mask=np.zeros((24, 32, 3), np.uint8))
+
+
+@pytest.mark.parametrize("content", [b"no image", b"\x89PNG\r\n\x1a\n\x00\x00"])
+def test_a_damaged_image_is_named(tmp_path, content):
+    with pytest.raises(CorruptImageError, match=r"train/train_00.png is damaged or no image"):
+        loading(tmp_path, image=content)
+
+
+def test_evenly_spaced_pairs_are_cut(tmp_path):
+    source = open_source("camvid", "train", data_dir=str(small_scenes.camvid(tmp_path)))
+    kept, out = cut(source, 3)
+    assert out.indices == (1, 5, 8)
+    assert sorted((*kept.indices, *out.indices)) == list(range(10))
+    assert out.name(1) == "train_05"
+    assert torch.equal(out.load(2)[1], source.load(8)[1])
+
+
+@pytest.mark.parametrize("size", [0, 10])
+def test_all_or_nothing_cannot_be_cut(tmp_path, size):
+    source = open_source("camvid", "train", data_dir=str(small_scenes.camvid(tmp_path)))
+    with pytest.raises(ValueError, match=f"cannot cut {size} images from 10"):
+        cut(source, size)
+
+
+def test_real_camvid_in_both_layouts_is_the_same(real_data):
+    root = real_data("camvid_cityscapes")
+    own = open_source("camvid", "val", data_dir=str(root))
+    other = open_source("camvid_cityscapes", "val", data_dir=str(root))
+    assert len(own) == len(other) == 101
+    alike = {"Sky": "sky", "Road": "road", "Pavement": "sidewalk", "Tree": "vegetation", "SignSymbol": "traffic sign"}
+    alike |= {"Building": "building", "Pole": "pole", "Fence": "fence", "Car": "car"}
+    alike |= {"Pedestrian": "person", "Bicyclist": "rider"}
+    table = torch.full((256,), IGNORE, dtype=torch.uint8)
+    for number, name in enumerate(segmentation_info("camvid").class_names):
+        table[number] = segmentation_info("camvid_cityscapes").class_names.index(alike[name])
+    for index in (0, 50, 100):
+        (image, mask), (again, labels) = own.load(index), other.load(index)
+        assert torch.equal(image, again)
+        assert torch.equal(table[mask.long()], labels)
+
+
+def test_statistics_of_real_camvid_are_those_of_the_registry(real_data):
+    source = open_source("camvid", "train", data_dir=str(real_data("camvid")))
+    assert len(source) == 367
+    pixels = torch.cat([source.load(index)[0].flatten(1)[:, ::7] for index in range(0, 367, 6)], 1).double() / 255
+    info = segmentation_info("camvid")
+    # a sample of every 6th image: one in a hundred apart
+    assert (pixels.mean(1) - torch.tensor(info.mean)).abs().max() < 0.01
+    assert (pixels.std(1) - torch.tensor(info.std)).abs().max() < 0.01

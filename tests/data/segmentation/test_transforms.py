@@ -1,0 +1,133 @@
+"""An image and its mask change together."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torchvision import tv_tensors
+
+from netdeconv.data.segmentation import IGNORE, PairError, Views, segmentation_info
+from netdeconv.data.segmentation.transforms import RandomView, resize
+
+FILL = (250.0, 251.0, 252.0)
+
+
+def view(**changes) -> RandomView:
+    settings = {"crop": (12, 16), "scale": (1.0, 1.0), "flip": False, "pad": True, "fill": FILL}
+    return RandomView(**{**settings, **changes})
+
+
+def pair(height: int = 20, width: int = 30):
+    """An image whose first channel says the row, the second the column; the mask is the row, too."""
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    image = torch.stack([rows, columns, rows * 0]).to(torch.uint8)
+    return tv_tensors.Image(image), tv_tensors.Mask(rows.to(torch.uint8))
+
+
+def seen(number: int, chosen: RandomView, of=None):
+    return chosen(of or pair(), torch.Generator().manual_seed(number))
+
+
+def test_crops_are_cut_from_everywhere_and_mask_follows():
+    corners = set()
+    for number in range(300):
+        image, mask = seen(number, view())
+        assert image.shape == (3, 12, 16)
+        assert torch.equal(image[0], mask)
+        assert torch.equal(image[1][0], torch.arange(16, dtype=torch.uint8) + image[1, 0, 0])
+        corners.add((int(image[0, 0, 0]), int(image[1, 0, 0])))
+    tops, lefts = ({corner[axis] for corner in corners} for axis in (0, 1))
+    assert tops == set(range(9))
+    assert lefts == set(range(15))
+
+
+def test_half_are_mirrored_with_their_masks():
+    mirrored = 0
+    for number in range(200):
+        image, mask = seen(number, view(flip=True), (pair()[0], tv_tensors.Mask(pair()[0][1])))
+        assert torch.equal(image[1], mask)
+        mirrored += int(image[1, 0, 0] > image[1, 0, 1])
+    assert 70 < mirrored < 130
+
+
+def test_scales_are_drawn_from_the_whole_range():
+    # an image of one row of blocks: the width of a block in the crop is the scale
+    widths = []
+    for number in range(200):
+        image, mask = seen(number, view(scale=(0.5, 2.0), crop=(12, 60)), pair(20, 60))
+        kept = mask[:, 30] != IGNORE
+        widths.append(float(image[0][:, 30][kept].float().diff().mean().abs()))
+    factors = 1 / torch.tensor(widths)
+    assert factors.min() < 0.6
+    assert factors.max() > 1.8
+    assert abs(float(((factors > 1.25).float()).mean()) - 0.5) < 0.15
+
+
+def test_what_scaling_makes_smaller_is_padded_on_both_sides():
+    image, mask = seen(0, view(scale=(0.5, 0.5), pad=False))
+    padded = mask == IGNORE
+    assert padded.sum() == 12 * 16 - 10 * 15
+    for channel, value in enumerate(FILL):
+        assert (image[channel][padded] == value).all()
+    assert padded[0].all()
+    assert padded[-1].all()
+    assert not padded[5, 1:-1].any()
+
+
+def test_smaller_images_are_padded_or_refused():
+    _, mask = seen(0, view(), pair(8, 16))
+    assert (mask == IGNORE).sum() == 4 * 16
+    with pytest.raises(PairError, match="this one is 16x8, smaller than the crop of 16x12"):
+        view(pad=False)(pair(8, 16), torch.Generator(), "this one")
+
+
+def test_the_generator_alone_decides():
+    torch.manual_seed(0)
+    first = seen(5, view(flip=True, scale=(0.5, 2.0)))
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    second = seen(5, view(flip=True, scale=(0.5, 2.0)))
+    assert torch.equal(first[0], second[0])
+    assert torch.equal(first[1], second[1])
+    assert torch.equal(torch.get_rng_state(), state)
+    assert any(not torch.equal(first[0], seen(number, view(flip=True, scale=(0.5, 2.0)))[0]) for number in (6, 7))
+
+
+def test_masks_are_resized_without_new_labels():
+    image, mask = pair(20, 30)
+    mask = tv_tensors.Mask((mask > 9) * 7)
+    small, labels = resize((image, mask), (10, 15))
+    assert small.shape == (3, 10, 15)
+    assert {*labels.unique().tolist()} == {0, 7}
+    assert int((labels == 7).sum()) == 5 * 15
+
+
+def test_a_crop_larger_than_all_images_is_refused_before_anything_is_read():
+    with pytest.raises(ValueError, match="crop of 512x512 is larger than the images, 480x360"):
+        Views(crop=(512, 512)).random_view(segmentation_info("camvid"))
+    with pytest.raises(ValueError, match="crop of 240x200 is larger than the images, 240x180"):
+        Views(size=(180, 240), crop=(200, 240)).random_view(segmentation_info("voc"))
+
+
+def test_the_crop_is_the_size_unless_another_is_asked_for():
+    camvid, voc = segmentation_info("camvid"), segmentation_info("voc")
+    assert Views(size=(180, 240)).random_view(camvid).crop == (180, 240)
+    assert Views(size=(180, 240), crop=(90, 120)).random_view(camvid).crop == (90, 120)
+    assert Views().random_view(camvid).crop == camvid.crop
+    assert not Views().random_view(camvid).pad
+    assert Views().random_view(voc).pad
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"size": (0, 3)}, "size must be a height and a width of at least 1"),
+        ({"crop": (3,)}, "crop must be a height and a width"),
+        ({"scale": (0.0, 1.0)}, "scale must be"),
+        ({"scale": (2.0, 1.0)}, "scale must be"),
+        ({"evaluation_batch": 0}, "evaluation_batch must be at least 1"),
+    ],
+)
+def test_senseless_views_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Views(**settings)

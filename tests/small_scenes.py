@@ -1,0 +1,139 @@
+"""Data sets of a few tiny images with masks, in the layouts that real ones have."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from netdeconv.data import DataConfig
+from netdeconv.data.segmentation import Views
+from netdeconv.nn import Freeze, Whitening
+from netdeconv.tasks import Segmentation
+from netdeconv.training import NetworkConfig, OptimizerConfig, TrainingConfig
+
+HEIGHT, WIDTH = 24, 32
+SIZES = {"train": 10, "val": 5, "test": 3}
+
+
+def scene(number: int, labels: list[int], size: tuple[int, int] = (HEIGHT, WIDTH)) -> tuple[np.ndarray, np.ndarray]:
+    """A mask of rectangles and an image in which every label has a colour of its own, with some noise."""
+    generator = np.random.default_rng(number)
+    mask = np.full(size, labels[0], dtype=np.uint8)
+    for label in generator.permutation(labels[1:]):
+        top, left = generator.integers(0, size[0] - 6), generator.integers(0, size[1] - 8)
+        mask[top : top + 6, left : left + 8] = label
+    image = mask.astype(np.int64)[..., None] * [17, 53, 101] % 256
+    noise = generator.integers(0, 9, image.shape)
+    return np.clip(image + noise, 0, 255).astype(np.uint8), mask
+
+
+def save(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def camvid(root: Path, sizes: dict[str, int] = SIZES) -> Path:
+    """``root/camvid``; the folder of the data sets is returned."""
+    for offset, (split, count) in enumerate(sizes.items()):
+        for number in range(count):
+            image, mask = scene(100 * offset + number, [3, 0, 1, 8, 11])
+            save(root / "camvid" / split / f"{split}_{number:02}.png", image)
+            save(root / "camvid" / f"{split}annot" / f"{split}_{number:02}.png", mask)
+    return root
+
+
+def cityscapes(root: Path, folder: str = "cityscapes") -> Path:
+    for offset, (split, count) in enumerate(SIZES.items()):
+        for number in range(count):
+            image, mask = scene(100 * offset + number, [7, 23, 11, 26, 0])
+            # Two towns, so that the order of folders matters.
+            town = ("ulm", "aachen")[number % 2]
+            name = f"{town}_{number:06}_000019"
+            save(root / folder / "leftImg8bit" / split / town / f"{name}_leftImg8bit.png", image)
+            save(root / folder / "gtFine" / split / town / f"{name}_gtFine_labelIds.png", mask)
+    return root
+
+
+def voc(root: Path) -> Path:
+    base = root / "VOCdevkit" / "VOC2012"
+    number = 0
+    for split in ("train", "val"):
+        names = []
+        for size in ((30, 40), (40, 30)):
+            number += 1
+            names.append(f"2007_{number:06}")
+            image, mask = scene(number, [0, 15, 255], size)
+            save(base / "JPEGImages" / f"{names[-1]}.jpg", image)
+            save(base / "SegmentationClass" / f"{names[-1]}.png", mask)
+        lists = base / "ImageSets" / "Segmentation"
+        lists.mkdir(parents=True, exist_ok=True)
+        (lists / f"{split}.txt").write_text("\n".join(names) + "\n")
+    return root
+
+
+COCO_NAMES = (
+    "airplane bicycle bird boat bottle bus car cat chair cow,dining table,dog horse motorcycle person,potted plant,"
+    "sheep couch train tv"
+)
+
+
+def coco(root: Path, split: str = "val") -> Path:
+    """One image with a dog, a crowd and a couch that overlaps the dog; one with nothing of VOC's classes."""
+    names = [name for part in COCO_NAMES.split(",") for name in ([part] if part.count(" ") == 1 else part.split())]
+    categories = [{"id": 3 * number + 2, "name": name} for number, name in enumerate([*names, "giraffe"])]
+    ids = {each["name"]: each["id"] for each in categories}
+    boxes = [
+        ("dog", 2, 2, 10, 8, 0),
+        ("couch", 8, 2, 10, 8, 0),
+        ("person", 20, 12, 6, 6, 1),
+        ("giraffe", 0, 14, 4, 4, 0),
+    ]
+    annotations: list[dict[str, Any]] = []
+    for number, (name, left, top, width, height, crowd) in enumerate(boxes):
+        right, bottom = left + width, top + height
+        polygon = [[left, top, right, top, right, bottom, left, bottom]]
+        annotations.append(
+            {
+                "id": number + 1,
+                "image_id": 7,
+                "category_id": ids[name],
+                "iscrowd": crowd,
+                "segmentation": polygon,
+                "bbox": [left, top, width, height],
+                "area": width * height,
+            }
+        )
+    annotations.append({**annotations[-1], "id": 99, "image_id": 8})
+    images = [{"id": n, "file_name": f"{n:012}.jpg", "height": HEIGHT, "width": WIDTH} for n in (7, 8)]
+    for record in images:
+        save(root / "coco" / f"{split}2017" / str(record["file_name"]), scene(1, [3, 0])[0])
+    folder = root / "coco" / "annotations"
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    (folder / f"instances_{split}2017.json").write_text(json.dumps(content))
+    return root
+
+
+def small_segmentation(root: Path, path: Path, **changes: Any) -> TrainingConfig:
+    """A narrow whitened FCN on tiny scenes; its frozen first layer is in both phases within an epoch."""
+    whitening = Whitening(group_size=8)
+    settings: dict[str, Any] = {
+        "task": Segmentation(views=Views(scale=(0.8, 1.3), crop=(24, 32))),
+        "data": DataConfig(dataset="camvid", data_dir=str(camvid(root)), batch_size=4),
+        "network": NetworkConfig(
+            arch="fcn_resnet18",
+            width=0.125,
+            whitening=whitening,
+            stem=Whitening(group_size=8, freeze=Freeze(active=2, period=5)),
+        ),
+        "optimizer": OptimizerConfig(lr=0.05, schedule="poly"),
+        "epochs": 3,
+        "threads": 1,
+        "precision": "32-true",
+        "result_path": str(path),
+    }
+    return TrainingConfig(**{**settings, **changes})

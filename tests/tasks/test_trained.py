@@ -1,0 +1,125 @@
+"""A run is read back: its network, what it measured, what it predicts."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+import torch
+from torch.nn import functional
+
+from netdeconv.data.segmentation import Views, load_image
+from netdeconv.tasks import Segmentation
+from netdeconv.tasks.trained import BEST, TrainedSegmentation
+from netdeconv.training import CheckpointError, RunDirectoryError, run
+from small_runs import plain_config
+from small_scenes import small_segmentation
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run of two epochs, its network and its settings."""
+    root = tmp_path_factory.mktemp("trained")
+    config = small_segmentation(root, root / "run", epochs=2, keep_best=True)
+    return root, config, run(config, progress=False)
+
+
+def test_the_network_measures_what_the_run_measured(finished):
+    root, _, result = finished
+    trained = TrainedSegmentation.load(root / "run")
+    measured = trained.measure("val")
+    last = result.history[-1]
+    assert {**measured, "loss": None} == {key: last[key] for key in measured} | {"loss": None}
+    assert measured["loss"] == pytest.approx(last["loss"], rel=1e-5)
+    assert trained.network.training is False
+    best = max(result.history, key=lambda record: record["mean_iou"])
+    assert TrainedSegmentation.load(root / "run", file=BEST).measure("val")["mean_iou"] == best["mean_iou"]
+    assert trained.measure("test")["iou"] != measured["iou"]
+
+
+def test_an_image_is_predicted_as_in_evaluation(finished):
+    root, _, result = finished
+    trained = TrainedSegmentation.load(root / "run")
+    source = trained.evaluation_source()
+    assert len(source) == 5
+    image, _ = source.load(2)
+    info = trained.info
+    inputs = (image.float() / 255 - torch.tensor(info.mean).view(3, 1, 1)) / torch.tensor(info.std).view(3, 1, 1)
+    with torch.no_grad():
+        scores = result.model.eval()(inputs[None])["out"]
+    assert torch.equal(trained.predict(image), scores.argmax(1)[0].to(torch.uint8))
+
+
+def test_an_image_of_any_size_is_predicted_at_the_size_of_the_run(finished):
+    root, _, _ = finished
+    trained = TrainedSegmentation.load(root / "run")
+    task = dataclasses.replace(trained.task, views=Views(size=(24, 32)))
+    sized = dataclasses.replace(trained, task=task)
+    image = load_image(root / "camvid/val/val_01.png")
+    large = functional.interpolate(image[None], scale_factor=3)[0]
+    predicted = sized.predict(large)
+    assert predicted.shape == (72, 96)
+    # what the network sees is the same: only borders of regions move
+    small = functional.interpolate(trained.predict(image)[None, None], scale_factor=3)[0, 0]
+    assert (predicted == small).float().mean() > 0.9
+    assert sized.predict(torch.zeros(3, 7, 9, dtype=torch.uint8)).shape == (7, 9)
+
+
+def test_a_run_of_another_task_is_refused(tmp_path):
+    run(plain_config(tmp_path / "run", epochs=1), progress=False)
+    with pytest.raises(RunDirectoryError, match="holds no run of segmentation, but of classification"):
+        TrainedSegmentation.load(tmp_path / "run")
+    with pytest.raises(RunDirectoryError, match="holds no run"):
+        TrainedSegmentation.load(tmp_path / "nothing")
+
+
+def test_a_class_list_that_does_not_fit_the_checkpoint_is_refused(finished, tmp_path):
+    root, _, _ = finished
+    plain = json.loads((root / "run/config.json").read_text())
+    plain["data"]["dataset"] = "cityscapes"
+    (tmp_path / "config.json").write_text(json.dumps(plain))
+    (tmp_path / "checkpoint.pt").write_bytes((root / "run/checkpoint.pt").read_bytes())
+    with pytest.raises(CheckpointError, match="predicts 11 classes, and cityscapes has 19: road, sidewalk"):
+        TrainedSegmentation.load(tmp_path)
+
+
+def test_other_weights_are_refused_by_name(finished, tmp_path):
+    root, _, _ = finished
+    plain = json.loads((root / "run/config.json").read_text())
+    plain["task"]["auxiliary"] = False
+    (tmp_path / "config.json").write_text(json.dumps(plain))
+    (tmp_path / "checkpoint.pt").write_bytes((root / "run/checkpoint.pt").read_bytes())
+    with pytest.raises(CheckpointError, match=r"unknown to the network: aux_classifier"):
+        TrainedSegmentation.load(tmp_path)
+
+
+def test_averaged_weights_are_what_is_read(tmp_path):
+    config = small_segmentation(tmp_path, tmp_path / "run", epochs=1, averaging=0.5, averaging_batches=2)
+    result = run(config, progress=False)
+    trained = TrainedSegmentation.load(tmp_path / "run")
+    for key, value in result.model.state_dict().items():
+        assert torch.equal(trained.network.state_dict()[key], value), key
+
+
+def test_images_cut_from_train_are_what_a_search_was_evaluated_on(tmp_path):
+    config = small_segmentation(tmp_path, tmp_path / "run", epochs=1)
+    data = dataclasses.replace(config.data, validation_size=3, max_batches=1)
+    run(dataclasses.replace(config, data=data), progress=False)
+    source = TrainedSegmentation.load(tmp_path / "run").evaluation_source()
+    assert [source.name(index) for index in range(len(source))] == ["train_01", "train_05", "train_08"]
+
+
+def test_no_weights_of_the_backbone_are_fetched_again(tmp_path, monkeypatch):
+    asked = []
+    real = Segmentation.build_network
+    monkeypatch.setattr(
+        Segmentation, "build_network", lambda self, *a: asked.append(self.pretrained_backbone) or real(self, *a)
+    )
+    config = small_segmentation(tmp_path, tmp_path / "run", epochs=1)
+    run(config, progress=False)
+    plain = json.loads((tmp_path / "run/config.json").read_text())
+    plain["task"]["pretrained_backbone"] = True
+    (tmp_path / "run/config.json").write_text(json.dumps(plain))
+    TrainedSegmentation.load(tmp_path / "run")
+    assert asked == [False, False]
