@@ -30,8 +30,16 @@ def rows() -> dict[str, RecipeRow]:
 
 
 def what_is_stepped(config: TrainingConfig) -> tuple:
-    """Rows that differ in epochs, rates, or in which images of which classes, are stepped once."""
-    return config.network, config.task, config.optimizer.name, entry_of(config).shape[0]
+    """Rows that differ in epochs, rates, images of which classes, or sizes of wide blocks are stepped once."""
+    network = config.network
+    parts = {part: getattr(network, part) for part in ("whitening", "stem", "linear")}
+    alike = {part: dataclasses.replace(own, group_size=64) for part, own in parts.items() if own}
+    return (
+        dataclasses.replace(network, width=1.0, **alike),
+        config.task,
+        config.optimizer.name,
+        entry_of(config).shape[0],
+    )
 
 
 def entry_of(config: TrainingConfig) -> Any:
