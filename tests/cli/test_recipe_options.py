@@ -84,6 +84,17 @@ def test_a_typed_default_overrides_too():
     assert config(f"{VGG} --freeze True").network.stem.freeze == Freeze()
 
 
+def test_other_tasks_can_be_overridden():
+    row = recipe("cityscapes").rows["fcn_resnet50 full"].config
+    found = config("--recipe cityscapes --row 'fcn_resnet50 full' --epochs 2 --block 16 --data-dir there")
+    assert changed(dataclasses.replace(row, loggers=LOGGERS), found) == {
+        "epochs": 2,
+        "data.data_dir": "there",
+        "network.whitening.group_size": 16,
+        "network.stem.group_size": 16,
+    }
+
+
 def test_a_norm_that_is_typed_is_that_of_the_row_s_network():
     network = config("--recipe table1-epoch1 --row 'mobilenet_v2 batch_norm' --norm full --block 16").network
     assert network.arch == "mobilenet_v2"

@@ -5,17 +5,19 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import re
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
 from netdeconv.data import info
+from netdeconv.data.segmentation import segmentation_info
 from netdeconv.models import IMAGENET, IterativeNorm
 from netdeconv.nn import Freeze, WhitenedLayer, Whitening
 from netdeconv.recipes import RecipeRow, published, recipe, recipe_names
 from netdeconv.recipes.recipe import HEAD, read_head
-from netdeconv.tasks import TASKS
+from netdeconv.tasks import TASKS, Segmentation
 from netdeconv.training import NetworkConfig, TrainingConfig, from_plain, to_plain
 from netdeconv.training.optimizers import build_optimizer
 
@@ -29,12 +31,20 @@ def rows() -> dict[str, RecipeRow]:
 
 def what_is_stepped(config: TrainingConfig) -> tuple:
     """Rows that differ in epochs, rates, or in which images of which classes, are stepped once."""
-    return config.network, config.task, config.optimizer.name, info(config.data.dataset).shape[0]
+    return config.network, config.task, config.optimizer.name, entry_of(config).shape[0]
+
+
+def entry_of(config: TrainingConfig) -> Any:
+    """The data set's entry."""
+    find = segmentation_info if isinstance(config.task, Segmentation) else info
+    return find(config.data.dataset)
 
 
 def shrunk(network: NetworkConfig) -> NetworkConfig:
     """Narrow; networks for ImageNet have one width, so their blocks are made small: large ones take seconds."""
     if not network.arch.startswith(IMAGENET):
+        if "_resnet50" in network.arch:  # of segmentation, where only ResNet-18 can be narrow
+            network = dataclasses.replace(network, arch=network.arch.replace("_resnet50", "_resnet18"))
         return dataclasses.replace(network, width=TINY)
     parts = {part: getattr(network, part) for part in ("whitening", "stem", "linear")}
     small = {part: dataclasses.replace(own, group_size=4) for part, own in parts.items() if own}
@@ -76,15 +86,17 @@ def test_settings_survive_a_config_file(name):
 @pytest.mark.parametrize("config", [config for _, config in DIFFERENT.values()], ids=[n for n, _ in DIFFERENT.values()])
 def test_every_network_of_a_recipe_takes_two_steps(config, monkeypatch):
     narrow_vgg(monkeypatch)
-    known = info(config.data.dataset)
+    known = entry_of(config)
+    segments = isinstance(config.task, Segmentation)
     size = 2 * SIZE if config.network.arch.startswith(IMAGENET) else SIZE
-    entry = dataclasses.replace(known, shape=(known.shape[0], size, size), num_classes=10)
+    entry = dataclasses.replace(known, shape=(known.shape[0], size, size), **({} if segments else {"num_classes": 10}))
     network = config.task.build_network(shrunk(config.network), entry)
     whitens = bool(config.network.whitening or config.network.stem)
     assert any(isinstance(m, WhitenedLayer) and not isinstance(m, IterativeNorm) for m in network.modules()) == whitens
     optimizer = build_optimizer(network.parameters(), config.optimizer)
     start = [parameter.detach().clone() for parameter in network.parameters()]
-    inputs, targets = torch.randn(BATCH, *entry.shape), torch.randint(entry.num_classes, (BATCH,))
+    inputs = torch.randn(BATCH, *entry.shape)
+    targets = torch.randint(entry.num_classes, (BATCH, size, size) if segments else (BATCH,))
     for _ in range(2):
         loss = config.task.compute_loss(network(inputs), targets)
         assert loss.isfinite()
@@ -189,3 +201,15 @@ def test_a_head_that_lacks_a_field_is_refused():
     assert head["Source"].endswith("ten epochs.")
     with pytest.raises(ValueError, match="the head of a recipe has the fields Command, Source"):
         read_head(docstring.replace("Spread:", "Speard:"))
+
+
+def test_segmentation_has_the_published_settings():
+    found = recipe("cityscapes").rows
+    assert list(found) == [
+        f"{kind}_resnet50 {norm}" for kind in ("deeplabv3", "fcn") for norm in ("batch_norm", "full")
+    ]
+    config = found["deeplabv3_resnet50 full"].config
+    optimizer, views = config.optimizer, config.task.views
+    assert (config.epochs, config.data.batch_size, optimizer.lr, optimizer.weight_decay) == (30, 8, 0.1, 1e-4)
+    assert (optimizer.schedule, views.size, views.crop) == ("poly", (520, 1040), (480, 480))
+    assert config.network.whitening == Whitening.paper()

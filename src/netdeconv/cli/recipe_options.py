@@ -11,6 +11,7 @@ from netdeconv.cli.parser import Option, UsageError
 from netdeconv.cli.settings import training_config
 from netdeconv.nn import Freeze, Whitening
 from netdeconv.recipes import recipe
+from netdeconv.tasks import Classification
 from netdeconv.training import NetworkConfig, TrainingConfig
 
 RECIPE: dict[str, Option] = {
@@ -85,7 +86,9 @@ def overridden(config: TrainingConfig, options: argparse.Namespace, given: Colle
 
 def _asked(config: TrainingConfig, options: argparse.Namespace, given: Collection[str]) -> TrainingConfig:
     """The settings that the options alone ask for, of the row's network for the row's epochs."""
-    own = {"arch": config.network.arch, "dataset": config.data.dataset, "epochs": config.epochs}
+    own: dict[str, Any] = {"epochs": config.epochs}
+    if isinstance(config.task, Classification):  # other tasks have names of their own
+        own |= {"arch": config.network.arch, "dataset": config.data.dataset}
     defaults = {name: value for name, value in own.items() if name not in given}
     return training_config(argparse.Namespace(**{**vars(options), **defaults}), given)
 
