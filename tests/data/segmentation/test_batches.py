@@ -60,6 +60,17 @@ def test_every_image_is_seen_once_an_epoch(root):
         assert len({tuple(image.flatten().tolist()) for image in images}) == 10
 
 
+def test_every_image_of_an_epoch_has_a_view_of_its_own(tmp_path):
+    image, mask = small_scenes.scene(0, [3, 0, 1, 8])
+    for number in range(6):
+        small_scenes.save(tmp_path / "camvid" / "train" / f"{number}.png", image)
+        small_scenes.save(tmp_path / "camvid" / "trainannot" / f"{number}.png", mask)
+        small_scenes.save(tmp_path / "camvid" / "val" / f"{number}.png", image)
+        small_scenes.save(tmp_path / "camvid" / "valannot" / f"{number}.png", mask)
+    ((inputs, _),) = epoch(opened(tmp_path, batch_size=6))
+    assert len({tuple(each.flatten().tolist()) for each in inputs}) == 6
+
+
 def test_a_last_batch_of_less_than_half_is_left_out(root):
     assert len(opened(root, batch_size=4, train_size=9).train) == 2
     assert len(opened(root, batch_size=4, train_size=6).train) == 2
