@@ -12,7 +12,7 @@ demo: $(VENV)/.installed-train
 	$(BIN)/netdeconv compare
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

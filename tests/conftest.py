@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import filelock
 import numpy as np
 import pytest
 import torch
@@ -45,7 +46,9 @@ settings.load_profile("netdeconv")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Fix the number of threads: a reduction split differently rounds differently."""
+    """Fix the number of threads, for a reduction split differently rounds differently; workers share the cores."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start, too
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
 
 
@@ -61,22 +64,25 @@ def _seeded() -> None:
 def real_data(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """A function from a data set's name to the root folder that holds it, or a skip that says what to do."""
     packed = REPOSITORY.parent / "shared" / "datasets" / "prepare.py"
-    expanded: dict[str, Path] = {}
+    session = tmp_path_factory.getbasetemp()
+    # Workers have folders of their own inside that of their session.
+    root = (session.parent if "PYTEST_XDIST_WORKER" in os.environ else session) / "datasets"
 
     def find(name: str) -> Path:
         given = os.environ.get("NETDECONV_DATA")
         if given and (Path(given) / MARKERS[name]).exists():
             return Path(given)
-        if name in expanded:
-            return expanded[name]
         if not packed.exists():
             pytest.skip(f"no {name} data: set NETDECONV_DATA to a folder that holds {MARKERS[name]}")
-        root = next(iter(expanded.values()), None) or tmp_path_factory.mktemp("datasets")
-        command = [sys.executable, str(packed), str(root), *EXPANDED_BY.get(name, ["--only", name])]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            pytest.fail(f"expanding {name} failed:\n{done.stdout}\n{done.stderr}")
-        expanded[name] = root
+        root.mkdir(exist_ok=True)
+        done = root / f"{name}.expanded"
+        with filelock.FileLock(root / "lock"):
+            if not done.exists():
+                command = [sys.executable, str(packed), str(root), *EXPANDED_BY.get(name, ["--only", name])]
+                finished = subprocess.run(command, capture_output=True, text=True, check=False)
+                if finished.returncode != 0:
+                    pytest.fail(f"expanding {name} failed:\n{finished.stdout}\n{finished.stderr}")
+                done.touch()
         return root
 
     return find

@@ -37,6 +37,7 @@ TRAINING_ONLY = (
     "torchmetrics",
     "rich",
     "matplotlib",
+    "optuna",
     "sklearn",
     "tensorboard",
 )

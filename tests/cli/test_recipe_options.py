@@ -15,7 +15,8 @@ from netdeconv.training import TrainingConfig
 
 VGG = "--recipe table1-epoch1 --row 'vgg16 full'"
 PLAIN = "--recipe table1-epoch1 --row 'vgg16 batch_norm'"
-ROW = recipe("table1-epoch1").rows["vgg16 full"].config
+LOGGERS = ("csv", "tensorboard")
+ROW = dataclasses.replace(recipe("table1-epoch1").rows["vgg16 full"].config, loggers=LOGGERS)
 
 
 def config(line: str) -> TrainingConfig:
@@ -36,7 +37,8 @@ def changed(before: object, after: object, prefix: str = "") -> dict[str, object
 
 def test_without_further_options_a_row_is_what_the_recipe_says():
     assert config(VGG) == ROW
-    assert config("--recipe vgg16-one-epoch") == recipe("vgg16-one-epoch").rows["full"].config
+    one_epoch = recipe("vgg16-one-epoch").rows["full"].config
+    assert config("--recipe vgg16-one-epoch") == dataclasses.replace(one_epoch, loggers=LOGGERS)
 
 
 @pytest.mark.parametrize(
@@ -104,3 +106,14 @@ def test_a_norm_that_is_typed_is_that_of_the_row_s_network():
 def test_what_makes_no_sense_is_refused(line, message):
     with pytest.raises(ValueError, match=message):
         config(line)
+
+
+@pytest.mark.parametrize(
+    "action",
+    [a for a in train.parser()._actions if a.dest not in ("help", "recipe", "row", "resume")],
+    ids=lambda action: action.dest,
+)
+def test_every_option_of_train_can_override(action):
+    options, _ = train.parser().parse(shlex.split(VGG))
+    setattr(options, action.dest, action.default)
+    assert isinstance(recipe_config(options, {"recipe", "row", action.dest}), TrainingConfig)

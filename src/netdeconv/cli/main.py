@@ -21,6 +21,7 @@ COMMANDS: dict[str, str] = {
     "predict": "colour images by the classes that a trained segmentation network sees in them",
     "reproduce": "a published experiment, or rows of it, beside the expected numbers",
     "find-lr": "which learning rate to start from: a range test, its picture, a suggestion",
+    "sweep": "search learning rate and weight decay on images cut from the training set",
     "list": "list archs, datasets, models or recipes",
 }
 _MODULES = {"list": "listing"}

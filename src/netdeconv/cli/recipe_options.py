@@ -78,7 +78,9 @@ def overridden(config: TrainingConfig, options: argparse.Namespace, given: Colle
             config = _with(config, place, _at(asked, place))
         elif name not in _PERHAPS_SETTINGS:
             raise UsageError(f"--{name.replace('_', '-')} cannot override a recipe")
-    return dataclasses.replace(config, network=_network(config.network, asked.network, options, given))
+    network = _network(config.network, asked.network, options, given)
+    # What notes the epochs is the program's choice, not the recipe's.
+    return dataclasses.replace(config, network=network, loggers=asked.loggers)
 
 
 def _asked(config: TrainingConfig, options: argparse.Namespace, given: Collection[str]) -> TrainingConfig:

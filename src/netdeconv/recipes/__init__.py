@@ -9,10 +9,12 @@ from netdeconv.recipes.rate_finder import RangeTest, find_rate
 from netdeconv.recipes.recipe import Recipe, RecipeRow
 from netdeconv.recipes.reproduction import Reproduced, Reproduction, reproduce
 from netdeconv.recipes.rows import Failure, Trained, train_rows
+from netdeconv.recipes.search import Axis, Search, Space, Trial, search
 from netdeconv.recipes.variants import VARIANTS, Variant, WhiteningChoice, is_batch_norm, variant
 
 __all__ = [
     "VARIANTS",
+    "Axis",
     "Comparison",
     "Failure",
     "RangeTest",
@@ -22,7 +24,10 @@ __all__ = [
     "Reproduced",
     "Reproduction",
     "Row",
+    "Search",
+    "Space",
     "Trained",
+    "Trial",
     "Variant",
     "WhiteningChoice",
     "compare",
@@ -33,6 +38,7 @@ __all__ = [
     "recipe",
     "recipe_names",
     "reproduce",
+    "search",
     "seconds_to",
     "train_rows",
     "variant",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from netdeconv.recipes.recipe import Recipe
-from netdeconv.recipes.rows import FAILURE, folder_of, require_one_process, train_rows
+from netdeconv.recipes.rows import FAILURE, folder_of, read_history, require_one_process, train_rows
 from netdeconv.training import (
     Reporter,
     RunDirectory,
@@ -114,7 +114,7 @@ def reproduce(
 
 def _is_done(folder: Path, config: TrainingConfig) -> bool:
     """Whether a row needs not even be opened: all epochs are trained, with these settings."""
-    if not (folder / "summary.json").exists() or len(_history(folder)) < config.epochs:
+    if not (folder / "summary.json").exists() or len(read_history(folder)) < config.epochs:
         return False
     return not differing_settings(config, read_config(folder))
 
@@ -125,7 +125,7 @@ def _collect(
     rows, evaluated_on = [], ""
     for label, row in recipe.rows.items():
         folder, config = folder_of(path, label), configs[label]
-        history = _history(folder)
+        history = read_history(folder)
         evaluated_on = history[-1]["evaluated_on"] if history else evaluated_on
         failed = json.loads((folder / FAILURE).read_text(encoding="utf-8")) if (folder / FAILURE).exists() else {}
         rows.append(
@@ -140,18 +140,6 @@ def _collect(
             )
         )
     return Reproduction(recipe.name, path, tuple(rows), changes, evaluated_on)
-
-
-def _history(folder: Path) -> list[dict[str, Any]]:
-    """What a row's folder says; a run that was killed may have left half a line."""
-    file = folder / "metrics.jsonl"
-    found = []
-    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            break
-    return found
 
 
 def _plain(found: Reproduction) -> dict[str, Any]:

@@ -89,5 +89,16 @@ def train_rows(
 
 def _failure(folder: Path) -> Failure:
     message = json.loads((folder / FAILURE).read_text(encoding="utf-8"))["message"]
-    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return Failure(folder, message, tuple(json.loads(line) for line in lines))
+    return Failure(folder, message, tuple(read_history(folder)))
+
+
+def read_history(folder: Path) -> list[dict[str, Any]]:
+    """Return one record for each epoch of the run in a folder; a run that was killed may have left half a line."""
+    file = folder / "metrics.jsonl"
+    found: list[dict[str, Any]] = []
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            break
+    return found

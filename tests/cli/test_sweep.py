@@ -1,0 +1,77 @@
+"""netdeconv sweep: table, best pair as a command, map; --resume; what is refused."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+import pytest
+
+from netdeconv.cli import main, train
+from netdeconv.cli.recipe_options import recipe_config
+
+SMALL = (
+    "--dataset digits --arch mlp --width 0.25 --batch-size 256 --epochs 1 --threads 1 --msg False --precision 32-true"
+)
+
+
+def test_the_best_pair_is_a_command_that_trains_on_everything(capsys, tmp_path):
+    path = tmp_path / "s"
+    line = f"sweep {SMALL} --norm full --lr-grid .3 .01 --wd-grid 0 1e-3 --trials 2 --result-path {path}"
+    assert main(shlex.split(line)) == 0
+    *table, caption, command, last = capsys.readouterr().out.splitlines()
+    found = json.loads((path / "sweep.json").read_text())
+    assert len(found["trials"]) == 2
+    best = found["best"]
+    assert command == f"netdeconv train {SMALL} --norm full --lr {best['lr']:.3g} --wd {best['weight_decay']:.3g}"
+    config = recipe_config(*train.parser().parse(shlex.split(command)[2:]))
+    assert (config.optimizer.lr, config.data.validation_size) == (best["lr"], 0)
+    # a tenth of the 1297 training digits
+    assert caption.startswith("Per cent of 129 images cut from the training set")
+    assert table[0] == "mlp on digits, 1 epoch, 2 trials"
+    cells = [[cell.strip() for cell in row.split("│")[1:-1]] for row in table if "trial-0" in row]
+    assert [row[2] for row in cells] == sorted((f"{trial['score']:.2f}" for trial in found["trials"]), reverse=True)
+    assert "\n".join([*table, caption]) + "\n" == (path / "table.txt").read_text()
+    assert (path / "sweep.png").stat().st_size > 10_000
+    assert last.endswith(str(path))
+
+    assert main(shlex.split(f"sweep --resume {path} --trials 3 --msg False")) == 0
+    out = capsys.readouterr().out
+    assert "3 trials" in out
+    assert "netdeconv train --dataset digits" in out
+    assert "--trials" not in out
+    assert len(json.loads((path / "sweep.json").read_text())["trials"]) == 3
+    assert main(shlex.split(f"sweep --resume {path} --norm channel")) == 2
+    assert "--resume keeps the settings of its search: leave --norm out" in capsys.readouterr().err
+
+
+def test_a_recipe_s_row_can_be_searched(capsys, tmp_path):
+    line = f"sweep --recipe mnist-mlp --row batch_norm {SMALL} --dataset digits --trials 1 --validation-size 100"
+    assert main(shlex.split(f"{line} --result-path {tmp_path / 's'}")) == 0
+    saved = json.loads((tmp_path / "s" / "config.json").read_text())["run"]
+    assert (saved["data"]["validation_size"], saved["data"]["augment"]) == (100, False)
+    assert "--recipe mnist-mlp --row batch_norm" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (f"{SMALL} --validation-size 0", "--validation-size 0 would choose by the test images"),
+        (f"{SMALL} --lr .1", "a sweep chooses --lr and --wd"),
+        (f"{SMALL} --lr-range 1 .1", "a range must be 0 < lowest < highest, got 1.0 and 0.1"),
+        (f"{SMALL} --trials 0", "trials must be at least 1"),
+        (f"{SMALL} --validation-size 5000", "cannot cut 5000 samples from 1297"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_and_leaves_nothing(line, message, capsys, tmp_path):
+    assert main(shlex.split(f"sweep {line} --result-path {tmp_path / 's'}")) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "s").exists()
+
+
+def test_what_is_no_search_is_not_continued(capsys, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    assert main(["sweep", "--resume", str(tmp_path)]) == 2
+    assert "holds no search" in capsys.readouterr().err
+    assert main(["sweep", "--resume", str(tmp_path / "nothing")]) == 1
+    assert "holds no run" in capsys.readouterr().err
