@@ -104,6 +104,14 @@ def test_any_batching_gives_the_same_result():
     assert parts["loss"] == pytest.approx(whole["loss"], rel=1e-6)
 
 
+def test_scores_that_overflow_have_a_loss_that_is_no_number():
+    scores, targets = batch()
+    scores[0, 0] = float("nan")
+    result = measured([(scores, targets), batch()])
+    assert result["loss"] != result["loss"]
+    assert 0 < result["accuracy"] < 100
+
+
 def test_a_class_that_never_occurs_takes_no_part_in_the_mean():
     scores, targets = batch()
     scores[:, 2] = -100
