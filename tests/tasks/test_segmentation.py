@@ -12,7 +12,7 @@ from torch.nn import functional
 import small_scenes
 from netdeconv.data import DataConfig
 from netdeconv.data.segmentation import IGNORE, Views, segmentation_info
-from netdeconv.models.segmentation import WindowedInference
+from netdeconv.models.windows import WindowedInference
 from netdeconv.nn import WhitenedLayer, Whitening
 from netdeconv.tasks import TASKS, Segmentation
 from netdeconv.training import NetworkConfig, TrainingConfig, from_plain, to_plain

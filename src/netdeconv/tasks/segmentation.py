@@ -18,7 +18,8 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 from netdeconv.data import DataConfig, Splits
 from netdeconv.data.segmentation import IGNORE, SegmentationInfo, Views, open_segmentation
 from netdeconv.models import BATCH_NORM
-from netdeconv.models.segmentation import WindowedInference, build_segmentation, segmentation_network
+from netdeconv.models.segmentation import build_segmentation, segmentation_network
+from netdeconv.models.windows import WindowedInference
 from netdeconv.training.config import NetworkConfig
 from netdeconv.training.network import normalise
 
