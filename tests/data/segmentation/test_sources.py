@@ -141,7 +141,7 @@ def test_a_download_that_fails_says_why(tmp_path, monkeypatch):
     monkeypatch.setattr(torchvision.datasets, "VOCSegmentation", unreachable)
     with pytest.raises(MissingDataError, match="no route to host"):
         open_source("voc", "train", data_dir=str(tmp_path), download=True)
-    with pytest.raises(MissingDataError, match="not there.* or allow the download with --download"):
+    with pytest.raises(MissingDataError, match=r"not there.* or allow the download with --download"):
         open_source("voc", "train", data_dir=str(tmp_path))
     with pytest.raises(MissingDataError, match="cannot be fetched with --download"):
         open_source("camvid", "train", data_dir=str(tmp_path), download=True)
