@@ -75,6 +75,19 @@ def test_tables_of_search_and_training(tmp_path, small):
     assert str(tmp_path) not in (small / "camvid.json").read_text()
 
 
+def test_the_layout_of_cityscapes_has_its_classes(tmp_path, small, monkeypatch):
+    monkeypatch.setattr(segmentation, "LAYOUT_EPOCHS", 2)
+    monkeypatch.setattr(segmentation, "PAPER_LR", 0.01)  # maps of 2x2 pixels diverge with 0.1
+    small_scenes.cityscapes(tmp_path, "camvid_cityscapes")
+    measure(tmp_path, "layout")
+    table = load(small / "camvid-cityscapes-layout.json")
+    assert table["config"]["channel"]["data"]["dataset"] == "camvid_cityscapes"
+    (row,) = table["rows"]
+    assert len(row["mean IoU"]) == 2
+    record = json.loads((tmp_path / "runs/layout/channel/metrics.jsonl").read_text().splitlines()[-1])
+    assert len(record["iou"]) == 19
+
+
 def test_an_unfinished_search_and_an_unknown_row_are_refused(tmp_path, small, monkeypatch):
     measure(tmp_path, "search", only="batch_norm lr 0.02")
     with pytest.raises(SystemExit, match="the search is not complete"):

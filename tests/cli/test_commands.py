@@ -221,12 +221,12 @@ def test_a_diverging_run_is_refused_in_one_line(capsys, tmp_path):
 
 
 def test_ctrl_c_says_how_to_go_on(capsys, tmp_path, monkeypatch):
-    from netdeconv.training import loop
+    from netdeconv.training import session
 
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop, "save_checkpoint", interrupted)
+    monkeypatch.setattr(session, "save_checkpoint", interrupted)
     code, error = refused(f"train {SMALL} --result-path {tmp_path / 'run'}", capsys)
     assert code == 130
     assert f"--resume {tmp_path / 'run'}" in error

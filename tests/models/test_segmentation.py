@@ -14,11 +14,11 @@ import netdeconv as nd
 from netdeconv.models import stem_settings
 from netdeconv.models.segmentation import (
     SEGMENTATION_NETWORKS,
-    WindowedInference,
     _dilate,
     build_segmentation,
     parse_segmentation_name,
 )
+from netdeconv.models.windows import WindowedInference
 
 PUBLISHED = {
     "fcn_resnet50": zoo.FCN_ResNet50_Weights,
@@ -122,11 +122,16 @@ def test_a_name_that_is_none_is_refused_with_or_without_d():
         parse_segmentation_name("fcn_resnet5d")
 
 
-@pytest.mark.parametrize("structure", ["channel", "full", "separable"])
-@pytest.mark.parametrize("name", SEGMENTATION_NETWORKS)
+# The large ones have the heads of ResNet-18's.
+CONVERSIONS = [(name, "full") for name in SEGMENTATION_NETWORKS] + [
+    (name, structure)
+    for name in ("fcn_resnet18", "deeplabv3_resnet18", "lraspp_mobilenet_v3_large")
+    for structure in ("channel", "separable")
+]
+
+
+@pytest.mark.parametrize(("name", "structure"), CONVERSIONS)
 def test_conversion_reaches_backbone_head_and_auxiliary_head(name, structure):
-    if structure != "full" and name.endswith(("50", "101")):
-        pytest.skip("ResNet-18 has the same heads")
     network = on_meta(name)
     before = convolutions(network)
     converted = nd.convert(network, nd.Whitening(structure=structure, group_size=16), inplace=True)

@@ -12,7 +12,7 @@ from torch.nn import functional
 import small_scenes
 from netdeconv.data import DataConfig
 from netdeconv.data.segmentation import IGNORE, Views, segmentation_info
-from netdeconv.models.segmentation import WindowedInference
+from netdeconv.models.windows import WindowedInference
 from netdeconv.nn import WhitenedLayer, Whitening
 from netdeconv.tasks import TASKS, Segmentation
 from netdeconv.training import NetworkConfig, TrainingConfig, from_plain, to_plain
@@ -102,6 +102,14 @@ def test_any_batching_gives_the_same_result():
     parts = measured(zip(scores.split([1, 3, 2]), targets.split([1, 3, 2]), strict=True))
     assert {**parts, "loss": None} == {**whole, "loss": None}
     assert parts["loss"] == pytest.approx(whole["loss"], rel=1e-6)
+
+
+def test_scores_that_overflow_have_a_loss_that_is_no_number():
+    scores, targets = batch()
+    scores[0, 0] = float("nan")
+    result = measured([(scores, targets), batch()])
+    assert result["loss"] != result["loss"]
+    assert 0 < result["accuracy"] < 100
 
 
 def test_a_class_that_never_occurs_takes_no_part_in_the_mean():

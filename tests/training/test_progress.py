@@ -7,6 +7,7 @@ import io
 from rich.console import Console
 
 from netdeconv.training import LiveBars, PlainLines, run
+from netdeconv.training.progress import epoch_line
 from small_runs import plain_config
 
 
@@ -53,3 +54,9 @@ def test_bars_show_loss_rate_and_what_remains(tmp_path):
     assert "20/20" in text
     assert "images/s" in text
     assert "ETA" in text
+
+
+def test_a_segmentation_run_shows_what_it_is_judged_by():
+    record = {"epoch": 2, "evaluated_on": "val", "train_loss": 1.0, "loss": 0.5, "accuracy": 80.0, "seconds": 3.0}
+    assert "mean IoU" not in epoch_line(record, 3)
+    assert "accuracy 80.00 %  mean IoU 41.25 %  3.0 s" in epoch_line({**record, "mean_iou": 41.25}, 3)

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from netdeconv.tasks import TASKS, classification
-from netdeconv.training import RunDirectoryError, from_plain, load_checkpoint, loop, read_config, run
+from netdeconv.training import RunDirectoryError, from_plain, load_checkpoint, read_config, run, session
 from small_runs import StopAt, numbers, plain_config, small_config
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
@@ -76,9 +76,9 @@ def test_a_stop_between_metrics_and_checkpoint_leaves_no_double_line(tmp_path, w
             raise KeyboardInterrupt
         return save(path, state)
 
-    save = loop.save_checkpoint
+    save = session.save_checkpoint
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "save_checkpoint", stop_at_second)
+        patch.setattr(session, "save_checkpoint", stop_at_second)
         with pytest.raises(KeyboardInterrupt):
             run(config, progress=False)
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2

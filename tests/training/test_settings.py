@@ -106,6 +106,8 @@ def test_an_unknown_loss_is_refused_with_the_nearest():
         ("cosine", [1.0, 0.853553, 0.5, 0.146447]),
         ("multistep", [1.0, 1.0, 0.1, 0.01]),
         ("constant", [1.0, 1.0, 1.0, 1.0]),
+        # 0.75, 0.5 and 0.25 to the power of 0.9
+        ("poly", [1.0, 0.771887, 0.535887, 0.287175]),
         # torch's OneCycleLR: up to the whole rate at 0.3, from a 25th, then down to 4e-6
         ("one-cycle", [0.04, 0.935692, 0.811746, 0.283061]),
     ],

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
-from netdeconv.data.segmentation import PairSource
-from netdeconv.data.segmentation.batches import first_pairs
+from netdeconv.data.segmentation import PairSource, first_pairs
 from netdeconv.tasks.trained import TrainedSegmentation
 from netdeconv.viz import overlay, panels
 

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from netdeconv.data import DataConfig
-from netdeconv.data.segmentation import Views, segmentation_info, training_source
-from netdeconv.data.segmentation.batches import Resized
+from netdeconv.data.segmentation import Resized, Views, segmentation_info, training_source
 from netdeconv.lookup import look_up
 
 

@@ -18,7 +18,8 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 from netdeconv.data import DataConfig, Splits
 from netdeconv.data.segmentation import IGNORE, SegmentationInfo, Views, open_segmentation
 from netdeconv.models import BATCH_NORM
-from netdeconv.models.segmentation import WindowedInference, build_segmentation, segmentation_network
+from netdeconv.models.segmentation import build_segmentation, segmentation_network
+from netdeconv.models.windows import WindowedInference
 from netdeconv.training.config import NetworkConfig
 from netdeconv.training.network import normalise
 
@@ -142,7 +143,10 @@ class SegmentationMeter:
     def __init__(self, task: Segmentation, num_classes: int, device: torch.device) -> None:
         self._task = task
         self._confusion = MulticlassConfusionMatrix(num_classes, ignore_index=IGNORE, validate_args=False).to(device)
-        self._loss, self._weight = (SumMetric().set_dtype(torch.float64).to(device) for _ in range(2))
+        # A network whose scores overflow has a loss that is no number, and that is what is said.
+        self._loss, self._weight = (
+            SumMetric(nan_strategy="disable").set_dtype(torch.float64).to(device) for _ in range(2)
+        )
 
     def update(self, outputs: Outputs, targets: Tensor) -> None:
         """Take one batch of class scores (N, C, H, W), the auxiliary head's left out, and labels (N, H, W)."""

@@ -19,12 +19,12 @@ from torchvision import tv_tensors
 from netdeconv.data.segmentation import (
     EvaluationPairs,
     PairSource,
+    Resized,
     SegmentationInfo,
     evaluation_source,
     segmentation_info,
     training_source,
 )
-from netdeconv.data.segmentation.batches import Resized
 from netdeconv.tasks.segmentation import Segmentation
 from netdeconv.training.checkpoint import CheckpointError, load_checkpoint, restore_model
 from netdeconv.training.config import TrainingConfig, from_plain

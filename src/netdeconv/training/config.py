@@ -199,6 +199,7 @@ FREE_SETTINGS = frozenset(
         "result_path",
         "threads",
         "loggers",
+        "evaluate_batch_statistics",
         "data.data_dir",
         "data.download",
         "data.verify",

@@ -67,11 +67,12 @@ class _Rate:
 
 def epoch_line(record: Mapping[str, Any], epochs: int) -> str:
     """Return one line with the measurements of an epoch."""
-    batch = record.get("accuracy_batch_statistics")
+    batch, iou = record.get("accuracy_batch_statistics"), record.get("mean_iou")
     return (
         f"epoch {record['epoch']}/{epochs}  train loss {record['train_loss']:.4f}  "
         f"{record['evaluated_on']} loss {record['loss']:.4f}  accuracy {record['accuracy']:.2f} %"
         + (f" (batch statistics {batch:.2f} %)" if batch is not None else "")
+        + (f"  mean IoU {iou:.2f} %" if iou is not None else "")
         + f"  {record['seconds']:.1f} s"
     )
 

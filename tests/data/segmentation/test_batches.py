@@ -8,8 +8,8 @@ from torchvision.transforms import v2
 
 import small_scenes
 from netdeconv.data import CorruptImageError, DataConfig
-from netdeconv.data.segmentation import Views, batches, open_segmentation, segmentation_info
-from netdeconv.data.segmentation.batches import InMemoryPairs, Resized, first_pairs, held_or_streamed
+from netdeconv.data.segmentation import Views, first_pairs, held, open_segmentation, segmentation_info
+from netdeconv.data.segmentation.held import InMemoryPairs, Resized, held_or_streamed
 
 VIEWS = Views(crop=(16, 16), scale=(0.7, 1.4), evaluation_batch=2)
 CPU = torch.device("cpu")
@@ -22,7 +22,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture
 def streamed(monkeypatch):
-    monkeypatch.setattr(batches, "MEMORY_LIMIT", 0)
+    monkeypatch.setattr(held, "MEMORY_LIMIT", 0)
 
 
 def opened(root, *, views=VIEWS, seed=0, shard=(0, 1), **data):
@@ -60,6 +60,17 @@ def test_every_image_is_seen_once_an_epoch(root):
         assert len({tuple(image.flatten().tolist()) for image in images}) == 10
 
 
+def test_every_image_of_an_epoch_has_a_view_of_its_own(tmp_path):
+    image, mask = small_scenes.scene(0, [3, 0, 1, 8])
+    for number in range(6):
+        small_scenes.save(tmp_path / "camvid" / "train" / f"{number}.png", image)
+        small_scenes.save(tmp_path / "camvid" / "trainannot" / f"{number}.png", mask)
+        small_scenes.save(tmp_path / "camvid" / "val" / f"{number}.png", image)
+        small_scenes.save(tmp_path / "camvid" / "valannot" / f"{number}.png", mask)
+    ((inputs, _),) = epoch(opened(tmp_path, batch_size=6))
+    assert len({tuple(each.flatten().tolist()) for each in inputs}) == 6
+
+
 def test_a_last_batch_of_less_than_half_is_left_out(root):
     assert len(opened(root, batch_size=4, train_size=9).train) == 2
     assert len(opened(root, batch_size=4, train_size=6).train) == 2
@@ -74,13 +85,13 @@ def test_loader_processes_change_nothing_and_draw_nothing(root, streamed):
 
 
 def test_memory_and_files_give_the_same(root, monkeypatch):
-    held = opened(root)
-    assert isinstance(held.train.source, InMemoryPairs)
-    monkeypatch.setattr(batches, "MEMORY_LIMIT", 0)
+    memory = opened(root)
+    assert isinstance(memory.train.source, InMemoryPairs)
+    monkeypatch.setattr(held, "MEMORY_LIMIT", 0)
     read = opened(root)
     assert isinstance(read.train.source, Resized)
-    assert same(epoch(held), epoch(read))
-    assert same(list(held.evaluation), list(read.evaluation))
+    assert same(epoch(memory), epoch(read))
+    assert same(list(memory.evaluation), list(read.evaluation))
 
 
 def test_what_fits_into_memory_is_held(root):

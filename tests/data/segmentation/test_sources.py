@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import shutil
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from PIL import Image
 import small_scenes
 from netdeconv.data import CorruptImageError, MissingDataError
 from netdeconv.data.segmentation import IGNORE, SEGMENTATION_DATASETS, PairError, open_source, segmentation_info
-from netdeconv.data.segmentation.sources import cut
+from netdeconv.data.segmentation.pairs import cut
 
 
 def test_labels_of_cityscapes_are_those_of_its_makers():
@@ -131,6 +132,19 @@ def test_coco_whose_categories_are_others_is_refused(tmp_path):
 def test_an_absent_data_set_says_where_it_was_looked_for(name, tmp_path):
     with pytest.raises(MissingDataError, match=r"was not found in .* --data-dir or NETDECONV_DATA"):
         open_source(name, "train", data_dir=str(tmp_path))
+
+
+def test_a_download_that_fails_says_why(tmp_path, monkeypatch):
+    def unreachable(*_, **settings):
+        raise URLError("no route to host") if settings["download"] else RuntimeError("not there")
+
+    monkeypatch.setattr(torchvision.datasets, "VOCSegmentation", unreachable)
+    with pytest.raises(MissingDataError, match="no route to host"):
+        open_source("voc", "train", data_dir=str(tmp_path), download=True)
+    with pytest.raises(MissingDataError, match=r"not there.* or allow the download with --download"):
+        open_source("voc", "train", data_dir=str(tmp_path))
+    with pytest.raises(MissingDataError, match="cannot be fetched with --download"):
+        open_source("camvid", "train", data_dir=str(tmp_path), download=True)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from netdeconv.data.segmentation.batches import EvaluationPairs, TrainingPairs
+from netdeconv.data.segmentation.held import Resized, first_pairs
 from netdeconv.data.segmentation.opening import Views, evaluation_source, open_segmentation, training_source
+from netdeconv.data.segmentation.pairs import PairError, PairSource, load_image
 from netdeconv.data.segmentation.registry import (
     IGNORE,
     SEGMENTATION_DATASETS,
@@ -11,7 +13,7 @@ from netdeconv.data.segmentation.registry import (
     SegmentationInfo,
     segmentation_info,
 )
-from netdeconv.data.segmentation.sources import PairError, PairSource, load_image, open_source
+from netdeconv.data.segmentation.sources import open_source
 
 __all__ = [
     "IGNORE",
@@ -20,10 +22,12 @@ __all__ = [
     "PairError",
     "PairSource",
     "PixelClass",
+    "Resized",
     "SegmentationInfo",
     "TrainingPairs",
     "Views",
     "evaluation_source",
+    "first_pairs",
     "load_image",
     "open_segmentation",
     "open_source",

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torchvision import tv_tensors
 
+from netdeconv.data.segmentation.pairs import PairError, load_image
 from netdeconv.data.segmentation.registry import IGNORE, SegmentationInfo
-from netdeconv.data.segmentation.sources import PairError, load_image
 
 # What COCO calls VOC's classes, where the names differ.
 _COCO_NAMES = {

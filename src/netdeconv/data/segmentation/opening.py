@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 
-from netdeconv.data.segmentation.batches import EvaluationPairs, TrainingPairs, held_or_streamed
+from netdeconv.data.segmentation.batches import EvaluationPairs, TrainingPairs
+from netdeconv.data.segmentation.held import held_or_streamed
+from netdeconv.data.segmentation.pairs import PairSource, cut
 from netdeconv.data.segmentation.registry import SegmentationInfo, segmentation_info
-from netdeconv.data.segmentation.sources import PairSource, cut, open_source
+from netdeconv.data.segmentation.sources import open_source
 from netdeconv.data.segmentation.transforms import RandomView
 from netdeconv.data.shards import Shard
 from netdeconv.data.splits import DataConfig, Splits, limited

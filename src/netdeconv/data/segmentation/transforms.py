@@ -11,8 +11,8 @@ import torch
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional
 
+from netdeconv.data.segmentation.pairs import PairError
 from netdeconv.data.segmentation.registry import IGNORE
-from netdeconv.data.segmentation.sources import PairError
 
 Pair = tuple[tv_tensors.Image, tv_tensors.Mask]
 
