@@ -175,6 +175,9 @@ def test_training_leaves_a_run_directory_and_resuming_keeps_it(capsys, tmp_path)
     code, error = refused(f"train --resume {path} --lr 0.5", capsys)
     assert code == 2
     assert "optimizer.lr was 0.02, not 0.5" in error
+    code, error = refused(f"train --resume {path} --norm group_norm", capsys)
+    assert code == 2
+    assert "network.norm was 'batch_norm', not 'group_norm'" in error
     code, error = refused(f"train --resume {path} --arch vgg11", capsys)
     assert code == 2
     assert "network.arch was 'mlp', not 'vgg11'" in error

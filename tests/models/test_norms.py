@@ -8,7 +8,8 @@ from torch import nn
 
 import netdeconv as nd
 from netdeconv import models
-from netdeconv.models.norms import NORMS, IterativeNorm, replace_norms, trace_scaled_root
+from netdeconv.models.iterative_norm import IterativeNorm, trace_scaled_root
+from netdeconv.models.norms import NORMS, replace_norms
 from netdeconv.nn import WhitenedLayer, Whitening
 from netdeconv.training import batch_statistics
 from surgery.networks import Preactivation

@@ -11,7 +11,8 @@ from netdeconv.models.imagenet import (
     imagenet_architecture,
     parse_imagenet_name,
 )
-from netdeconv.models.norms import BATCH_NORM, NORMS, IterativeNorm, replace_norms
+from netdeconv.models.iterative_norm import IterativeNorm
+from netdeconv.models.norms import BATCH_NORM, NORMS, replace_norms
 from netdeconv.models.registry import ARCHITECTURES, architecture, build, list_names, stem_settings
 
 __all__ = [

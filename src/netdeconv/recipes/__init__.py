@@ -9,7 +9,8 @@ from netdeconv.recipes.rate_finder import RangeTest, find_rate
 from netdeconv.recipes.recipe import Recipe, RecipeRow
 from netdeconv.recipes.reproduction import Reproduced, Reproduction, reproduce
 from netdeconv.recipes.rows import Failure, Trained, train_rows
-from netdeconv.recipes.search import Axis, Search, Space, Trial, search
+from netdeconv.recipes.search import search
+from netdeconv.recipes.search_space import Axis, Search, Space, Trial
 from netdeconv.recipes.variants import VARIANTS, Variant, WhiteningChoice, is_batch_norm, variant
 
 __all__ = [
