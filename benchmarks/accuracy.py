@@ -17,8 +17,15 @@ from benchmarks import runs as runs_table
 from netdeconv.recipes import recipe
 from netdeconv.training import RunResult, TrainingConfig, run
 
-# Recipes whose tables are results of this repository; their names are those of the files.
-EXPERIMENTS = ("vgg16-one-epoch", "vgg11-search", "one-epoch", "vgg11-three-epochs")
+# Recipes whose tables are results of this repository, and the files in results/.
+EXPERIMENTS = {
+    "vgg16-one-epoch": "cifar10-vgg16-one-epoch",
+    "vgg11-search": "cifar10-vgg11-search",
+    "one-epoch": "cifar10-one-epoch",
+    "vgg11-three-epochs": "cifar10-vgg11-three-epochs",
+    "fashion-regression": "fashion-regression",
+    "mnist-mlp": "mnist-mlp",
+}
 
 
 def measure(name: str, data_dir: str, runs: Path, label: str | None, remark: str = "") -> None:
@@ -44,7 +51,7 @@ def measure(name: str, data_dir: str, runs: Path, label: str | None, remark: str
             rows=[_row(other, configs[other], result) for other, result in results.items()],
             note=" ".join(filter(None, remarks)),
         )
-        runs_table.write(table, f"cifar10-{name}.json")
+        runs_table.write(table, f"{EXPERIMENTS[name]}.json")
 
 
 def _row(key: str, config: TrainingConfig, result: RunResult) -> dict[str, Any]:

@@ -9,7 +9,7 @@ Hardware: one core.
 Minutes:  9 in all, beside other processes.
 Expected: network deconvolution above batch norm; the figure has curves, the text no numbers.
 Spread:   not published.
-Status:   measured here, one seed: no norm 96.85, batch norm 96.43, network deconvolution 97.66 %.
+Status:   measured here, one seed: results/mnist-mlp.json.
 """
 
 from __future__ import annotations
