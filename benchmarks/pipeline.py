@@ -93,9 +93,9 @@ class WatchedTask(Classification):
 
     images: int = 0
 
-    def open(self, config: DataConfig, *, seed: int, device: torch.device) -> Splits:
+    def open(self, config: DataConfig, *, seed: int, device: torch.device, shard: tuple[int, int] = (0, 1)) -> Splits:
         splits = _random_splits(self.images, config, seed, device) if self.images else None
-        splits = splits or open_splits(config, seed=seed, device=device)
+        splits = splits or open_splits(config, seed=seed, device=device, shard=shard)
         # the loop evaluates after training, which is not what is measured: one image will do
         first = RawImages(splits.evaluation.images_NHWC[:1], splits.evaluation.labels_N[:1])
         evaluation = InMemoryImages(first, splits.info, batch_size=1, device=device)

@@ -19,7 +19,9 @@ FAMILIES = (
 @pytest.mark.parametrize("variant", ["batch_norm", "channel", "full"])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_network_learns_two_steps_in_either_precision_and_folds(name, variant):
-    row = every_network.check(name, variant, width=0.1, size=16)
+    # torch 2.15's bfloat16 weight gradient of a depthwise convolution with stride 2 reads memory that nobody wrote when
+    # its input is a single pixel, which it is in the last stage of EfficientNet for images of 16x16.
+    row = every_network.check(name, variant, width=0.1, size=32 if name == "efficientnet_b0" else 16)
     assert row["finite"]
     assert row.get("folded, difference", 0.0) <= FOLDED_FLOAT32
     assert ("folded, difference" in row) == (variant != "batch_norm")

@@ -46,7 +46,7 @@ class MuonAndAdamW(torch.optim.Optimizer):
             )
         if rest:
             self._parts.append(torch.optim.AdamW(rest, lr=lr, betas=(momentum, 0.999), weight_decay=weight_decay))
-        super().__init__(weights, {"lr": lr})
+        super().__init__(weights, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Update all weights."""
