@@ -35,7 +35,7 @@ SEARCH_EPOCHS, EPOCHS, LAYOUT_EPOCHS, CUT = 5, 15, 4, 61
 SHOWN = 4
 
 
-def _base(epochs: int, *, validation_size: int = 0) -> TrainingConfig:
+def base_config(epochs: int, *, validation_size: int = 0) -> TrainingConfig:
     """What all runs have in common."""
     return TrainingConfig(
         task=Segmentation(views=Views(size=(180, 240), crop=(180, 240), scale=(0.5, 2.0)), output_stride=16),
@@ -49,7 +49,7 @@ def _base(epochs: int, *, validation_size: int = 0) -> TrainingConfig:
 
 
 def _search() -> dict[str, TrainingConfig]:
-    base = _base(SEARCH_EPOCHS, validation_size=CUT)
+    base = base_config(SEARCH_EPOCHS, validation_size=CUT)
     return plan(base, ["batch_norm"], choice=WhiteningChoice(), baseline_lrs=LRS)
 
 
@@ -64,12 +64,12 @@ def _searched_lr() -> float:
 
 def _final() -> dict[str, TrainingConfig]:
     lrs = [_searched_lr(), PAPER_LR]
-    return plan(_base(EPOCHS), VARIANTS, choice=WhiteningChoice(), baseline_lrs=lrs)
+    return plan(base_config(EPOCHS), VARIANTS, choice=WhiteningChoice(), baseline_lrs=lrs)
 
 
 def _layout() -> dict[str, TrainingConfig]:
     """The code path of Cityscapes: its label ids, 19 classes, torchvision's class."""
-    base = _base(LAYOUT_EPOCHS)
+    base = base_config(LAYOUT_EPOCHS)
     data = dataclasses.replace(base.data, dataset="camvid_cityscapes")
     base = dataclasses.replace(base, data=data, keep_best=False)
     return plan(base, ["channel"], choice=WhiteningChoice(), baseline_lrs=[])
