@@ -31,8 +31,10 @@ def test_a_step_has_the_loss_of_the_task():
     config = dataclasses.replace(config, network=dataclasses.replace(config.network, width=0.125))
     images, masks = torch.randn(2, 3, 32, 48), torch.randint(11, (2, 32, 48))
     step = segmentation_steps.SegmentationStep(config, images, masks)
+    torch.manual_seed(1)  # the heads drop out
     with torch.autocast("cpu", torch.bfloat16):
         outputs = step.network(images)
     assert set(outputs) == {"out", "aux"}
     expected = config.task.compute_loss(outputs, masks)
-    assert torch.allclose(step.forward(), expected, rtol=1e-3)
+    torch.manual_seed(1)
+    assert torch.equal(step.forward(), expected)
