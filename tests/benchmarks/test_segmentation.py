@@ -16,7 +16,7 @@ from netdeconv.data.segmentation import Views
 @pytest.fixture
 def small(tmp_path, monkeypatch):
     """Tiny scenes, narrow networks, one epoch; the folder of the tables is returned."""
-    base = segmentation._base
+    base = segmentation.base_config
 
     def smaller(epochs, *, validation_size=0):
         config = base(epochs, validation_size=validation_size)
@@ -28,7 +28,7 @@ def small(tmp_path, monkeypatch):
             precision="32-true",
         )
 
-    monkeypatch.setattr(segmentation, "_base", smaller)
+    monkeypatch.setattr(segmentation, "base_config", smaller)
     monkeypatch.setattr(segmentation, "LRS", [0.05, 0.02])
     monkeypatch.setattr(segmentation, "VARIANTS", ["batch_norm", "channel"])
     monkeypatch.setattr(segmentation, "SEARCH_EPOCHS", 1)
