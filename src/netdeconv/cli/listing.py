@@ -11,7 +11,7 @@ import torch
 
 from netdeconv import data, models
 from netdeconv.cli.parser import Parser, switch
-from netdeconv.data.segmentation import SEGMENTATION_DATASETS
+from netdeconv.data.segmentation import SEGMENTATION_DATASETS, SegmentationInfo
 from netdeconv.lookup import look_up
 from netdeconv.models.segmentation import SEGMENTATION_NETWORKS, build_segmentation
 from netdeconv.recipes import recipe, recipe_names
@@ -38,27 +38,11 @@ def _arch_line(row: Row) -> str:
 
 
 def _datasets() -> list[Row]:
-    return [
+    """Sets of labelled images; then those with a class for every pixel, with names and colours of the classes."""
+    of_images = [_described(name, entry) for name, entry in data.DATASETS.items()]
+    of_pixels = [
         {
-            "name": name,
-            "shape": list(entry.shape),
-            "num_classes": entry.num_classes,
-            "source": entry.source,
-            "licence": entry.licence,
-        }
-        for name, entry in data.DATASETS.items()
-    ] + _segmentation_datasets()
-
-
-def _segmentation_datasets() -> list[Row]:
-    """Those with a class for every pixel, with names and colours of the classes."""
-    return [
-        {
-            "name": name,
-            "shape": list(entry.shape),
-            "num_classes": entry.num_classes,
-            "source": entry.source,
-            "licence": entry.licence,
+            **_described(name, entry),
             "classes": [dataclasses.asdict(each) for each in entry.classes],
             "evaluated_on": list(entry.splits),
             "mean": list(entry.mean),
@@ -66,6 +50,17 @@ def _segmentation_datasets() -> list[Row]:
         }
         for name, entry in SEGMENTATION_DATASETS.items()
     ]
+    return [*of_images, *of_pixels]
+
+
+def _described(name: str, entry: data.DatasetInfo | SegmentationInfo) -> dict[str, Any]:
+    return {
+        "name": name,
+        "shape": list(entry.shape),
+        "num_classes": entry.num_classes,
+        "source": entry.source,
+        "licence": entry.licence,
+    }
 
 
 def _dataset_line(row: Row) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -11,8 +12,10 @@ from netdeconv.data import folder
 from netdeconv.data.config import DataConfig
 from netdeconv.data.entry import Augmentation, DatasetInfo, ResizedCrop
 from netdeconv.data.errors import MissingDataError
+from netdeconv.data.folder import ImageFiles
 from netdeconv.data.memory import InMemoryImages, TrainingImages
 from netdeconv.data.protocols import DataInfo, EvaluationData, FirstBatches, FirstSteps, TrainingData
+from netdeconv.data.raw import RawImages
 from netdeconv.data.registry import info
 from netdeconv.data.shards import Shard, local_batch_size
 from netdeconv.data.sources import download_folder, read, resolve_data_dir
@@ -20,6 +23,8 @@ from netdeconv.data.split import balanced_split
 from netdeconv.data.streaming import FolderEvaluation, FolderTraining, Loading
 
 __all__ = ["DataConfig", "EvaluationData", "Splits", "TrainingData", "open_splits"]
+
+Images = TypeVar("Images", RawImages, ImageFiles)
 
 # Evaluation needs no gradients, so small images can come in larger batches than in training.
 _EVALUATION_BATCH = 500
@@ -70,14 +75,8 @@ def _open_memory(config: DataConfig, entry: DatasetInfo, seed: int, device: torc
     for name in ("image_size", "resize", "num_classes"):
         if getattr(config, name) is not None:
             raise ValueError(f"{name} is for sets of image files: {config.dataset!r} is what it is")
-    train, evaluation = read(config.dataset, data_dir=config.data_dir, download=config.download, verify=config.verify)
-    evaluated_on = "test"
-    if config.validation_size:
-        kept, cut = balanced_split(train.labels, config.validation_size, seed=_SPLIT_SEED)
-        train, evaluation, evaluated_on = train.part(kept), train.part(cut), "validation"
-    if config.train_size is not None and config.train_size != len(train.labels):
-        _, cut = balanced_split(train.labels, config.train_size, seed=_SPLIT_SEED)
-        train = train.part(cut)
+    train, test = read(config.dataset, data_dir=config.data_dir, download=config.download, verify=config.verify)
+    train, validation = _cut(train, config)
     augmentation = _augmentation(config, entry)
     assert not isinstance(augmentation, ResizedCrop)
     return Splits(
@@ -91,8 +90,10 @@ def _open_memory(config: DataConfig, entry: DatasetInfo, seed: int, device: torc
             seed=seed,
             shard=shard,
         ),
-        evaluation=InMemoryImages(evaluation, entry, batch_size=_EVALUATION_BATCH, device=device, shard=shard),
-        evaluated_on=evaluated_on,
+        evaluation=InMemoryImages(
+            test if validation is None else validation, entry, batch_size=_EVALUATION_BATCH, device=device, shard=shard
+        ),
+        evaluated_on="test" if validation is None else "validation",
     )
 
 
@@ -100,16 +101,13 @@ def _open_folder(config: DataConfig, entry: DatasetInfo, seed: int, device: torc
     root = _find_folder(config, entry)
     classes = folder.list_classes(root, folder.TRAIN)
     folder.require_num_classes(root, len(classes), config.num_classes or entry.num_classes)
-    train = folder.read_files(root, folder.TRAIN)
-    if config.validation_size:
-        kept, cut = balanced_split(train.labels, config.validation_size, seed=_SPLIT_SEED)
-        train, evaluation, evaluated_on = train.part(kept), train.part(cut), "validation"
-    else:
+    whole = folder.read_files(root, folder.TRAIN)
+    train, evaluation = _cut(whole, config)
+    evaluated_on = "validation"
+    if evaluation is None:
         # Validation images by name, they are what published numbers are of: nothing may be chosen by them.
         evaluation, evaluated_on = folder.read_files(root, folder.VAL), "test"
-        folder.require_same_classes(train, evaluation)
-    if config.train_size is not None and config.train_size != len(train):
-        train = train.part(balanced_split(train.labels, config.train_size, seed=_SPLIT_SEED)[1])
+        folder.require_same_classes(whole, evaluation)
     size = config.image_size or entry.shape[1]
     resize = config.resize or round(size * (entry.resize or entry.shape[1]) / entry.shape[1])
     entry = dataclasses.replace(entry, shape=(3, size, size), num_classes=len(classes))
@@ -140,6 +138,17 @@ def _open_folder(config: DataConfig, entry: DatasetInfo, seed: int, device: torc
         ),
         evaluated_on=evaluated_on,
     )
+
+
+def _cut(train: Images, config: DataConfig) -> tuple[Images, Images | None]:
+    """The training images of a run, and those cut from them to be evaluated on, if any."""
+    validation = None
+    if config.validation_size:
+        kept, cut = balanced_split(train.labels, config.validation_size, seed=_SPLIT_SEED)
+        train, validation = train.part(kept), train.part(cut)
+    if config.train_size is not None and config.train_size != len(train.labels):
+        train = train.part(balanced_split(train.labels, config.train_size, seed=_SPLIT_SEED)[1])
+    return train, validation
 
 
 def _find_folder(config: DataConfig, entry: DatasetInfo) -> Path:

@@ -56,13 +56,8 @@ def _eye_like(matrix: Tensor) -> Tensor:
 def _scaled(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Symmetric matrices divided by their Frobenius norm, and the norms (B, 1, 1)."""
     matrix = symmetrize(matrix)
-    norm = _norm(matrix)
+    norm: Tensor = torch.linalg.matrix_norm(matrix, keepdim=True).clamp_min(torch.finfo(matrix.dtype).tiny)
     return matrix / norm, norm
-
-
-def _norm(matrix: Tensor) -> Tensor:
-    norm: Tensor = torch.linalg.matrix_norm(matrix, keepdim=True)
-    return norm.clamp_min(torch.finfo(matrix.dtype).tiny)
 
 
 def _step(product: Tensor) -> Tensor:
@@ -130,7 +125,7 @@ class _NewtonSchulzRoot(torch.autograd.Function):
                 ctx.save_for_backward(matrix, root)
                 return root
             values, vectors = found
-            ctx.save_for_backward(matrix, values, vectors)
+            ctx.save_for_backward(matrix, values, vectors, norm)
             return spectral_steps.compose(
                 vectors, spectral_steps.steps_on(values, num_iterations) / norm.sqrt()[..., 0]
             )
@@ -144,9 +139,8 @@ class _NewtonSchulzRoot(torch.autograd.Function):
             return grad, None
         with full_precision(matrix):
             grad = symmetrize(grads[0])
-            if plain and len(kept) == 2:
-                norm = _norm(symmetrize(matrix))
-                values, vectors = kept
+            if plain and len(kept) == 3:
+                values, vectors, norm = kept
                 return spectral_steps.root_gradient(values, vectors, norm, grad, ctx.num_iterations), None
             scaled, norm = _scaled(matrix)
             root = kept[0] if len(kept) == 1 else _root_of_scaled(scaled, ctx.num_iterations) / norm.sqrt()
