@@ -148,7 +148,7 @@ def test_missing_data_is_refused_in_one_line(capsys, tmp_path, monkeypatch):
     assert "--download" in error
 
 
-def test_training_leaves_a_run_directory_and_resuming_keeps_it(capsys, tmp_path):
+def test_training_leaves_a_run_directory_and_resuming_keeps_it(capsys, tmp_path, monkeypatch):
     path = tmp_path / "run"
     assert main(shlex.split(f"train {SMALL} --result-path {path}")) == 0
     out = capsys.readouterr().out
@@ -184,6 +184,7 @@ def test_training_leaves_a_run_directory_and_resuming_keeps_it(capsys, tmp_path)
     code, error = refused(f"train --resume {path} --result-path {tmp_path / 'other'}", capsys)
     assert code == 2
     assert "leave --result-path out" in error
+    monkeypatch.setattr("netdeconv.training.run_directory.RESUME_PATIENCE_S", 0.1)
     with RunDirectory(path, name="", resume=True):
         code, error = refused(f"train --resume {path}", capsys)
     assert code == 1

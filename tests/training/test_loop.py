@@ -7,7 +7,9 @@ import dataclasses
 import json
 import math
 import statistics
+import threading
 
+import filelock
 import pytest
 import torch
 from torch.nn import functional
@@ -194,6 +196,15 @@ def test_a_directory_in_use_is_refused_until_it_is_free(tmp_path):
     with RunDirectory(tmp_path / "run", name="first"), in_use:
         run(plain_config(tmp_path / "run"), progress=False)
     run(plain_config(tmp_path / "run", epochs=1), progress=False)
+
+
+def test_resuming_waits_for_the_lock_of_a_run_that_is_ending(tmp_path):
+    run(plain_config(tmp_path / "run", epochs=1), progress=False)
+    ending = filelock.FileLock(tmp_path / "run" / "run.lock", thread_local=False)
+    ending.acquire()
+    threading.Timer(0.3, ending.release).start()
+    with RunDirectory(tmp_path / "run", name="next", resume=True) as claimed:
+        assert claimed.is_resumed
 
 
 def test_a_run_that_fails_before_it_begins_leaves_nothing(tmp_path):

@@ -21,6 +21,8 @@ from lightning_fabric import Fabric
 from netdeconv.training.checkpoint import write_atomically
 
 CONFIG = "config.json"
+# A killed run's processes, and its data loaders' that hold the same lock, may need seconds to end (torch: 5).
+RESUME_PATIENCE_S = 10.0
 _PACKAGES = ("netdeconv", "torch", "torchvision", "lightning-fabric", "torchmetrics", "scikit-learn", "numpy")
 
 
@@ -31,7 +33,8 @@ class RunDirectoryError(RuntimeError):
 class RunDirectory:
     """Claims a folder for one run and knows the names of its files.
 
-    The claim is a lock of the operating system, so it ends with the process, however that ends.
+    The claim is a lock of the operating system, so it ends with the process, however that ends. A run to resume may
+    have been killed a moment ago: its lock is waited for, up to ``RESUME_PATIENCE_S``.
 
     Args:
         path: the folder; ``None`` for a new one in ``runs``.
@@ -53,7 +56,7 @@ class RunDirectory:
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = filelock.FileLock(self.path / "run.lock")
         try:
-            self._lock.acquire(timeout=0)
+            self._lock.acquire(timeout=RESUME_PATIENCE_S if resume else 0)
         except filelock.Timeout:
             raise RunDirectoryError(f"{self.path} is in use by another run") from None
         if not resume and (self.path / CONFIG).exists():
