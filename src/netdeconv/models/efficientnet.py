@@ -44,6 +44,9 @@ ENTRIES = {
     "efficientnet_b0": Architecture(
         build=efficientnet_b0,
         stem=StemSettings(num_iterations=10),
+        # MobileNetV2's; and the gates see one pixel of every image, too few rows for more.
+        depthwise=1,
+        named={"*.project": 1, "*.gate": 1},
         # The published experiments left all between stem and linear layer with batch norm.
         published_select=("stem", "head"),
         description="EfficientNet-B0, an early form for CIFAR",
