@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import pytest
 import torch
 from hypothesis import given
@@ -15,9 +17,17 @@ from netdeconv.linalg import (
     scatter_patches,
     tap_covariance,
 )
+from netdeconv.linalg.portions import portions
+from netdeconv.linalg.symmetric import add_gram, complete
 from tolerances import assert_close
 
 small = st.integers(1, 3)
+# bytes of a portion: one entry of the batch, a few, all
+budgets = st.sampled_from([1, 2000, 2**22])
+
+
+def portions_of(size: int):
+    return mock.patch("netdeconv.linalg.portions._BYTES", size)
 
 
 @st.composite
@@ -28,7 +38,9 @@ def geometries(draw) -> tuple[PatchGeometry, torch.Size, Grouping]:
     step = (draw(st.integers(1, 4)), draw(st.integers(1, 4)))
     grouping = Grouping(draw(small), draw(small), draw(small), draw(st.booleans()))
     channels = grouping.num_matrices * grouping.num_blocks * grouping.block_channels
-    shape = torch.Size((draw(small), channels, draw(st.integers(5, 8)), draw(st.integers(5, 8))))
+    shape = torch.Size(
+        (draw(st.sampled_from([1, 2, 5, 19])), channels, draw(st.integers(5, 8)), draw(st.integers(5, 8)))
+    )
     return PatchGeometry(kernel, step, padding, dilation), shape, grouping
 
 
@@ -69,14 +81,15 @@ def test_scattering_is_the_adjoint_of_gathering(case, taps_first):
     assert_close((patches * other).sum(), (x * back).sum(), size=patches.numel(), c=16)
 
 
-@given(geometries(), st.booleans(), st.booleans())
-def test_statistics_and_gradient_equal_plain_autograd(case, centred, exclusive):
+@given(geometries(), st.booleans(), st.booleans(), budgets)
+def test_statistics_and_gradient_equal_plain_autograd(case, centred, exclusive, budget):
     geometry, shape, grouping = case
     x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
-    same, mean, covariance = patch_statistics(x, geometry, grouping, centred=centred, exclusive=exclusive)
-    weights = [torch.randn_like(t) for t in (x, mean, covariance)]
-    total = sum((t * w).sum() for t, w in zip((same.mul(2), mean, covariance), weights, strict=True))
-    (gradient,) = torch.autograd.grad(total, x)
+    with portions_of(budget):
+        same, mean, covariance = patch_statistics(x, geometry, grouping, centred=centred, exclusive=exclusive)
+        weights = [torch.randn_like(t) for t in (x, mean, covariance)]
+        total = sum((t * w).sum() for t, w in zip((same.mul(2), mean, covariance), weights, strict=True))
+        (gradient,) = torch.autograd.grad(total, x)
     rows = unfolded(x, geometry, grouping).flatten(1, 2)
     if not grouping.interleaved:  # to the order taps then channels
         rows = rows.unflatten(2, (-1, geometry.num_taps)).transpose(2, 3).flatten(2)
@@ -91,17 +104,18 @@ def test_statistics_and_gradient_equal_plain_autograd(case, centred, exclusive):
     assert_close(gradient, expected, size=size, c=16)
 
 
-@given(geometries())
-def test_tap_covariance_and_gradients_equal_plain_autograd(case):
+@given(geometries(), budgets)
+def test_tap_covariance_and_gradients_equal_plain_autograd(case, budget):
     geometry, shape, grouping = case
     g, b, k = grouping.num_matrices, grouping.block_channels, geometry.num_taps
     x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
     mean = torch.randn(g, b, dtype=torch.float64, requires_grad=True)
     factor = torch.randn(g, b, b, dtype=torch.float64)
     metric = (factor @ factor.mT).requires_grad_()
-    same, covariance = tap_covariance(x, mean, metric, geometry, grouping)
-    weight = torch.randn_like(covariance)
-    actual = torch.autograd.grad((same * 3).sum() + (covariance * weight).sum(), (x, mean, metric))
+    with portions_of(budget):
+        same, covariance = tap_covariance(x, mean, metric, geometry, grouping)
+        weight = torch.randn_like(covariance)
+        actual = torch.autograd.grad((same * 3).sum() + (covariance * weight).sum(), (x, mean, metric))
     channelwise = Grouping(g, grouping.num_blocks, b, grouping.interleaved)
     whole = Grouping(g, 1, grouping.num_blocks * b)
     columns = unfolded(x, geometry, whole)[:, 0].unflatten(2, (-1, k))  # G P C/G K
@@ -139,10 +153,12 @@ def test_raster_samples_rows_of_batch_and_positions():
     assert float(back.sum()) == float(patches.sum())
 
 
-def test_centring_comes_before_the_product():
+@pytest.mark.parametrize("budget", [1, 2**22])
+def test_centring_comes_before_the_product(budget):
     x = 1e4 + torch.randn(64, 2, 8, 8)
     geometry = PatchGeometry((1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1))
-    _, _, covariance = patch_statistics(x, geometry, Grouping(1, 1, 2))
+    with portions_of(budget):
+        _, _, covariance = patch_statistics(x, geometry, Grouping(1, 1, 2))
     _, _, expected = patch_statistics(x.double(), geometry, Grouping(1, 1, 2))
     # the mean is known to eps * 1e4; a difference of squares would be wrong by eps * 1e8, more than the variance
     assert_close(covariance, expected.float(), size=8, condition=1e2)
@@ -156,6 +172,61 @@ def test_bfloat16_input_gives_float32_statistics():
     _, _, expected = patch_statistics(x.float(), geometry, Grouping(1, 1, 4))
     assert mean.dtype == covariance.dtype == torch.float32
     assert torch.equal(covariance, expected)
+
+
+@pytest.mark.parametrize("layout", ["interleaved", "blocks"])
+def test_the_bfloat16_gradient_is_the_float32_one_rounded_wherever_the_mean_is(layout):
+    geometry = PatchGeometry((3, 3), (3, 3), ((0, 0), (0, 0)), (1, 1))
+    grouping = Grouping(1, 2, 4, layout == "interleaved")
+    x = (30 + torch.randn(16, 8, 9, 9)).bfloat16()
+    slope = torch.randn(1, 36, 36)
+    gradients = []
+    for own in (x, x.float()):
+        leaf = own.clone().requires_grad_()
+        with portions_of(10_000):
+            _, _, covariance = patch_statistics(leaf, geometry, grouping)
+            (gradient,) = torch.autograd.grad((covariance * slope).sum(), leaf)
+        gradients.append(gradient.float())
+    actual, expected = gradients
+    # a covariance does not see shifts: no part of the mean may be left in the sum over rows, only roundings, n of them
+    error = (actual - expected).abs().max() / expected.abs().max()
+    assert error < 2 * torch.finfo(torch.bfloat16).eps
+    drift = (actual - expected).sum((0, 2, 3)).abs().max() / expected.abs().sum((0, 2, 3)).max()
+    assert drift < torch.finfo(torch.bfloat16).eps / 8
+
+
+@pytest.mark.parametrize("centred", [True, False])
+def test_portions_give_the_statistics_of_the_whole(centred):
+    x = torch.arange(19.0).view(-1, 1, 1, 1) + torch.randn(19, 4, 6, 6, dtype=torch.float64)
+    geometry, grouping = PatchGeometry((3, 3), (2, 2), ((1, 1), (1, 1)), (1, 1)), Grouping(1, 2, 2, True)
+    whole = patch_statistics(x, geometry, grouping, centred=centred)
+    with portions_of(5000):
+        _, mean, covariance = patch_statistics(x, geometry, grouping, centred=centred)
+    assert_close(mean, whole[1], size=19 * 9 * 2)
+    assert_close(covariance, whole[2], size=19 * 9 * 2)
+
+
+@pytest.mark.parametrize("size", [7, 257])
+def test_products_of_rows_add_up_to_a_symmetric_matrix(size):
+    parts = [torch.randn(2, 11, size, dtype=torch.float64) for _ in range(3)]
+    total = torch.zeros(2, size, size, dtype=torch.float64)
+    with torch.no_grad():
+        for part in parts:
+            add_gram(total, part)
+        complete(total)
+    rows = torch.cat(parts, 1)
+    assert_close(total, rows.mT @ rows, size=33)
+
+
+def test_a_batch_is_worked_on_in_portions():
+    x = torch.zeros(10, 2, 4)
+    with torch.no_grad(), portions_of(300):
+        assert [len(x[part]) for part in portions(x, 100)] == [3, 3, 3, 1]
+        assert [len(x[part]) for part in portions(x, 1000)] == [1] * 10
+        assert portions(x, 30) == [slice(None)]
+        assert portions(x.to("meta"), 100) == [slice(None)]
+    with portions_of(300):  # autograd records one function of all
+        assert portions(x, 100) == [slice(None)]
 
 
 def test_kernel_larger_than_input_is_refused():

@@ -15,10 +15,15 @@ import torch
 from torch import Tensor
 
 from netdeconv import kernels
+from netdeconv.linalg.geometry import PatchGeometry
 from netdeconv.linalg.grouping import Grouping
-from netdeconv.linalg.patches import PatchGeometry, gather_patches, scatter_patches
+from netdeconv.linalg.patches import PatchCopier
+from netdeconv.linalg.portions import portions
 from netdeconv.linalg.precision import full_precision, statistics_dtype, symmetrize
-from netdeconv.linalg.symmetric import gram
+from netdeconv.linalg.symmetric import add_gram, complete
+
+# entries of a batch whose mean is near enough to the batch's to centre at
+_FEW = 8
 
 
 def patch_statistics(
@@ -87,27 +92,71 @@ class _PatchStatistics(torch.autograd.Function):
         x, mean_GD = ctx.saved_tensors
         grad_x, grad_mean_GD, grad_covariance_GDD = grads
         with full_precision(x):
-            patches = gather_patches(x[:: ctx.image_step], ctx.geometry, ctx.grouping, dtype=x.dtype)
-            rows = patches.shape[1]
-            patches = _centred(patches, mean_GD if ctx.centred else None, mean_GD.dtype)
-            # Rows are centred before they are rounded. (x - mean) S as x S - mean S, with S rounded in one of them,
-            # leaves a part of the mean in every row: the loss is then no longer indifferent to shifts, and diverges.
-            dtype = x.dtype if x.dtype == torch.bfloat16 else mean_GD.dtype
+            sample = x[:: ctx.image_step]
+            rows = ctx.geometry.num_samples(sample.shape) * ctx.grouping.num_blocks
             slope_GDD = symmetrize(grad_covariance_GDD) * (2 / rows)
             offset_G1D = grad_mean_GD.unsqueeze(1) / rows
-            share = torch.baddbmm(offset_G1D.to(dtype), patches.to(dtype), slope_GDD.to(dtype)).to(grad_x.dtype)
+            # Rows are centred before they are rounded: (x - mean) S as x S - mean S, with S rounded in one of them,
+            # leaves a part of the mean in every row; the loss is then no longer indifferent to shifts, and diverges.
+            # The mean itself is rounded as x is; what that leaves of it goes into the offset.
+            dtype = x.dtype if x.dtype == torch.bfloat16 else mean_GD.dtype
+            centre_G1D = mean_GD.unsqueeze(1).to(dtype) if ctx.centred else None
+            if centre_G1D is not None and dtype != mean_GD.dtype:
+                offset_G1D = offset_G1D - torch.bmm(mean_GD.unsqueeze(1) - centre_G1D, slope_GDD)
+            slope_GDD, offset_G1D = slope_GDD.to(dtype), offset_G1D.to(dtype)
             grad_x = own_gradient(grad_x, exclusive=ctx.exclusive)
-            scatter_patches(share, grad_x[:: ctx.image_step], ctx.geometry, ctx.grouping)
+            into = grad_x[:: ctx.image_step]
+            copier = PatchCopier(ctx.geometry, ctx.grouping)
+            for part in _portions(sample, ctx.geometry, ctx.grouping, dtype):
+                patches = _centred(copier.gather(sample[part], x.dtype), centre_G1D, dtype, copier)
+                share = torch.baddbmm(offset_G1D, patches, slope_GDD).to(grad_x.dtype)
+                copier.scatter(share, into[part])
         return grad_x, None, None, None, None, None
+
+
+def _portions(sample: Tensor, geometry: PatchGeometry, grouping: Grouping, dtype: torch.dtype) -> list[slice]:
+    if geometry.raster:  # every n-th row of the whole batch
+        return [slice(None)]
+    features = grouping.num_matrices * grouping.num_blocks * grouping.block_channels * geometry.num_taps
+    return portions(sample, geometry.num_samples(sample[:1].shape) * features * dtype.itemsize)
 
 
 def _mean_and_covariance(
     sample: Tensor, geometry: PatchGeometry, grouping: Grouping, centred: bool
 ) -> tuple[Tensor, Tensor]:
+    """In portions, centred at the mean of a few entries, which is then corrected."""
     dtype = statistics_dtype(sample.dtype)
-    patches = gather_patches(sample, geometry, grouping, dtype=sample.dtype)
+    parts = _portions(sample, geometry, grouping, dtype)
+    copier = PatchCopier(geometry, grouping)
+    patches = copier.gather(sample if len(parts) == 1 else sample[:: -(-len(sample) // _FEW)], sample.dtype)
     mean_GD = patches.mean(1, dtype=dtype)
-    return mean_GD, gram(_centred(patches, mean_GD if centred else None, dtype)) / patches.shape[1]
+    centre_G1D = mean_GD.unsqueeze(1) if centred else None
+    products_GDD = mean_GD.new_zeros((*mean_GD.shape, mean_GD.shape[1]))
+    if len(parts) == 1:
+        add_gram(products_GDD, _centred(patches, centre_G1D, dtype, copier))
+        return mean_GD, complete(products_GDD) / patches.shape[1]
+    sum_GD, count = torch.zeros_like(mean_GD), 0
+    for part in parts:
+        patches = copier.gather(sample[part], sample.dtype)
+        rows = _centred(patches, centre_G1D, dtype, copier)
+        add_gram(products_GDD, rows)
+        sum_GD += rows.sum(1)
+        count += rows.shape[1]
+    rest_GD, covariance_GDD = sum_GD / count, complete(products_GDD) / count
+    if not centred:
+        return rest_GD, covariance_GDD
+    return mean_GD + rest_GD, covariance_GDD - rest_GD.unsqueeze(2) * rest_GD.unsqueeze(1)
+
+
+def _centred(patches: Tensor, centre_G1D: Tensor | None, dtype: torch.dtype, copier: PatchCopier) -> Tensor:
+    """Patches in another dtype, less a centre in it; in the copier's memory where nothing is recorded."""
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return patches.to(dtype) if centre_G1D is None else patches.to(dtype) - centre_G1D
+    rows = copier.memory("rows", tuple(patches.shape), patches, dtype)
+    if centre_G1D is not None and dtype == patches.dtype:
+        return torch.sub(patches, centre_G1D, out=rows)
+    rows.copy_(patches)  # subtracting across dtypes would allocate the copy
+    return rows if centre_G1D is None else rows.sub_(centre_G1D)
 
 
 def _by_kernel(sample: Tensor, geometry: PatchGeometry, grouping: Grouping, centred: bool) -> tuple[Tensor, Tensor]:
@@ -126,93 +175,7 @@ def _by_kernel(sample: Tensor, geometry: PatchGeometry, grouping: Grouping, cent
     )
 
 
-def _centred(patches: Tensor, mean_GD: Tensor | None, dtype: torch.dtype) -> Tensor:
-    """Patches in the statistics' dtype, less their mean; those of the input are narrower and cheaper to copy."""
-    return patches.to(dtype) if mean_GD is None else torch.sub(patches, mean_GD.unsqueeze(1))
-
-
 def own_gradient(grad: Tensor, *, exclusive: bool) -> Tensor:
     """A gradient that may be added to in place: a copy where others read it, autograd records or a compiler traces."""
     in_place = exclusive and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
     return grad if in_place else grad.clone()
-
-
-def tap_covariance(
-    x: Tensor,
-    mean_GB: Tensor,
-    metric_GBB: Tensor,
-    geometry: PatchGeometry,
-    grouping: Grouping,
-    *,
-    exclusive: bool = False,
-    image_step: int = 1,
-) -> tuple[Tensor, Tensor]:
-    r"""Covariance of kernel taps after the channels were whitened, averaged over channels.
-
-    With patches x of K taps and the metric :math:`M = D_{channel}^2`:
-    :math:`\Sigma_{kl} = \frac{1}{n B} \sum (x_k - \mu)^T M (x_l - \mu)`.
-
-    Args:
-        x: input of any floating dtype.
-        mean_GB: mean of the channels.
-        metric_GBB: the channel matrix multiplied by itself, symmetric.
-        geometry: the patches whose taps are compared.
-        grouping: the blocks.
-        exclusive: as in :func:`patch_statistics`.
-        image_step: likewise.
-
-    Shapes:
-        x (N, C, ...), mean (G, B), metric (G, B, B); results x itself and covariance (G, K, K).
-
-    Returns:
-        ``x`` (as in :func:`patch_statistics`) and the covariance.
-    """
-    same, covariance_GKK = _TapCovariance.apply(x, mean_GB, metric_GBB, geometry, grouping, exclusive, image_step)
-    return same, covariance_GKK
-
-
-def _centred_taps(x: Tensor, mean_GB: Tensor, geometry: PatchGeometry, grouping: Grouping) -> Tensor:
-    """(G, K, n, B)."""
-    patches = gather_patches(x, geometry, grouping, dtype=mean_GB.dtype, taps_first=True)
-    centred: Tensor = patches.unflatten(2, (-1, mean_GB.shape[1])) - mean_GB[:, None, None, :]
-    return centred
-
-
-class _TapCovariance(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        mean_GB: Tensor,
-        metric_GBB: Tensor,
-        geometry: PatchGeometry,
-        grouping: Grouping,
-        exclusive: bool,
-        image_step: int,
-    ) -> tuple[Tensor, Tensor]:
-        with full_precision(x):
-            taps = _centred_taps(x[::image_step], mean_GB, geometry, grouping)
-            weighted = taps.flatten(1, 2) @ metric_GBB
-            flat = taps.flatten(2)
-            covariance_GKK = flat @ weighted.view_as(flat).mT / flat.shape[2]
-        ctx.geometry, ctx.grouping, ctx.exclusive, ctx.image_step = geometry, grouping, exclusive, image_step
-        ctx.save_for_backward(x, mean_GB, metric_GBB)
-        return x.view_as(x), covariance_GKK
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, mean_GB, metric_GBB = ctx.saved_tensors
-        grad_x, grad_covariance_GKK = grads
-        with full_precision(x):
-            taps = _centred_taps(x[:: ctx.image_step], mean_GB, ctx.geometry, ctx.grouping)
-            scale = 1 / (taps.shape[2] * taps.shape[3])
-            mixed = (symmetrize(grad_covariance_GKK) * scale) @ taps.flatten(2)  # G K (n B)
-            mixed = mixed.view(taps.shape[0], -1, taps.shape[3])  # G (K n) B
-            grad_metric_GBB = symmetrize(taps.flatten(1, 2).mT @ mixed)
-            share = 2 * (mixed @ metric_GBB)
-            grad_mean_GB = -share.sum(1)
-            share = share.view(taps.shape[0], taps.shape[1], -1)
-            grad_x = own_gradient(grad_x, exclusive=ctx.exclusive)
-            share = share.to(grad_x.dtype)
-            scatter_patches(share, grad_x[:: ctx.image_step], ctx.geometry, ctx.grouping, taps_first=True)
-        return grad_x, grad_mean_GB, grad_metric_GBB, None, None, None, None

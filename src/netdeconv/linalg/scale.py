@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from netdeconv.linalg.covariance import own_gradient
+from netdeconv.linalg.geometry import PatchGeometry
 from netdeconv.linalg.grouping import Grouping
-from netdeconv.linalg.patches import PatchGeometry, gather_patches, scatter_patches
+from netdeconv.linalg.patches import gather_patches, scatter_patches
 from netdeconv.linalg.precision import full_precision, statistics_dtype
 
 

@@ -33,21 +33,35 @@ def symmetric_product(left: Tensor, right: Tensor, add: Tensor, *, alpha: float,
         return torch.baddbmm(add, left, right, beta=beta, alpha=alpha)
     result = torch.empty_like(add, memory_format=torch.contiguous_format)
     for index in range(add.shape[0]):
-        _fill(result[index], left[index], right[index], add[index], alpha, beta)
+        _upper(result[index], left[index], right[index], add[index], alpha, beta)
+        _mirror(result[index])
     return result
 
 
-def gram(rows: Tensor) -> Tensor:
-    """``rows^T rows`` of (B, n, D): (B, D, D)."""
-    zero = rows.new_zeros((rows.shape[0], rows.shape[2], rows.shape[2]))
-    return symmetric_product(rows.mT, rows, zero, alpha=1.0, beta=0.0)
+def add_gram(total: Tensor, rows: Tensor) -> None:
+    """Add ``rows^T rows`` of (B, n, D) to (B, D, D), in place: all of it, or what :func:`complete` mirrors."""
+    if not _in_strips(total):
+        total.baddbmm_(rows.mT, rows)
+        return
+    for index in range(total.shape[0]):
+        _upper(total[index], rows[index].mT, rows[index], total[index], 1.0, 1.0)
 
 
-def _fill(result: Tensor, left: Tensor, right: Tensor, add: Tensor, alpha: float, beta: float) -> None:
-    size = result.shape[-1]
+def complete(total: Tensor) -> Tensor:
+    """Fill in what :func:`add_gram` left out, in place."""
+    if _in_strips(total):
+        for matrix in total:
+            _mirror(matrix)
+    return total
+
+
+def _strips(size: int) -> list[tuple[int, int]]:
     height = -(-size // _STRIPS)
-    for top in range(0, size, height):
-        bottom = min(top + height, size)
+    return [(top, min(top + height, size)) for top in range(0, size, height)]
+
+
+def _upper(result: Tensor, left: Tensor, right: Tensor, add: Tensor, alpha: float, beta: float) -> None:
+    for top, bottom in _strips(result.shape[-1]):
         torch.addmm(
             add[top:bottom, top:],
             left[top:bottom],
@@ -56,4 +70,8 @@ def _fill(result: Tensor, left: Tensor, right: Tensor, add: Tensor, alpha: float
             alpha=alpha,
             out=result[top:bottom, top:],
         )
+
+
+def _mirror(result: Tensor) -> None:
+    for top, bottom in _strips(result.shape[-1]):
         result[bottom:, top:bottom] = result[top:bottom, bottom:].mT

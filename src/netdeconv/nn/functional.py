@@ -26,6 +26,8 @@ from netdeconv.nn.whitening import Whitening
 
 # of a batch, in a sample: positions of one image resemble each other
 _FEWEST_ENTRIES = 32
+# of each tap: a tap matrix has few entries and is an average over all channels
+_ROWS_PER_TAP = 1024
 
 
 class Statistics(NamedTuple):
@@ -138,7 +140,8 @@ def batch_statistics(
     if settings.structure == "separable" and geometry.num_taps > 1:
         with full_precision(x):
             metric = matrix @ matrix
-        step = image_step(x.shape, geometry, dataclasses.replace(grouping, block_channels=1), settings.rows_per_feature)
+        each = dataclasses.replace(grouping, num_blocks=grouping.num_blocks * grouping.block_channels, block_channels=1)
+        step = image_step(x.shape, geometry, each, settings.rows_per_feature or _ROWS_PER_TAP)
         if len(x):
             x, tap_products = tap_covariance(x, mean, metric, geometry, grouping, exclusive=exclusive, image_step=step)
         else:

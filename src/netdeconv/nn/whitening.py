@@ -49,7 +49,8 @@ class Whitening:
         eps: added to the covariance's diagonal, in squared units of the input.
         sampling_stride: take a patch at every n-th output position of each spatial axis.
         rows_per_feature: sampled rows that are enough for each feature of a matrix: of a batch, every n-th entry is
-            sampled, such that so many rows and 32 entries remain. ``None`` samples all entries.
+            sampled, such that so many rows and 32 entries remain. ``None`` samples all entries, but for the tap
+            matrix of ``"separable"`` 1024 rows of each tap are always enough.
         momentum: weight of the new batch in the running statistics, in (0, 1];
             ``None`` averages all batches equally.
         layout: which features form a block. ``"blocks"``: whole neighbouring channels.

@@ -1,0 +1,28 @@
+"""A batch in portions that a processor's cache holds.
+
+Patches are as large as the activation they are read from. Copied, centred and multiplied portion by portion they stay
+in cache, and the memory of one portion serves them all: pages of new memory cost more than the arithmetic.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_BYTES = 4 * 2**20
+
+
+def portions(sample: Tensor, bytes_of_entry: int) -> list[slice]:
+    """Slices of the batch; one for all of it where portions would not pay or cannot be recorded.
+
+    Args:
+        sample: (N, ...).
+        bytes_of_entry: of what is made of one entry.
+    """
+    whole = [slice(None)]
+    if sample.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return whole
+    step = max(1, _BYTES // max(1, bytes_of_entry))
+    if step >= len(sample):
+        return whole
+    return [slice(first, first + step) for first in range(0, len(sample), step)]
