@@ -82,12 +82,14 @@ class IterativeNorm(ChannelWhitening):
     ) -> None:
         settings = dataclasses.replace(whitening or _ITERATIVE, layout="blocks")
         super().__init__(num_features, whitening=settings, device=device, dtype=dtype)
-        like = torch.empty(0, device=device, dtype=dtype)
-        size = self.group_size
-        own = Grouping.of(num_features, num_features // size, size, interleaved=False, common_divisor=False)
-        self._register_statistics(own, 1, self.whitening, like, full=False)
         self.weight = nn.Parameter(torch.ones(num_features, device=device, dtype=dtype))
         self.bias = nn.Parameter(torch.zeros(num_features, device=device, dtype=dtype))
+
+    @staticmethod
+    def _divide(channels: int, whitening: Whitening) -> Grouping:
+        """A matrix for each block."""
+        shared = ChannelWhitening._divide(channels, whitening)
+        return Grouping(shared.num_blocks, 1, shared.block_channels)
 
     def _batch_statistics(self, x: Tensor) -> tuple[Tensor, Statistics]:
         settings = self.whitening

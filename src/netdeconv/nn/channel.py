@@ -62,9 +62,7 @@ class ChannelWhitening(WhitenedLayer):
         reference = whitening.layout == "reference"
         block = min(whitening.group_size, num_features)
         whole = num_features - num_features % block if reference else num_features
-        grouping = Grouping.of(
-            whole, 1, whitening.group_size, interleaved=whitening.layout != "blocks", common_divisor=reference
-        )
+        grouping = self._divide(whole, whitening)
         self.num_leftover = num_features - whole
         self.register_buffer("running_mean2", None)
         self.register_buffer("running_var", None)
@@ -72,6 +70,17 @@ class ChannelWhitening(WhitenedLayer):
         if reference:
             scalar = self.running_mean.new_zeros(1, 1)
             self.running_mean2, self.running_var = scalar, scalar.clone() + 1
+
+    @staticmethod
+    def _divide(channels: int, whitening: Whitening) -> Grouping:
+        """Blocks that share one matrix."""
+        return Grouping.of(
+            channels,
+            1,
+            whitening.group_size,
+            interleaved=whitening.layout != "blocks",
+            common_divisor=whitening.layout == "reference",
+        )
 
     def reset_running_stats(self) -> None:
         """Forget all statistics."""
