@@ -1,9 +1,12 @@
-"""At which precision an inverse root keeps its value: ``python -m benchmarks.precision --data-dir ROOT``.
+"""At which precision D keeps its value: ``python -m benchmarks.precision --data-dir ROOT``.
 
 Covariances are those of a real network: a VGG-11 with full whitening, blocks of 16 and 64 channels, after a few steps
 on CIFAR-10 (random images without a data set, which the table says). The n-step root is computed
 with products in float32 and with rounded factors, as tensor cores take them: TF32 (10 bits), bfloat16 (7 bits), and
 bfloat16 split into two parts with three products. Sums are float32 in every case. Errors are relative to float64.
+
+The covariance itself is also made of rows rounded to bfloat16, as the library does for bfloat16 input, and of the next
+batch: the change that training lives with anyway. Its roots are exact.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -71,18 +74,28 @@ def whitened_error(matrix: Tensor, actual: Tensor, exact: Tensor) -> float:
     return float((difference / torch.linalg.matrix_norm(factor.mT @ exact, 2)).max())
 
 
-def covariances(data_dir: str | None, group_size: int) -> tuple[dict[str, Tensor], str]:
-    """Float64 covariances of the 3x3 layers of a network that has trained for a few steps, by name."""
+class Covariances(NamedTuple):
+    """Of one layer's bfloat16 input: exact, of rounded rows, and exact of the next batch, all in float64."""
+
+    exact: Tensor
+    rounded: Tensor
+    next: Tensor
+
+
+def covariances(data_dir: str | None, group_size: int) -> tuple[dict[str, Covariances], str]:
+    """Those of the 3x3 layers of a network that has trained for a few steps, by name."""
     torch.manual_seed(0)
     model = convert(models.build("vgg11", num_classes=10, in_channels=3), Whitening(group_size=group_size))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
-    found: dict[str, Tensor] = {}
+    found: dict[str, list[Tensor]] = {}
 
     def note(name: str, layer: WhitenedConv2d) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            x = inputs[0].detach().double()
-            covariance = patch_statistics(x, layer._geometry, layer.grouping)[2]
-            found[name] = covariance + EPS * torch.eye(covariance.shape[-1], dtype=covariance.dtype)
+            x = inputs[0].detach().bfloat16()
+            exact = patch_statistics(x.double(), layer._geometry, layer.grouping)[2]
+            rounded = patch_statistics(x, layer._geometry, layer.grouping, factors=x.dtype)[2].double()
+            own = EPS * torch.eye(exact.shape[-1], dtype=exact.dtype)
+            found.setdefault(name, []).extend((exact + own, rounded + own))
 
         return hook
 
@@ -92,45 +105,55 @@ def covariances(data_dir: str | None, group_size: int) -> tuple[dict[str, Tensor
             for name, module in model.named_modules():
                 if isinstance(module, WhitenedConv2d):
                     module.register_forward_pre_hook(note(name, module))
+        if step > STEPS:
+            model(images)
+            return {name: Covariances(*own[:3]) for name, own in found.items()}, source
         optimizer.zero_grad()
         nn.functional.cross_entropy(model(images), labels).backward()
-        optimizer.step()
-        if step == STEPS:
-            return found, source
+        if step < STEPS:
+            optimizer.step()
     raise ValueError("too few batches")
 
 
 def _batches(data_dir: str | None) -> tuple[Iterator[tuple[Tensor, Tensor]], str]:
     if data_dir is None:
-        random = ((torch.randn(BATCH, 3, 32, 32), torch.randint(10, (BATCH,))) for _ in range(STEPS + 1))
+        random = ((torch.randn(BATCH, 3, 32, 32), torch.randint(10, (BATCH,))) for _ in range(STEPS + 2))
         return random, "random images"
     data = DataConfig(dataset="cifar10", batch_size=BATCH, data_dir=data_dir)
     return iter(Classification().open(data, seed=0, device=torch.device("cpu")).train.epoch(1)), "CIFAR-10"
 
 
 def measure(data_dir: str | None) -> tuple[list[dict[str, Any]], str]:
-    """One row for each block size, number of steps and kind of product; the worst layer."""
+    """One row for each block size, number of steps and kind of rounding; the worst layer."""
     rows = []
     for group_size in (16, 64):
-        matrices, source = covariances(data_dir, group_size)
-        for steps in (5, 10, 15):
-            for name, product in PRODUCTS.items():
-                errors, changes = [], []
-                for matrix in matrices.values():
-                    exact = root(matrix, steps, torch.matmul)
-                    actual = root(matrix.float(), steps, product)
-                    errors.append(float((actual - exact).norm() / exact.norm()))
-                    changes.append(whitened_error(matrix, actual, exact))
-                rows.append(
-                    {
-                        "channels in a block": group_size,
-                        "steps": steps,
-                        "products": name,
-                        "error of D": max(errors),
-                        "change of the whitened data": max(changes),
-                    }
-                )
+        found, source = covariances(data_dir, group_size)
+        for steps in (5, 7, 10, 15):
+            for name, matrix in _roots(steps).items():
+                worst = _worst(list(found.values()), steps, matrix)
+                rows.append({"channels in a block": group_size, "steps": steps, "rounded": name} | worst)
     return rows, source
+
+
+def _roots(steps: int) -> dict[str, Callable[[Covariances], Tensor]]:
+    """By what is rounded: how the whitening matrix is made of a layer's covariances."""
+
+    def by(product: Product) -> Callable[[Covariances], Tensor]:
+        return lambda own: root(own.exact.float(), steps, product)
+
+    return {f"root: {name}": by(product) for name, product in PRODUCTS.items()} | {
+        "covariance: bfloat16": lambda own: root(own.rounded, steps, torch.matmul),
+        "nothing: the next batch": lambda own: root(own.next, steps, torch.matmul),
+    }
+
+
+def _worst(found: list[Covariances], steps: int, matrix: Callable[[Covariances], Tensor]) -> dict[str, float]:
+    errors, changes = [], []
+    for own in found:
+        exact, actual = root(own.exact, steps, torch.matmul), matrix(own)
+        errors.append(float((actual - exact).norm() / exact.norm()))
+        changes.append(whitened_error(own.exact, actual, exact))
+    return {"error of D": max(errors), "change of the whitened data": max(changes)}
 
 
 def main() -> None:
@@ -142,7 +165,7 @@ def main() -> None:
     begun = time.perf_counter()
     rows, source = measure(options.data_dir)
     table = tables.build(
-        f"Precision of the inverse root's products, covariances of {source}",
+        f"Precision of covariances and of the inverse root's products, covariances of {source}",
         command=command("precision", sys.argv[1:]),
         config={"arch": "vgg11", "training steps": STEPS, "batch": BATCH, "eps": EPS, "data": source},
         seed=0,

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from benchmarks import less_work, runs, seconds_to_accuracy
+from benchmarks import less_work, precision_accuracy, runs, seconds_to_accuracy
 from netdeconv.training import RunResult, TrainingConfig, run
 from small_runs import plain_config
 
@@ -83,3 +83,12 @@ def test_less_work_compares_seeds_and_seconds_with_batch_norm(tmp_path, results,
     ]
     assert len(trained) == 6
     assert all(config.data.validation_size == 5000 for config in trained)
+
+
+def test_precisions_are_compared_over_seeds(tmp_path, results, monkeypatch):
+    trained = faked(monkeypatch, precision_accuracy, lambda config: 60.0 + config.seed)
+    precision_accuracy.measure(None, tmp_path / "runs", [0, 1], 1)
+    rows = json.loads((results / "cifar10-precision.json").read_text())["rows"]
+    assert [row["arithmetic"] for row in rows] == list(precision_accuracy.VARIANTS)
+    assert all((row["accuracy %"], row["spread"], row["seeds"]) == (60.5, 0.71, 2) for row in rows)
+    assert {config.precision for config in trained} == {"bf16-mixed"}

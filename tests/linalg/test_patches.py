@@ -174,6 +174,28 @@ def test_bfloat16_input_gives_float32_statistics():
     assert torch.equal(covariance, expected)
 
 
+@pytest.mark.parametrize("budget", [5000, 2**22])
+@pytest.mark.parametrize("size", [4, 40])
+def test_rounded_factors_change_a_covariance_by_their_rounding_wherever_the_mean_is(size, budget):
+    geometry = PatchGeometry((3, 3), (3, 3), ((0, 0), (0, 0)), (1, 1))
+    grouping = Grouping(1, 2, size, True)
+    x = (30 + torch.randn(32, 2 * size, 9, 9)).bfloat16()
+    with portions_of(budget):
+        _, mean, covariance = patch_statistics(x, geometry, grouping, factors=torch.bfloat16)
+    _, expected_mean, expected = patch_statistics(x.double(), geometry, grouping)
+    assert covariance.dtype == torch.float32
+    assert torch.equal(covariance, covariance.mT)
+    deviations = expected.diagonal(dim1=1, dim2=2).sqrt()
+    eps = torch.finfo(torch.bfloat16).eps
+    error = (covariance - expected) / (deviations.unsqueeze(1) * deviations.unsqueeze(2))
+    assert error.abs().max() < 2 * eps
+    assert error.abs().mean() < eps / 16
+    assert ((mean - expected_mean) / deviations).abs().max() < eps
+    with portions_of(budget):
+        _, _, wide = patch_statistics(x, geometry, grouping)
+    assert (wide - expected).abs().max() < (covariance - expected).abs().max() / 8
+
+
 @pytest.mark.parametrize("layout", ["interleaved", "blocks"])
 def test_the_bfloat16_gradient_is_the_float32_one_rounded_wherever_the_mean_is(layout):
     geometry = PatchGeometry((3, 3), (3, 3), ((0, 0), (0, 0)), (1, 1))

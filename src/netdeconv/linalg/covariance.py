@@ -34,6 +34,7 @@ def patch_statistics(
     centred: bool = True,
     exclusive: bool = False,
     image_step: int = 1,
+    factors: torch.dtype | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     r"""Mean and covariance of sampled patches.
 
@@ -45,6 +46,7 @@ def patch_statistics(
         exclusive: the caller promises that the returned ``x`` is read by one operation alone, whose backward makes
             the gradient of ``x`` anew (a convolution, a linear layer); backward then adds to it in place.
         image_step: sample every n-th entry of the batch.
+        factors: dtype that centred rows are rounded to before they are multiplied; None: the statistics'.
 
     Shapes:
         x (N, C, ...); results x itself, mean (G, D), covariance (G, D, D).
@@ -58,8 +60,13 @@ def patch_statistics(
     Numerics:
         Both are sums over n rows in float32; the error of an entry grows with sqrt(n) eps at most. The gradient's
         product of rows and covariance gradient is made in bfloat16 for bfloat16 input, whose gradient is rounded so.
+        With bfloat16 ``factors`` the products of each portion of the batch are rounded to bfloat16 and summed in
+        float32: an entry is off by some thousandths of the product of two standard deviations, less than by the
+        choice of the batch (``benchmarks.precision``). On processors only, where such products are cheaper.
     """
-    same, mean_GD, covariance_GDD = _PatchStatistics.apply(x, geometry, grouping, centred, exclusive, image_step)
+    same, mean_GD, covariance_GDD = _PatchStatistics.apply(
+        x, geometry, grouping, centred, exclusive, image_step, factors
+    )
     return same, mean_GD, covariance_GDD
 
 
@@ -73,6 +80,7 @@ class _PatchStatistics(torch.autograd.Function):
         centred: bool,
         exclusive: bool,
         image_step: int,
+        factors: torch.dtype | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         with full_precision(x):
             sample = x[::image_step]
@@ -81,7 +89,7 @@ class _PatchStatistics(torch.autograd.Function):
             ):
                 mean_GD, covariance_GDD = _by_kernel(sample, geometry, grouping, centred)
             else:
-                mean_GD, covariance_GDD = _mean_and_covariance(sample, geometry, grouping, centred)
+                mean_GD, covariance_GDD = _mean_and_covariance(sample, geometry, grouping, centred, factors)
         ctx.geometry, ctx.grouping, ctx.centred, ctx.exclusive = geometry, grouping, centred, exclusive
         ctx.image_step = image_step
         ctx.save_for_backward(x, mean_GD)
@@ -111,7 +119,7 @@ class _PatchStatistics(torch.autograd.Function):
                 patches = _centred(copier.gather(sample[part], x.dtype), centre_G1D, dtype, copier)
                 share = torch.baddbmm(offset_G1D, patches, slope_GDD).to(grad_x.dtype)
                 copier.scatter(share, into[part])
-        return grad_x, None, None, None, None, None
+        return grad_x, None, None, None, None, None, None
 
 
 def _portions(sample: Tensor, geometry: PatchGeometry, grouping: Grouping, dtype: torch.dtype) -> list[slice]:
@@ -122,30 +130,35 @@ def _portions(sample: Tensor, geometry: PatchGeometry, grouping: Grouping, dtype
 
 
 def _mean_and_covariance(
-    sample: Tensor, geometry: PatchGeometry, grouping: Grouping, centred: bool
+    sample: Tensor, geometry: PatchGeometry, grouping: Grouping, centred: bool, factors: torch.dtype | None = None
 ) -> tuple[Tensor, Tensor]:
     """In portions, centred at the mean of a few entries, which is then corrected."""
     dtype = statistics_dtype(sample.dtype)
-    parts = _portions(sample, geometry, grouping, dtype)
+    if factors is None or sample.device.type != "cpu":
+        factors = dtype
+    parts = _portions(sample, geometry, grouping, factors)
     copier = PatchCopier(geometry, grouping)
-    patches = copier.gather(sample if len(parts) == 1 else sample[:: -(-len(sample) // _FEW)], sample.dtype)
-    mean_GD = patches.mean(1, dtype=dtype)
-    centre_G1D = mean_GD.unsqueeze(1) if centred else None
-    products_GDD = mean_GD.new_zeros((*mean_GD.shape, mean_GD.shape[1]))
-    if len(parts) == 1:
-        add_gram(products_GDD, _centred(patches, centre_G1D, dtype, copier))
-        return mean_GD, complete(products_GDD) / patches.shape[1]
+    few = sample if len(parts) == 1 else sample[:: -(-len(sample) // _FEW)]
+    mean_GD = copier.gather(few, sample.dtype).mean(1, dtype=dtype)
+    centre_G1D = mean_GD.unsqueeze(1).to(factors) if centred else None
     sum_GD, count = torch.zeros_like(mean_GD), 0
+    products_GDD = mean_GD.new_zeros((*mean_GD.shape, mean_GD.shape[1]))
     for part in parts:
-        patches = copier.gather(sample[part], sample.dtype)
-        rows = _centred(patches, centre_G1D, dtype, copier)
+        rows = _centred(copier.gather(sample[part], sample.dtype), centre_G1D, factors, copier)
         add_gram(products_GDD, rows)
-        sum_GD += rows.sum(1)
+        sum_GD += _sum(rows, centred)
         count += rows.shape[1]
     rest_GD, covariance_GDD = sum_GD / count, complete(products_GDD) / count
-    if not centred:
+    if centre_G1D is None:
         return rest_GD, covariance_GDD
-    return mean_GD + rest_GD, covariance_GDD - rest_GD.unsqueeze(2) * rest_GD.unsqueeze(1)
+    return centre_G1D.squeeze(1) + rest_GD, covariance_GDD - rest_GD.unsqueeze(2) * rest_GD.unsqueeze(1)
+
+
+def _sum(rows: Tensor, centred: bool) -> Tensor:
+    """(G, D), for centred bfloat16 rows rounded to bfloat16: a small part of what is left of the mean."""
+    if centred and rows.dtype == torch.bfloat16:  # their sum in float32 would make a float32 copy
+        return torch.bmm(rows.new_ones(1, 1, 1).expand(len(rows), 1, rows.shape[1]), rows).squeeze(1)
+    return rows.sum(1)
 
 
 def _centred(patches: Tensor, centre_G1D: Tensor | None, dtype: torch.dtype, copier: PatchCopier) -> Tensor:

@@ -39,12 +39,24 @@ def symmetric_product(left: Tensor, right: Tensor, add: Tensor, *, alpha: float,
 
 
 def add_gram(total: Tensor, rows: Tensor) -> None:
-    """Add ``rows^T rows`` of (B, n, D) to (B, D, D), in place: all of it, or what :func:`complete` mirrors."""
+    """Add ``rows^T rows`` of (B, n, D) to (B, D, D), in place: all of it, or what :func:`complete` mirrors.
+
+    Narrower rows are multiplied as they are; their product is rounded to their dtype once, and added.
+    """
+    same = rows.dtype == total.dtype
     if not _in_strips(total):
-        total.baddbmm_(rows.mT, rows)
+        if same:
+            total.baddbmm_(rows.mT, rows)
+        else:
+            total.add_(torch.bmm(rows.mT, rows))
         return
     for index in range(total.shape[0]):
-        _upper(total[index], rows[index].mT, rows[index], total[index], 1.0, 1.0)
+        left, right = rows[index].mT, rows[index]
+        if same:
+            _upper(total[index], left, right, total[index], 1.0, 1.0)
+            continue
+        for top, bottom in _strips(total.shape[-1]):
+            total[index, top:bottom, top:] += left[top:bottom] @ right[:, top:]
 
 
 def complete(total: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from netdeconv.linalg import (
     tap_covariance,
 )
 from netdeconv.linalg.precision import full_precision, statistics_dtype
+from netdeconv.nn.products import product_dtype
 from netdeconv.nn.ranks import Ranks
 from netdeconv.nn.whitening import Whitening
 
@@ -91,8 +92,9 @@ def batch_covariance(
     step = image_step(x.shape, features, grouping, settings.rows_per_feature)
     g, d = grouping.num_matrices, grouping.block_channels * features.num_taps
     if len(x):
+        factors = product_dtype(x.dtype, statistics_dtype(x.dtype), settings.num_iterations)
         x, mean, covariance = patch_statistics(
-            x, features, grouping, centred=centred, exclusive=exclusive, image_step=step
+            x, features, grouping, centred=centred, exclusive=exclusive, image_step=step, factors=factors
         )
     else:  # other ranks have more
         mean, covariance = _nothing(x, g, d), _nothing(x, g, d, d)
