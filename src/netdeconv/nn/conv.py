@@ -40,8 +40,9 @@ _SECTIONS = """
         ValueError: in training when fewer than two patches can be sampled, or the kernel is larger than the input.
 
     Numerics:
-        Statistics, inverse roots and the product of D and the weight are float32 or wider, outside autocast; the
-        product is cast last. Rows are sampled from the input as the convolution reads it (autocast's dtype).
+        Rows are sampled from the input as the convolution reads it (autocast's dtype). Sums, statistics and inverse
+        roots are float32 or wider, outside autocast, and so is the product of D and the weight, cast last; for
+        bfloat16 input and up to seven iterations it has bfloat16 factors, and so has, on processors, the covariance.
 
     Source:
         Ye et al., "Network Deconvolution", ICLR 2020. Differences: docs/differences-from-reference.md.

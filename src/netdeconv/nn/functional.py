@@ -92,7 +92,8 @@ def batch_covariance(
     step = image_step(x.shape, features, grouping, settings.rows_per_feature)
     g, d = grouping.num_matrices, grouping.block_channels * features.num_taps
     if len(x):
-        factors = product_dtype(x.dtype, statistics_dtype(x.dtype), settings.num_iterations)
+        wide = statistics_dtype(x.dtype)
+        factors = product_dtype(x.dtype, wide, settings.num_iterations) if centred else wide
         x, mean, covariance = patch_statistics(
             x, features, grouping, centred=centred, exclusive=exclusive, image_step=step, factors=factors
         )
