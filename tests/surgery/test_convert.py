@@ -1,8 +1,7 @@
-"""convert without calibration: which layers become what, what they keep, and what is refused or said."""
+"""convert without calibration: which layers become what, with which settings, and what is refused or said."""
 
 from __future__ import annotations
 
-import copy
 import logging
 
 import pytest
@@ -12,56 +11,7 @@ from torch import nn
 import netdeconv as nd
 from netdeconv.nn import WhitenedLayer
 from netdeconv.surgery import NothingChangedWarning
-
-SMALL = nd.Whitening(group_size=4)
-OTHER = nd.Whitening(structure="channel", group_size=2)
-
-
-class Block(nn.Module):
-    """Convolution, norm, activation and a depthwise convolution with its norm, around a shortcut."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.bn = nn.BatchNorm2d(channels)
-        self.act = nn.ReLU(inplace=True)
-        self.depthwise = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels)
-
-    def forward(self, x):
-        return x + self.bn2(self.depthwise(self.act(self.bn(self.conv(x)))))
-
-
-class Net(nn.Module):
-    """A stem, two blocks, a grouped convolution with a group norm, and a head."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 8, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(8)
-        self.layer1 = Block(8)
-        self.layer2 = Block(8)
-        self.grouped = nn.Conv2d(8, 8, 1, groups=2)
-        self.norm = nn.GroupNorm(2, 8)
-        self.fc = nn.Linear(8, 5)
-
-    def forward(self, x):
-        x = self.layer2(self.layer1(self.bn1(self.conv1(x))))
-        return self.fc(self.norm(self.grouped(x)).mean((2, 3)))
-
-
-def types(model: nn.Module) -> dict[str, str]:
-    return {name: type(module).__name__ for name, module in model.named_modules() if not [*module.children()]}
-
-
-def whitened(model: nn.Module) -> list[str]:
-    return [name for name, module in model.named_modules() if isinstance(module, WhitenedLayer)]
-
-
-def norms(model: nn.Module) -> list[str]:
-    kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm)
-    return [name for name, module in model.named_modules() if isinstance(module, kinds)]
-
+from surgery.mixed import OTHER, SMALL, Net, norms, types, whitened
 
 PLAIN = [
     nn.Conv1d(6, 4, 3, stride=2, padding="valid"),
@@ -225,26 +175,6 @@ def test_bad_arguments_are_refused():
         nd.convert(compiled)
 
 
-def test_shared_modules_stay_shared():
-    conv, norm = nn.Conv2d(4, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4)
-    model = nn.ModuleDict({"a": nn.Sequential(conv, norm), "b": nn.Sequential(norm, conv), "c": conv})
-    converted = nd.convert(model)
-    assert type(converted["c"]) is nd.WhitenedConv2d
-    assert converted["a"][0] is converted["b"][1] is converted["c"]
-    assert converted["a"][1] is converted["b"][0]
-    assert type(converted["a"][1]) is nn.Identity
-    by_later_name = nd.convert(model, select="c")
-    assert by_later_name["a"][0] is by_later_name["c"]
-    assert type(by_later_name["a"][0]) is nd.WhitenedConv2d
-
-
-def test_tied_parameters_stay_tied():
-    model = nn.ModuleDict({"in": nn.Embedding(7, 4), "out": nn.Linear(4, 7, bias=False)})
-    model["out"].weight = model["in"].weight
-    converted = nd.convert(model)
-    assert converted["out"].weight is converted["in"].weight
-
-
 def test_converting_twice_changes_nothing_more(caplog):
     once = nd.convert(Net(), SMALL, select="!layer2")
     with (
@@ -269,167 +199,3 @@ def test_nothing_to_convert_warns():
         nd.convert(nn.Sequential(nn.ReLU(), nn.BatchNorm2d(3)))
     with pytest.warns(NothingChangedWarning):
         assert norms(nd.convert(Net(), False)) == norms(Net())
-
-
-def test_random_state_is_untouched():
-    state = torch.get_rng_state()
-    model = Net()
-    assert not torch.equal(torch.get_rng_state(), state)
-    state = torch.get_rng_state()
-    nd.convert(model)
-    assert torch.equal(torch.get_rng_state(), state)
-
-
-def test_mode_dtype_and_requires_grad_are_carried():
-    model = Net().double().eval()
-    model.layer1.train()
-    model.grouped.weight.requires_grad_(False)
-    model.conv1.weight.requires_grad_(False)
-    converted = nd.convert(model)
-    assert [converted.conv1.training, converted.layer1.conv.training, converted.layer1.bn.training] == [
-        False,
-        True,
-        True,
-    ]
-    assert {p.dtype for p in converted.parameters()} == {torch.float64}
-    assert converted.conv1.running_mean.dtype == torch.float64
-    assert [converted.grouped.weight.requires_grad, converted.grouped.bias.requires_grad] == [False, True]
-    assert [converted.conv1.weight.requires_grad, converted.conv1.bias.requires_grad] == [False, False]
-
-
-def test_device_and_half_precision_are_carried():
-    with torch.device("meta"):
-        model = Net()
-    converted = nd.convert(model)
-    assert {tensor.device.type for tensor in converted.state_dict().values()} == {"meta"}
-    half = nd.convert(Net().bfloat16())
-    assert half.conv1.weight.dtype == half.conv1.bias.dtype == torch.bfloat16
-    assert half.conv1.running_mean.dtype == torch.float32
-
-
-def test_memory_format_is_kept():
-    model = Net().to(memory_format=torch.channels_last)
-    converted = nd.convert(model)
-    weight = converted.layer1.conv.weight
-    assert weight.is_contiguous(memory_format=torch.channels_last)
-    assert not weight.is_contiguous()
-
-
-def test_in_place_keeps_parameters_for_an_optimiser():
-    model = Net()
-    before = dict(model.named_parameters())
-    optimizer = torch.optim.SGD(model.parameters(), 0.1)
-    assert nd.convert(model, inplace=True) is model
-    assert whitened(model)
-    for name in ("conv1.weight", "layer1.depthwise.weight", "fc.bias"):
-        assert dict(model.named_parameters())[name] is before[name]
-    old = copy.deepcopy(model.conv1.weight)
-    model(torch.randn(4, 3, 9, 9)).pow(2).sum().backward()
-    optimizer.step()
-    assert not torch.equal(model.conv1.weight, old)
-
-
-def test_hooks_and_their_handles_go_along():
-    model, seen = Net(), []
-    handle = model.conv1.register_forward_hook(lambda module, args, output: seen.append("conv"))
-    model.bn1.register_forward_pre_hook(lambda module, args: seen.append("norm"))
-    nd.convert(model, inplace=True)
-    model(torch.randn(4, 3, 9, 9))
-    assert seen == ["conv", "norm"]
-    handle.remove()
-    model(torch.randn(4, 3, 9, 9))
-    assert seen == ["conv", "norm", "norm"]
-
-
-class Preactivation(nn.Module):
-    """In-place activation after a norm whose input is also the shortcut."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.bn, self.act, self.conv = nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.Conv2d(4, 4, 1)
-
-    def forward(self, x):
-        return x + self.conv(self.act(self.bn(x)))
-
-
-def test_an_activation_no_longer_overwrites_what_the_norm_used_to_copy():
-    model = nd.convert(Preactivation()).eval()
-    x = torch.randn(2, 4, 5, 5)
-    given = x.clone()
-    model(x)
-    assert torch.equal(x, given)
-
-
-def test_an_activation_stays_in_place_behind_a_layer_of_a_sequential():
-    def relu() -> nn.ReLU:
-        return nn.ReLU(inplace=True)
-
-    shared = relu()
-    model = nn.Sequential(
-        *(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), relu()),  # 2: behind the convolution
-        *(nn.MaxPool2d(1), relu()),  # 4: behind a pool, which may keep what it made
-        *(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), shared, nn.Sequential(shared)),  # 7, 8: called twice
-        *(nn.BatchNorm2d(4), relu()),  # 10: reads what 8 gave
-    )
-    converted = nd.convert(model, nd.Whitening(group_size=4))
-    kept = [name for name, module in converted.named_modules() if getattr(module, "inplace", False)]
-    assert kept == ["2"]
-    x = torch.randn(4, 3, 3, 3)
-    converted(x).sum().backward()
-
-
-class OwnConv(nn.Conv2d):
-    """A user's subclass."""
-
-
-class NormWithActivation(nn.BatchNorm2d):
-    """As timm has them."""
-
-    def forward(self, input):
-        return super().forward(input).relu()
-
-
-def test_subclasses_are_skipped_and_the_log_says_why(caplog):
-    model = nn.Sequential(
-        nn.Conv2d(3, 6, 3), NormWithActivation(6), OwnConv(6, 4, 1), nn.BatchNorm2d(4), nn.Linear(4, 4)
-    )
-    with caplog.at_level(logging.INFO, logger="netdeconv.surgery"):
-        converted = nd.convert(model, nd.Whitening(group_size=4), linear=False)
-    assert [type(layer) for layer in converted] == [
-        nd.WhitenedConv2d,
-        NormWithActivation,
-        OwnConv,
-        nn.BatchNorm2d,
-        nn.Linear,
-    ]
-    assert "0: Conv2d -> WhitenedConv2d: full, 1 x 27x27, 1 group(s) of 3 channels (asked: 4)" in caplog.messages
-    skipped = [message for message in caplog.messages if "skipped" in message]
-    assert len(skipped) == 3
-    assert "1: skipped" in skipped[2]
-    assert "NormWithActivation is a subclass" in skipped[2]
-    assert "OwnConv is a subclass" in skipped[0]
-    assert skipped[1] == "4: skipped, linear layers are to be left as they are"
-
-
-def test_layers_whose_weight_is_read_from_outside_are_skipped():
-    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
-    model = nn.ModuleDict({"a": nn.MultiheadAttention(8, 2), "b": layer, "c": nn.Linear(8, 8)})
-    assert whitened(nd.convert(model)) == ["c"]
-
-
-def test_weights_that_are_no_parameters_are_skipped():
-    parametrized = nn.utils.parametrizations.weight_norm(nn.Linear(4, 4))
-    hooked = nn.Linear(4, 4)
-    hooked.register_parameter("weight_raw", nn.Parameter(hooked.weight.detach().clone()))
-    del hooked.weight
-    hooked.weight = hooked.weight_raw * 2
-    hooked.weight = hooked.weight.detach()
-    model = nn.ModuleDict({"a": parametrized, "b": hooked, "c": nn.Linear(4, 4), "d": nn.LazyLinear(3)})
-    assert whitened(nd.convert(model)) == ["c"]
-
-
-def test_sync_batch_norm_goes_like_batch_norm():
-    model = nn.SyncBatchNorm.convert_sync_batchnorm(Net())
-    assert type(model.bn1) is nn.SyncBatchNorm
-    converted = nd.convert(model)
-    assert not any(isinstance(module, nn.SyncBatchNorm) for module in converted.modules())
