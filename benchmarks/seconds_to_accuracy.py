@@ -1,11 +1,12 @@
 """Seconds to the accuracy of a searched batch norm: ``python -m benchmarks.seconds_to_accuracy --arch vgg11``.
 
-1. Batch norm's learning rate and weight decay are searched on images cut from the training set, for ``--epochs``.
+1. Batch norm's learning rate and weight decay are searched on images cut from the training set: every pair for
+   ``--search-epochs`` on ``--search-images``, then the best ``--keep`` of them for ``--epochs`` on all that is left.
 2. Batch norm is trained with the best of them on the whole training set; its test accuracy after the last epoch is
    the goal, its training seconds the unit.
-3. Every candidate is trained with fewer epochs, then more, each with a schedule of its own that ends there, until its
-   test accuracy reaches the goal. No setting of a candidate is chosen by it; the number of epochs that was needed is
-   the result.
+3. Every candidate is trained with fewer epochs, ``--first-epochs``, then more, each with a schedule of its own that
+   ends there, until its test accuracy reaches the goal, or its seconds batch norm's. No setting of a candidate is
+   chosen by it; the number of epochs that was needed is the result.
 
 Run directories are kept and resumed. The table is written to results/seconds-to-accuracy-ARCH.json.
 """
@@ -14,11 +15,13 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks import runs as runs_table
+from benchmarks.environment import command
 from netdeconv import Whitening
 from netdeconv.data import DataConfig
 from netdeconv.recipes import WhiteningChoice, variant
@@ -29,9 +32,9 @@ FEW: dict[str, Any] = {"rows_per_feature": 16}
 # label: (variant, settings of the whitening)
 CANDIDATES: dict[str, tuple[str, dict[str, Any]]] = {
     "stem_channel": ("stem_channel", FEW),
-    "separable": ("separable", {"layout": "blocks"} | FEW),
-    "full16": ("full16", {"layout": "blocks"} | FEW),
-    "full16, every 4th step": ("full16", {"layout": "blocks", "refresh_interval": 4} | FEW),
+    "separable": ("separable", FEW),
+    "full16": ("full16", FEW),
+    "full16, blocks": ("full16", {"layout": "blocks"} | FEW),
 }
 
 
@@ -42,13 +45,28 @@ class Search:
         self.options = options
         self.all: list[RunResult] = []
 
-    def train(self, label: str, network: NetworkConfig, lr: float, wd: float, epochs: int, tuning: int) -> RunResult:
+    def train(
+        self,
+        label: str,
+        network: NetworkConfig,
+        lr: float,
+        wd: float,
+        epochs: int,
+        tuning: int = 0,
+        images: int | None = None,
+    ) -> RunResult:
         """One run, or what is left of it."""
         options = self.options
         folder = options.runs / options.arch / f"{label}_lr{lr:g}_wd{wd:g}_{epochs}".replace(" ", "_").replace(",", "")
         config = TrainingConfig(
             task=Classification(),
-            data=DataConfig(dataset=options.dataset, batch_size=128, data_dir=options.data_dir, validation_size=tuning),
+            data=DataConfig(
+                dataset=options.dataset,
+                batch_size=128,
+                data_dir=options.data_dir,
+                validation_size=tuning,
+                train_size=images,
+            ),
             network=network,
             optimizer=OptimizerConfig(name="SGD", lr=lr, momentum=0.9, weight_decay=wd, schedule="cosine"),
             epochs=epochs,
@@ -62,32 +80,37 @@ class Search:
         return result
 
     def baseline(self) -> tuple[list[dict[str, Any]], float, float]:
-        """Every learning rate and weight decay on the tuning split, and the best."""
-        options, plain = self.options, NetworkConfig(arch=self.options.arch)
-        searched = [
-            {
-                "lr": lr,
-                "weight decay": wd,
-                "accuracy": round(self.train("tuning", plain, lr, wd, options.epochs, options.tuning).accuracy, 2),
-            }
-            for lr, wd in itertools.product(options.lrs, options.weight_decays)
-        ]
-        best = max(searched, key=lambda row: row["accuracy"])
-        return searched, best["lr"], best["weight decay"]
+        """The rounds of the search on the tuning split, and the best learning rate and weight decay."""
+        options = self.options
+        pairs = list(itertools.product(options.lrs, options.weight_decays))
+        first = [self.tried(*pair, options.search_epochs, options.search_images) for pair in pairs]
+        best = sorted(first, key=lambda row: row["accuracy"], reverse=True)[: options.keep]
+        last = [self.tried(row["lr"], row["weight decay"], options.epochs, None) for row in best]
+        chosen = max(last, key=lambda row: row["accuracy"])
+        return first + last, chosen["lr"], chosen["weight decay"]
+
+    def tried(self, lr: float, wd: float, epochs: int, images: int | None) -> dict[str, Any]:
+        """One pair on the tuning split, trained on some of the images."""
+        label = "tuning" if images is None else f"tuning on {images}"
+        plain = NetworkConfig(arch=self.options.arch)
+        result = self.train(label, plain, lr, wd, epochs, self.options.tuning, images)
+        row = {"lr": lr, "weight decay": wd, "epochs": epochs, "images": images or "all"}
+        return row | {"accuracy": round(result.accuracy, 2)}
 
     def measure(self) -> None:
         """Search, train, write."""
         options = self.options
         searched, lr, wd = self.baseline()
-        goal = self.train("batch norm", NetworkConfig(arch=options.arch), lr, wd, options.epochs, 0)
+        goal = self.train("batch norm", NetworkConfig(arch=options.arch), lr, wd, options.epochs)
         rows = [_row("batch norm", goal, goal, lr, wd, reached=True)]
-        for label, (name, settings) in CANDIDATES.items():
+        for label in options.candidates:
+            name, settings = CANDIDATES[label]
             choice = WhiteningChoice(base=Whitening(**settings), block_fc=64)
             network = variant(name).network(choice, NetworkConfig(arch=options.arch))
-            for epochs in range(1, options.epochs + 1):
-                result = self.train(label, network, options.lr, options.weight_decay, epochs, 0)
+            for epochs in range(options.first_epochs, options.epochs + 1):
+                result = self.train(label, network, options.lr, options.weight_decay, epochs)
                 reached = result.accuracy >= goal.accuracy
-                if reached or epochs == options.epochs:
+                if reached or epochs == options.epochs or result.seconds >= goal.seconds:
                     rows.append(_row(label, result, goal, options.lr, options.weight_decay, reached=reached))
                     break
             self.write(rows, searched)
@@ -97,20 +120,22 @@ class Search:
         options = self.options
         table = runs_table.build(
             f"Seconds to the accuracy of a searched batch norm: {options.arch} on {options.dataset}",
-            command=f"python -m benchmarks.seconds_to_accuracy --arch {options.arch} --epochs {options.epochs}",
+            command=command("seconds_to_accuracy", options.arguments),
             config={
                 "batch_size": 128,
                 "epochs": options.epochs,
                 "schedule": "cosine",
                 "momentum": 0.9,
                 "tuning images": options.tuning,
+                "learning rates": options.lrs,
+                "weight decays": options.weight_decays,
                 "candidates": {label: {"variant": name, **more} for label, (name, more) in CANDIDATES.items()},
             },
             results=self.all,
             rows=rows,
             parts=[{"name": "Batch norm's search, on images cut from the training set", "rows": searched}],
             note="Seconds of training, without evaluation. A candidate that did not reach batch norm's accuracy in "
-            "as many epochs is shown with what it reached, and without a ratio.",
+            "as many seconds or epochs is shown with what it reached, and without a ratio.",
         )
         runs_table.write(table, f"seconds-to-accuracy-{options.arch}.json")
 
@@ -136,13 +161,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/seconds-to-accuracy"), help="run directories")
     parser.add_argument("--epochs", type=int, default=5, help="of batch norm")
     parser.add_argument("--tuning", type=int, default=5000, help="images cut from train for the search")
+    parser.add_argument("--search-epochs", type=int, default=1, help="of every pair in the first round")
+    parser.add_argument("--search-images", type=int, default=None, help="to train on in the first round; else all")
+    parser.add_argument("--keep", type=int, default=3, help="pairs that the first round leaves")
+    parser.add_argument("--first-epochs", type=int, default=1, help="of a candidate's first run")
+    parser.add_argument("--candidates", nargs="+", default=list(CANDIDATES), choices=CANDIDATES)
     parser.add_argument("--lrs", type=float, nargs="+", default=[0.05, 0.02, 0.01, 0.005])
     parser.add_argument("--weight-decays", type=float, nargs="+", default=[5e-4, 1e-3, 5e-3])
     parser.add_argument("--lr", type=float, default=0.1, help="of the candidates: the paper's")
     parser.add_argument("--weight-decay", type=float, default=1e-3, help="of the candidates: the paper's")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
-    Search(parser.parse_args(arguments)).measure()
+    arguments = sys.argv[1:] if arguments is None else arguments
+    Search(parser.parse_args(arguments, argparse.Namespace(arguments=arguments))).measure()
 
 
 if __name__ == "__main__":

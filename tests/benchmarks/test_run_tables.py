@@ -61,7 +61,8 @@ def test_the_searched_batch_norm_is_the_goal_and_the_first_epochs_that_reach_it_
         return 70.0 + 4 * config.epochs if config.network.whitening.structure == "channel" else 10.0
 
     trained = faked(monkeypatch, seconds_to_accuracy, accuracy)
-    seconds_to_accuracy.main(["--runs", str(tmp_path / "runs"), "--epochs", "4", "--dataset", "digits"])
+    line = f"--runs {tmp_path / 'runs'} --epochs 4 --dataset digits --search-images 900 --first-epochs 2"
+    seconds_to_accuracy.main(line.split())
     table = json.loads((results / "seconds-to-accuracy-vgg11.json").read_text())
     rows = {row["variant"]: row for row in table["rows"]}
     assert (rows["batch norm"]["lr"], rows["batch norm"]["weight decay"]) == (0.02, 1e-3)
@@ -69,8 +70,18 @@ def test_the_searched_batch_norm_is_the_goal_and_the_first_epochs_that_reach_it_
     assert (rows["stem_channel"]["epochs"], rows["stem_channel"]["seconds to batch norm"]) == (3, 0.9)
     assert (rows["full16"]["epochs"], rows["full16"]["seconds to batch norm"]) == (4, None)
     searches = [config for config in trained if config.data.validation_size]
-    assert len(searches) == len(table["parts"][0]["rows"]) == 12
+    assert len(searches) == len(table["parts"][0]["rows"]) == 12 + 3
     assert all(config.network.whitening is None for config in searches)
+    assert [(config.epochs, config.data.train_size) for config in searches] == [(1, 900)] * 12 + [(4, None)] * 3
+    assert {config.optimizer.weight_decay for config in searches[:12]} == {5e-4, 1e-3, 5e-3}
+    assert {(config.optimizer.lr, config.optimizer.weight_decay) for config in searches[12:]} == {
+        (0.02, 1e-3),
+        (0.02, 5e-4),
+        (0.02, 5e-3),
+    }
+    assert "--runs" not in table["command"]
+    # candidates were tried from two epochs on
+    assert min(config.epochs for config in trained if config.network.whitening is not None) == 2
 
 
 def test_less_work_compares_seeds_and_seconds_with_batch_norm(tmp_path, results, monkeypatch):
