@@ -14,9 +14,9 @@ from netdeconv.nn.products import (
     to_blocks,
     weight_and_response,
     whiten_input,
-    whiten_taps,
     whiten_weight,
 )
+from netdeconv.nn.tap_products import whiten_taps
 from netdeconv.nn.weighted import WeightedWhitenedLayer
 from tolerances import assert_close
 
@@ -106,6 +106,27 @@ def test_taps_of_every_group_are_multiplied(channels_last):
     weight = weight.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format).flatten(2)
     assert (weight.stride(1) < weight.stride(2)) is channels_last
     assert_close(whiten_taps(weight, taps, torch.float64), expected, size=6, condition=10)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_gradients_of_the_product_with_taps(channels_last):
+    form = torch.channels_last if channels_last else torch.contiguous_format
+    weight = torch.randn(4, 3, 3, 1, dtype=torch.float64).to(memory_format=form).flatten(2).requires_grad_()
+    matrix = spd(2, 3).requires_grad_()
+
+    def product(weight: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+        return whiten_taps(weight, (matrix + matrix.mT) / 2, torch.float64)
+
+    assert torch.autograd.gradcheck(product, (weight, matrix))
+    assert torch.autograd.gradgradcheck(product, (weight, matrix), fast_mode=True)
+
+
+def test_the_product_with_taps_keeps_the_weight_alone_for_backward():
+    weight, taps = torch.randn(8, 4, 9, requires_grad=True), spd(1, 9).float().requires_grad_()
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        whiten_taps(weight, taps, torch.bfloat16)
+    assert {t.data_ptr() for t in kept} == {weight.data_ptr(), taps.data_ptr()}
 
 
 @pytest.mark.parametrize("interleaved", [False, True])

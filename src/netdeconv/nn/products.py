@@ -61,18 +61,6 @@ def whiten_weight(
     return product, response
 
 
-def whiten_taps(weight: Tensor, taps: Tensor, dtype: torch.dtype) -> Tensor:
-    """Multiply the kernel taps of a weight (G O, C/G, K) by matrices (G, K, K), in ``dtype``."""
-    with full_precision(weight):
-        if weight.stride(1) < weight.stride(2):  # neighbouring channels: from the left, without a copy
-            kernels = weight.to(dtype).transpose(1, 2).unflatten(0, (taps.shape[0], -1))
-            from_left: Tensor = taps.to(dtype).unsqueeze(1) @ kernels
-            return from_left.flatten(0, 1).transpose(1, 2)
-        rows = weight.to(dtype).reshape(taps.shape[0], -1, taps.shape[-1])
-        product: Tensor = rows @ taps.to(dtype)
-        return product.reshape(weight.shape)
-
-
 def whiten_input(x: Tensor, matrix: Tensor, grouping: Grouping) -> Tensor:
     """Multiply the channels of an input by their whitening matrices: x D, not centred.
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from netdeconv.linalg import Grouping
 from netdeconv.nn.functional import Statistics
 from netdeconv.nn.layer import WhitenedLayer
-from netdeconv.nn.products import product_dtype, weight_and_response, whiten_input, whiten_taps, whiten_weight
+from netdeconv.nn.products import product_dtype, weight_and_response, whiten_input, whiten_weight
+from netdeconv.nn.tap_products import whiten_taps
 
 
 def compute_dtype(input: Tensor) -> torch.dtype:
