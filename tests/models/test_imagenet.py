@@ -95,6 +95,21 @@ def test_entries_of_imagenet_networks_have_the_published_steps():
     assert imagenet_architecture("timm/resnet18d").source == "timm"
 
 
+@pytest.mark.parametrize("name", ["efficientnet_b0", "efficientnet_v2_s"])
+def test_projections_and_gates_of_efficientnets_take_one_step(name):
+    with torch.device("meta"):
+        plain = build_imagenet(name, num_classes=10)
+    named = imagenet_architecture(name).named
+    convolutions = {own for own, module in plain.named_modules() if isinstance(module, nn.Conv2d)}
+    # torchvision's projections are convolution and norm, without activation
+    parts = [(own, module) for own, module in plain.named_modules() if type(module).__name__ == "Conv2dNormActivation"]
+    projections = {f"{own}.0" for own, module in parts if len(module) == 2}
+    gates = {own for own in convolutions if own.endswith((".fc1", ".fc2"))}
+    found = {own for own in convolutions if any(fnmatchcase(own, pattern) for pattern in named)}
+    assert found == projections | gates
+    assert all(any(fnmatchcase(own, pattern) for own in convolutions) for pattern in named)
+
+
 def test_imagenet_networks_are_built_by_name_like_the_others():
     with torch.device("meta"):
         model = build("imagenet/resnet18", num_classes=7, in_channels=3, image_size=64)

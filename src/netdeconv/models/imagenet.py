@@ -23,7 +23,15 @@ _SPECIAL: dict[str, dict[str, Any]] = {
         "stem": StemSettings(num_iterations=10),
         "named": {"features.1.conv.1": 1, "features.[2-9].conv.2": 1, "features.1[0-9].conv.2": 1},
     },
-    "efficientnet": {"stem": StemSettings(num_iterations=10)},
+    # as the CIFAR form: projections and gates
+    "efficientnet_b": {
+        "stem": StemSettings(num_iterations=10),
+        "named": {"features.1.*.block.2.0": 1, "features.[2-7].*.block.3.0": 1, "*.fc1": 1, "*.fc2": 1},
+    },
+    "efficientnet_v2": {
+        "stem": StemSettings(num_iterations=10),
+        "named": {"features.[23].*.block.1.0": 1, "*.block.3.0": 1, "*.fc1": 1, "*.fc2": 1},
+    },
 }
 
 
