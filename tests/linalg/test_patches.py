@@ -241,14 +241,17 @@ def test_products_of_rows_add_up_to_a_symmetric_matrix(size):
 
 
 def test_a_batch_is_worked_on_in_portions():
-    x = torch.zeros(10, 2, 4)
+    pixels = PatchGeometry((1,), (1,), ((0, 0),), (1,))
+    x = torch.zeros(10, 5, 5)  # 100 bytes an entry
     with torch.no_grad(), portions_of(300):
-        assert [len(x[part]) for part in portions(x, 100)] == [3, 3, 3, 1]
-        assert [len(x[part]) for part in portions(x, 1000)] == [1] * 10
-        assert portions(x, 30) == [slice(None)]
-        assert portions(x.to("meta"), 100) == [slice(None)]
+        assert [len(x[part]) for part in portions(x, pixels, torch.float32)] == [3, 3, 3, 1]
+        assert [len(x[part]) for part in portions(x, pixels, torch.bfloat16)] == [6, 4]
+        assert len(portions(x.repeat(1, 4, 1), pixels, torch.float32)) == 10
+        assert portions(x[:3], pixels, torch.float32) == [slice(None)]
+        assert portions(x.to("meta"), pixels, torch.float32) == [slice(None)]
+        assert portions(x, PatchGeometry((1,), (2,), raster=True), torch.float32) == [slice(None)]
     with portions_of(300):  # autograd records one function of all
-        assert portions(x, 100) == [slice(None)]
+        assert portions(x, pixels, torch.float32) == [slice(None)]
 
 
 def test_kernel_larger_than_input_is_refused():

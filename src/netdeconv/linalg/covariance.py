@@ -115,18 +115,11 @@ class _PatchStatistics(torch.autograd.Function):
             grad_x = own_gradient(grad_x, exclusive=ctx.exclusive)
             into = grad_x[:: ctx.image_step]
             copier = PatchCopier(ctx.geometry, ctx.grouping)
-            for part in _portions(sample, ctx.geometry, ctx.grouping, dtype):
+            for part in portions(sample, ctx.geometry, dtype):
                 patches = _centred(copier.gather(sample[part], x.dtype), centre_G1D, dtype, copier)
                 share = torch.baddbmm(offset_G1D, patches, slope_GDD).to(grad_x.dtype)
                 copier.scatter(share, into[part])
         return grad_x, None, None, None, None, None, None
-
-
-def _portions(sample: Tensor, geometry: PatchGeometry, grouping: Grouping, dtype: torch.dtype) -> list[slice]:
-    if geometry.raster:  # every n-th row of the whole batch
-        return [slice(None)]
-    features = grouping.num_matrices * grouping.num_blocks * grouping.block_channels * geometry.num_taps
-    return portions(sample, geometry.num_samples(sample[:1].shape) * features * dtype.itemsize)
 
 
 def _mean_and_covariance(
@@ -136,15 +129,17 @@ def _mean_and_covariance(
     dtype = statistics_dtype(sample.dtype)
     if factors is None or sample.device.type != "cpu":
         factors = dtype
-    parts = _portions(sample, geometry, grouping, factors)
+    parts = portions(sample, geometry, factors)
     copier = PatchCopier(geometry, grouping)
-    few = sample if len(parts) == 1 else sample[:: -(-len(sample) // _FEW)]
-    mean_GD = copier.gather(few, sample.dtype).mean(1, dtype=dtype)
+    one = len(parts) == 1
+    patches = copier.gather(sample if one else sample[:: -(-len(sample) // _FEW)], sample.dtype)
+    mean_GD = patches.mean(1, dtype=dtype)
     centre_G1D = mean_GD.unsqueeze(1).to(factors) if centred else None
     sum_GD, count = torch.zeros_like(mean_GD), 0
     products_GDD = mean_GD.new_zeros((*mean_GD.shape, mean_GD.shape[1]))
     for part in parts:
-        rows = _centred(copier.gather(sample[part], sample.dtype), centre_G1D, factors, copier)
+        patches = patches if one else copier.gather(sample[part], sample.dtype)
+        rows = _centred(patches, centre_G1D, factors, copier)
         add_gram(products_GDD, rows)
         sum_GD += _sum(rows, centred)
         count += rows.shape[1]

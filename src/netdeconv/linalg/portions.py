@@ -9,19 +9,25 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from netdeconv.linalg.geometry import PatchGeometry
+
 _BYTES = 4 * 2**20
 
 
-def portions(sample: Tensor, bytes_of_entry: int) -> list[slice]:
+def portions(sample: Tensor, geometry: PatchGeometry, dtype: torch.dtype) -> list[slice]:
     """Slices of the batch; one for all of it where portions would not pay or cannot be recorded.
 
     Args:
-        sample: (N, ...).
-        bytes_of_entry: of what is made of one entry.
+        sample: (N, C, ...).
+        geometry: of the patches that are copied.
+        dtype: of the copies.
     """
     whole = [slice(None)]
     if sample.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling():
         return whole
+    if geometry.raster:  # every n-th row of the whole batch
+        return whole
+    bytes_of_entry = geometry.num_samples(sample[:1].shape) * sample.shape[1] * geometry.num_taps * dtype.itemsize
     step = max(1, _BYTES // max(1, bytes_of_entry))
     if step >= len(sample):
         return whole

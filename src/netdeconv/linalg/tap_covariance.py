@@ -63,12 +63,6 @@ def _centred_taps(x: Tensor, mean_GB: Tensor, copier: PatchCopier) -> Tensor:
     return torch.sub(taps, mean, out=copier.memory("taps", tuple(taps.shape), taps, taps.dtype))
 
 
-def _portions(sample: Tensor, geometry: PatchGeometry, dtype: torch.dtype) -> list[slice]:
-    return portions(
-        sample, geometry.num_samples(sample[:1].shape) * sample.shape[1] * geometry.num_taps * dtype.itemsize
-    )
-
-
 class _TapCovariance(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -85,7 +79,7 @@ class _TapCovariance(torch.autograd.Function):
             sample = x[::image_step]
             covariance_GKK = mean_GB.new_zeros((len(mean_GB), geometry.num_taps, geometry.num_taps))
             copier = PatchCopier(geometry, grouping, taps_first=True)
-            for part in _portions(sample, geometry, mean_GB.dtype):
+            for part in portions(sample, geometry, mean_GB.dtype):
                 taps = _centred_taps(sample[part], mean_GB, copier)
                 flat, weighted = taps.flatten(2), taps.flatten(1, 2) @ metric_GBB
                 covariance_GKK = torch.baddbmm(covariance_GKK, flat, weighted.view_as(flat).mT)
@@ -105,7 +99,7 @@ class _TapCovariance(torch.autograd.Function):
             grad_x = own_gradient(grad_x, exclusive=ctx.exclusive)
             into = grad_x[:: ctx.image_step]
             copier = PatchCopier(ctx.geometry, ctx.grouping, taps_first=True)
-            for part in _portions(sample, ctx.geometry, mean_GB.dtype):
+            for part in portions(sample, ctx.geometry, mean_GB.dtype):
                 taps = _centred_taps(sample[part], mean_GB, copier)
                 mixed = (slope_GKK @ taps.flatten(2)).view(taps.shape[0], -1, taps.shape[3])  # G (K n) B
                 grad_metric_GBB = torch.baddbmm(grad_metric_GBB, taps.flatten(1, 2).mT, mixed)
