@@ -1,7 +1,8 @@
 """Seconds to the accuracy of a searched batch norm: ``python -m benchmarks.seconds_to_accuracy --arch vgg11``.
 
 1. Batch norm's learning rate and weight decay are searched on images cut from the training set: every pair for
-   ``--search-epochs`` on ``--search-images``, then the best ``--keep`` of them for ``--epochs`` on all that is left.
+   ``--search-epochs`` on ``--search-images``, then the best ``--keep`` of them, if more than one, for ``--epochs`` on
+   all that is left.
 2. Batch norm is trained with the best of them on the whole training set; its test accuracy after the last epoch is
    the goal, its training seconds the unit.
 3. Every candidate is trained with fewer epochs, ``--first-epochs``, then more, each with a schedule of its own that
@@ -85,8 +86,9 @@ class Search:
         pairs = list(itertools.product(options.lrs, options.weight_decays))
         first = [self.tried(*pair, options.search_epochs, options.search_images) for pair in pairs]
         best = sorted(first, key=lambda row: row["accuracy"], reverse=True)[: options.keep]
-        last = [self.tried(row["lr"], row["weight decay"], options.epochs, None) for row in best]
-        chosen = max(last, key=lambda row: row["accuracy"])
+        # one is no choice
+        last = [self.tried(row["lr"], row["weight decay"], options.epochs, None) for row in best if len(best) > 1]
+        chosen = max(last or best, key=lambda row: row["accuracy"])
         return first + last, chosen["lr"], chosen["weight decay"]
 
     def tried(self, lr: float, wd: float, epochs: int, images: int | None) -> dict[str, Any]:

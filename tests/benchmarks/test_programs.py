@@ -12,7 +12,7 @@ import torch
 from benchmarks.render_results import load
 from benchmarks.variants import VARIANTS, Variant
 
-from benchmarks import cuda_graph, inference, layers, pipeline, training_step, variants
+from benchmarks import allocator, cuda_graph, inference, layers, pipeline, training_step, variants
 from netdeconv.lookup import UnknownNameError
 from tolerances import FOLDED_FLOAT32
 
@@ -205,3 +205,17 @@ def test_results_are_plain_json(tmp_path):
     table = measured(inference, tmp_path / "inference.json", *SMALL, "--variants", "channel")
     assert json.loads((tmp_path / "inference.json").read_text()) == table
     assert set(VARIANTS) >= {"default", "published"}
+
+
+def test_allocator(tmp_path, monkeypatch):
+    monkeypatch.setattr(allocator, "VARIANTS", ("channel",))
+    table = measured(allocator, tmp_path / "allocator.json", *SMALL)
+    rows = table["rows"]
+    assert [(row["variant"], row["memory"]) for row in rows] == [
+        ("channel", allocator.USUAL),
+        ("channel", allocator.KEPT),
+    ]
+    for row in rows:
+        assert row["seconds"] > 0
+        assert row["peak of the process, GB"] > 0.05
+    assert {row["to the usual"] for row in rows if row["memory"] == allocator.USUAL} == {1.0}

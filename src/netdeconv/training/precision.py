@@ -11,6 +11,8 @@ from typing import Literal
 
 import torch
 
+from netdeconv.training.allocator import kept_memory
+
 Resolved = Literal["32-true", "bf16-mixed", "16-mixed"]
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 
@@ -37,7 +39,7 @@ def process_settings(threads: int | None, *, deterministic: bool = False, tf32: 
     """Set what belongs to the process for a run, and put it back.
 
     Denormal numbers are flushed to zero: late in training, momentum and decayed weights are full
-    of them, and processors handle them many times slower.
+    of them, and processors handle them many times slower. Freed memory is kept for the next step.
 
     Args:
         threads: processor threads; ``None`` leaves torch's choice.
@@ -60,7 +62,7 @@ def process_settings(threads: int | None, *, deterministic: bool = False, tf32: 
     for logger in loggers:
         logger.setLevel(logging.WARNING)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), kept_memory():
             # With one input channel two memory formats have the same order but not the same strides; the copy that
             # the reducer warns of is of that small weight alone.
             warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")

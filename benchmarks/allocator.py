@@ -1,0 +1,122 @@
+"""What keeping freed memory saves: ``python -m benchmarks.allocator``.
+
+Two processes of the same network take turns, one as torch leaves it, one inside
+``netdeconv.training.allocator.kept_memory``; each turn is a few training steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from typing import Any
+
+from benchmarks import environment, options, tables
+from benchmarks.steps import TrainingStep, random_batch
+from benchmarks.timing import columns, interleave, rounded
+from netdeconv.training.allocator import kept_memory
+
+VARIANTS = ("batch_norm", "channel", "full16")
+USUAL, KEPT = "as torch leaves it", "kept"
+STEPS = 3
+
+
+class Process:
+    """A process that trains when it is told to.
+
+    Args:
+        settings: the options of this measurement.
+        variant: of the network.
+        keep: whether the process keeps freed memory.
+    """
+
+    def __init__(self, settings: argparse.Namespace, variant: str, *, keep: bool) -> None:
+        context = get_context("spawn")
+        self._pipe, other = context.Pipe()
+        self._process = context.Process(target=_train, args=(other, settings, variant, keep), daemon=True)
+        self._process.start()
+        other.close()
+        self.peak = 0
+
+    def __call__(self) -> None:
+        """Take the steps of one turn; ``peak`` is the largest resident size so far, in bytes."""
+        self._pipe.send(None)
+        self.peak = self._pipe.recv()
+
+    def close(self) -> None:
+        """End it."""
+        self._pipe.close()
+        self._process.join()
+
+
+def _train(pipe: Connection, settings: argparse.Namespace, variant: str, keep: bool) -> None:
+    device = environment.prepare("cpu", settings.threads)
+    batch = random_batch(settings.batch_size, settings.size, settings.classes, device, seed=settings.seed)
+    with kept_memory() if keep else contextlib.nullcontext(), contextlib.suppress(EOFError):
+        step = TrainingStep(options.network(settings, variant), *batch, dtype=settings.dtype)
+        while True:
+            pipe.recv()
+            for _ in range(STEPS):
+                step()
+            pipe.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+
+
+def measure(settings: argparse.Namespace, command: str) -> dict[str, Any]:
+    """Start the processes, time their turns; return the table."""
+    begun = time.perf_counter()
+    device = environment.prepare("cpu", settings.threads)
+    processes = {
+        f"{variant}, {name}": Process(settings, variant, keep=name == KEPT)
+        for variant in VARIANTS
+        for name in (USUAL, KEPT)
+    }
+    try:
+        samples = interleave(processes, rounds=settings.rounds, warmup=settings.warmup, seed=settings.seed)
+    finally:
+        for process in processes.values():
+            process.close()
+    rows = [
+        {
+            "variant": variant,
+            "memory": name,
+            **columns("seconds", [took / STEPS for took in samples.seconds[f"{variant}, {name}"]]),
+            **columns("to the usual", samples.ratios(f"{variant}, {name}", f"{variant}, {USUAL}")),
+            "peak of the process, GB": rounded(processes[f"{variant}, {name}"].peak / 1e9),
+        }
+        for variant in VARIANTS
+        for name in (USUAL, KEPT)
+    ]
+    return tables.build(
+        f"Freed memory kept for the next step: {settings.arch}, {settings.dtype}, cpu",
+        command=command,
+        config={
+            **{name: getattr(settings, name) for name in ("arch", "batch_size", "size", "dtype", "rounds", "warmup")},
+            "steps in a sample": STEPS,
+        },
+        seed=settings.seed,
+        device=device,
+        begun=begun,
+        rows=rows,
+        note="Every row is a process of its own; they take turns. Peak: the largest resident size.",
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse, measure, print, write."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = options.parser("allocator", __doc__, rounds=7, warmup=2)
+    options.add_network(parser)
+    settings = parser.parse_args(given)
+    options.resolve_network(settings)
+    table = measure(settings, environment.command("allocator", given))
+    tables.show(table)
+    tables.write(table, options.output(settings, "allocator", options.network_label(settings)))
+
+
+if __name__ == "__main__":
+    main()
