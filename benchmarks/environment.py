@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import platform
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -79,4 +80,4 @@ def command(module: str, arguments: Sequence[str]) -> str:
         if not skip and not argument.startswith(_PRIVATE):
             kept.append(argument)
         skip = argument in _PRIVATE  # its value is the next argument
-    return " ".join([f"python -m benchmarks.{module}", *kept])
+    return shlex.join(["python", "-m", f"benchmarks.{module}", *kept])

@@ -2,8 +2,9 @@
 
 A half-width VGG-11 on CIFAR-10, batch 128, bfloat16 where the processor is fast at it, evaluated on 5000 images cut
 from the training set: settings are chosen here, so the test set is not read. Every candidate is trained for the same
-epochs with several seeds; batch norm also for more epochs, so that equal seconds can be read off. A run directory is
-kept for each run and resumed when the command is given again; the table is written after each.
+epochs with several seeds; batch norm and the cheapest whitening also for one epoch more, so that equal seconds can be
+read off. ``--images`` takes shorter epochs, which compare seconds more finely. A run directory is kept for each run and
+resumed when the command is given again; the table is written after each.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import statistics
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks import runs as runs_table
+from benchmarks.environment import command
 from netdeconv import Whitening
 from netdeconv.data import DataConfig
 from netdeconv.recipes import WhiteningChoice, variant
@@ -31,6 +35,7 @@ CANDIDATES: dict[str, tuple[str, dict[str, Any], float, int]] = {
     "batch norm, one epoch more": ("batch_norm", {}, BATCH_NORM_LR, 1),
     "stem full, others channel": ("stem_channel", {}, LR, 0),
     "the same, fewer rows": ("stem_channel", FEW, LR, 0),
+    "the same, fewer rows, one epoch more": ("stem_channel", FEW, LR, 1),
     "full 16, fewer rows": ("full16", FEW, LR, 0),
     "full 16, blocks, fewer rows": ("full16", BLOCKS | FEW, LR, 0),
     "full 16, blocks, fewer rows, every 4th step": ("full16", BLOCKS | FEW | SELDOM, LR, 0),
@@ -42,14 +47,14 @@ CANDIDATES: dict[str, tuple[str, dict[str, Any], float, int]] = {
 }
 
 
-def config(label: str, seed: int, epochs: int) -> TrainingConfig:
-    """The settings of one run."""
+def config(label: str, seed: int, epochs: int, images: int | None = None) -> TrainingConfig:
+    """The settings of one run; ``images``: to train on, of the 45000 that are left."""
     name, settings, lr, more = CANDIDATES[label]
     choice = WhiteningChoice(base=Whitening(**settings), block_fc=64)
     network = variant(name).network(choice, NetworkConfig(arch="vgg11", width=WIDTH))
     return TrainingConfig(
         task=Classification(),
-        data=DataConfig(dataset="cifar10", batch_size=128, validation_size=5000),
+        data=DataConfig(dataset="cifar10", batch_size=128, validation_size=5000, train_size=images),
         network=network,
         optimizer=OptimizerConfig(name="SGD", lr=lr, momentum=0.9, weight_decay=1e-3, schedule="cosine"),
         epochs=epochs + more,
@@ -57,31 +62,37 @@ def config(label: str, seed: int, epochs: int) -> TrainingConfig:
     )
 
 
-def measure(data_dir: str | None, runs: Path, seeds: list[int], epochs: int, only: list[str]) -> None:
+def measure(options: argparse.Namespace) -> None:
     """Train what is missing, seed after seed, and write the table after every run."""
+    epochs, images = options.epochs, options.images
     results: dict[str, dict[int, RunResult]] = {label: {} for label in CANDIDATES}
-    for seed in seeds:
+    for seed in options.seeds:
         for label in CANDIDATES:
-            if only and label not in only:
+            if options.only and label not in options.only:
                 continue
-            folder = runs / f"{epochs}-epochs" / f"seed{seed}" / label.replace(" ", "_").replace(",", "")
-            settings = config(label, seed, epochs)
-            settings = dataclasses.replace(
-                settings, data=dataclasses.replace(settings.data, data_dir=data_dir), result_path=str(folder)
-            )
+            kind = f"{epochs}-epochs" if images is None else f"{epochs}-epochs-of-{images}"
+            folder = options.runs / kind / f"seed{seed}" / label.replace(" ", "_").replace(",", "")
+            settings = config(label, seed, epochs, images)
+            data = dataclasses.replace(settings.data, data_dir=options.data_dir)
+            settings = dataclasses.replace(settings, data=data, result_path=str(folder))
             started = (folder / "config.json").exists()
             results[label][seed] = run(settings, resume=started, progress=False)
             print(f"seed {seed}, {label}: {results[label][seed].accuracy:.2f} %", flush=True)
-            write(results, epochs)
+            write(results, options)
 
 
-def write(results: dict[str, dict[int, RunResult]], epochs: int) -> None:
+def write(results: dict[str, dict[int, RunResult]], options: argparse.Namespace) -> None:
     """The table of what is there."""
+    trained = "" if options.images is None else f", trained on {options.images} images"
     baseline = results["batch norm"]
     table = runs_table.build(
-        "Less work: a half-width VGG-11 on CIFAR-10, 5000 images cut from train",
-        command="python -m benchmarks.less_work",
-        config={label: runs_table.settings(config(label, 0, epochs)) for label in CANDIDATES if results[label]},
+        f"Less work: a half-width VGG-11 on CIFAR-10{trained}, evaluated on 5000 others cut from train",
+        command=command("less_work", options.arguments),
+        config={
+            label: runs_table.settings(config(label, 0, options.epochs, options.images))
+            for label in CANDIDATES
+            if results[label]
+        },
         results=[result for by_seed in results.values() for result in by_seed.values()],
         rows=[_row(label, by_seed, baseline) for label, by_seed in results.items() if by_seed],
         note="Mean and standard deviation over seeds of the accuracy after the last epoch; seconds of training "
@@ -109,16 +120,17 @@ def _row(label: str, by_seed: dict[int, RunResult], baseline: dict[int, RunResul
     }
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Parse and measure."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.less_work", description=__doc__)
     parser.add_argument("--data-dir", default=None, help="folder of the data sets; else NETDECONV_DATA")
     parser.add_argument("--runs", type=Path, default=Path("runs/less-work"), help="run directories")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--images", type=int, default=None, help="to train on in an epoch; else all 45000")
     parser.add_argument("--only", nargs="*", default=[], choices=[*CANDIDATES, []], help="these rows alone")
-    options = parser.parse_args()
-    measure(options.data_dir, options.runs, options.seeds, options.epochs, options.only)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    measure(parser.parse_args(arguments, argparse.Namespace(arguments=arguments)))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import pytest
 
@@ -86,14 +87,17 @@ def test_the_searched_batch_norm_is_the_goal_and_the_first_epochs_that_reach_it_
 
 def test_less_work_compares_seeds_and_seconds_with_batch_norm(tmp_path, results, monkeypatch):
     trained = faked(monkeypatch, less_work, lambda config: 60.0 + config.seed)
-    less_work.measure(None, tmp_path / "runs", [0, 1, 2], 1, ["batch norm", "stem full, others channel"])
-    rows = json.loads((results / "cifar10-less-work.json").read_text())["rows"]
+    only = ["--only", "batch norm", "stem full, others channel"]
+    less_work.main(["--epochs", "1", "--images", "640", "--runs", str(tmp_path / "runs"), *only])
+    table = json.loads((results / "cifar10-less-work.json").read_text())
+    assert shlex.split(table["command"])[-3:] == only
+    rows = table["rows"]
     assert [(row["accuracy %"], row["spread"], row["seconds / batch norm"]) for row in rows] == [
         (61.0, 1.0, 1.0),
         (61.0, 1.0, 1.2),
     ]
     assert len(trained) == 6
-    assert all(config.data.validation_size == 5000 for config in trained)
+    assert all((config.data.validation_size, config.data.train_size) == (5000, 640) for config in trained)
 
 
 def test_precisions_are_compared_over_seeds(tmp_path, results, monkeypatch):
