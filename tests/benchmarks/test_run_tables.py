@@ -85,6 +85,15 @@ def test_the_searched_batch_norm_is_the_goal_and_the_first_epochs_that_reach_it_
     assert min(config.epochs for config in trained if config.network.whitening is not None) == 2
 
 
+def test_one_pair_that_is_left_needs_no_second_round(tmp_path, results, monkeypatch):
+    trained = faked(monkeypatch, seconds_to_accuracy, lambda config: 80.0 - config.optimizer.lr)
+    line = f"--runs {tmp_path / 'runs'} --epochs 2 --keep 1 --lrs 0.3 0.1 0.2 --weight-decays 0 --candidates separable"
+    seconds_to_accuracy.main(line.split())
+    assert [config.epochs for config in trained if config.data.validation_size] == [1, 1, 1]
+    table = json.loads((results / "seconds-to-accuracy-vgg11.json").read_text())
+    assert (table["rows"][0]["lr"], len(table["parts"][0]["rows"])) == (0.1, 3)
+
+
 def test_less_work_compares_seeds_and_seconds_with_batch_norm(tmp_path, results, monkeypatch):
     trained = faked(monkeypatch, less_work, lambda config: 60.0 + config.seed)
     only = ["--only", "batch norm", "stem full, others channel"]
