@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--archs", nargs="+", default=models.list_names())
     parser.add_argument("--variants", nargs="+", default=["batch_norm", "channel", "full"], choices=VARIANTS)
     parser.add_argument("--threads", type=int, default=None)
-    parser.add_argument("--output", type=Path, default=Path("results/benchmarks/every-network.json"))
+    parser.add_argument("--output", type=Path, default=Path("results/checks/every-network.json"))
     options = parser.parse_args(given)
     begun, rows = time.perf_counter(), []
     device = environment.prepare("cpu", options.threads)
