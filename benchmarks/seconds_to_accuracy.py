@@ -5,9 +5,10 @@
    all that is left.
 2. Batch norm is trained with the best of them on the whole training set; its test accuracy after the last epoch is
    the goal, its training seconds the unit.
-3. Every candidate is trained with fewer epochs, ``--first-epochs``, then more, each with a schedule of its own that
-   ends there, until its test accuracy reaches the goal, or its seconds batch norm's. No setting of a candidate is
-   chosen by it; the number of epochs that was needed is the result.
+3. Every candidate's learning rate and weight decay are searched in the same way (one pair is no search: the paper's,
+   unless others are given). With the best it is trained on the whole training set with fewer epochs,
+   ``--first-epochs``, then more, each with a schedule of its own that ends there, until its test accuracy reaches the
+   goal, or its seconds batch norm's; the number of epochs that was needed is the result.
 
 Run directories are kept and resumed. The table is written to results/seconds-to-accuracy-ARCH.json.
 """
@@ -32,7 +33,7 @@ from netdeconv.training import NetworkConfig, OptimizerConfig, RunResult, Traini
 FEW: dict[str, Any] = {"rows_per_feature": 16}
 # label: (variant, settings of the whitening)
 CANDIDATES: dict[str, tuple[str, dict[str, Any]]] = {
-    "stem_channel": ("stem_channel", FEW),
+    "default": ("stem_channel", FEW),
     "separable": ("separable", FEW),
     "full16": ("full16", FEW),
     "full16, blocks": ("full16", {"layout": "blocks"} | FEW),
@@ -45,6 +46,7 @@ class Search:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.all: list[RunResult] = []
+        self.searched: list[dict[str, Any]] = []
 
     def train(
         self,
@@ -80,44 +82,53 @@ class Search:
         self.all.append(result)
         return result
 
-    def baseline(self) -> tuple[list[dict[str, Any]], float, float]:
-        """The rounds of the search on the tuning split, and the best learning rate and weight decay."""
+    def search(
+        self, label: str, network: NetworkConfig, lrs: Sequence[float], weight_decays: Sequence[float]
+    ) -> tuple[float, float]:
+        """The best learning rate and weight decay on the tuning split; the rounds are kept for the table."""
         options = self.options
-        pairs = list(itertools.product(options.lrs, options.weight_decays))
-        first = [self.tried(*pair, options.search_epochs, options.search_images) for pair in pairs]
+        pairs = list(itertools.product(lrs, weight_decays))
+        if len(pairs) == 1:  # one is no choice
+            return pairs[0]
+        first = [self.tried(label, network, *pair, options.search_epochs, options.search_images) for pair in pairs]
         best = sorted(first, key=lambda row: row["accuracy"], reverse=True)[: options.keep]
-        # one is no choice
-        last = [self.tried(row["lr"], row["weight decay"], options.epochs, None) for row in best if len(best) > 1]
+        last: list[dict[str, Any]] = []
+        if len(best) > 1:
+            last = [self.tried(label, network, row["lr"], row["weight decay"], options.epochs, None) for row in best]
         chosen = max(last or best, key=lambda row: row["accuracy"])
-        return first + last, chosen["lr"], chosen["weight decay"]
+        self.searched += first + last
+        return chosen["lr"], chosen["weight decay"]
 
-    def tried(self, lr: float, wd: float, epochs: int, images: int | None) -> dict[str, Any]:
+    def tried(
+        self, label: str, network: NetworkConfig, lr: float, wd: float, epochs: int, images: int | None
+    ) -> dict[str, Any]:
         """One pair on the tuning split, trained on some of the images."""
-        label = "tuning" if images is None else f"tuning on {images}"
-        plain = NetworkConfig(arch=self.options.arch)
-        result = self.train(label, plain, lr, wd, epochs, self.options.tuning, images)
-        row = {"lr": lr, "weight decay": wd, "epochs": epochs, "images": images or "all"}
+        kind = f"{label} tuning" if images is None else f"{label} tuning on {images}"
+        result = self.train(kind, network, lr, wd, epochs, self.options.tuning, images)
+        row = {"variant": label, "lr": lr, "weight decay": wd, "epochs": epochs, "images": images or "all"}
         return row | {"accuracy": round(result.accuracy, 2)}
 
     def measure(self) -> None:
         """Search, train, write."""
         options = self.options
-        searched, lr, wd = self.baseline()
-        goal = self.train("batch norm", NetworkConfig(arch=options.arch), lr, wd, options.epochs)
+        plain = NetworkConfig(arch=options.arch)
+        lr, wd = self.search("batch norm", plain, options.lrs, options.weight_decays)
+        goal = self.train("batch norm", plain, lr, wd, options.epochs)
         rows = [_row("batch norm", goal, goal, lr, wd, reached=True)]
         for label in options.candidates:
             name, settings = CANDIDATES[label]
             choice = WhiteningChoice(base=Whitening(**settings), block_fc=64)
-            network = variant(name).network(choice, NetworkConfig(arch=options.arch))
+            network = variant(name).network(choice, plain)
+            lr, wd = self.search(label, network, options.candidate_lrs, options.candidate_weight_decays)
             for epochs in range(options.first_epochs, options.epochs + 1):
-                result = self.train(label, network, options.lr, options.weight_decay, epochs)
+                result = self.train(label, network, lr, wd, epochs)
                 reached = result.accuracy >= goal.accuracy
                 if reached or epochs == options.epochs or result.seconds >= goal.seconds:
-                    rows.append(_row(label, result, goal, options.lr, options.weight_decay, reached=reached))
+                    rows.append(_row(label, result, goal, lr, wd, reached=reached))
                     break
-            self.write(rows, searched)
+            self.write(rows)
 
-    def write(self, rows: list[dict[str, Any]], searched: list[dict[str, Any]]) -> None:
+    def write(self, rows: list[dict[str, Any]]) -> None:
         """The table so far."""
         options = self.options
         table = runs_table.build(
@@ -131,11 +142,13 @@ class Search:
                 "tuning images": options.tuning,
                 "learning rates": options.lrs,
                 "weight decays": options.weight_decays,
+                "learning rates of the candidates": options.candidate_lrs,
+                "weight decays of the candidates": options.candidate_weight_decays,
                 "candidates": {label: {"variant": name, **more} for label, (name, more) in CANDIDATES.items()},
             },
             results=self.all,
             rows=rows,
-            parts=[{"name": "Batch norm's search, on images cut from the training set", "rows": searched}],
+            parts=[{"name": "The search, on images cut from the training set", "rows": self.searched}],
             note="Seconds of training, without evaluation. A candidate that did not reach batch norm's accuracy in "
             "as many seconds or epochs is shown with what it reached, and without a ratio.",
         )
@@ -170,8 +183,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--candidates", nargs="+", default=list(CANDIDATES), choices=CANDIDATES)
     parser.add_argument("--lrs", type=float, nargs="+", default=[0.05, 0.02, 0.01, 0.005])
     parser.add_argument("--weight-decays", type=float, nargs="+", default=[5e-4, 1e-3, 5e-3])
-    parser.add_argument("--lr", type=float, default=0.1, help="of the candidates: the paper's")
-    parser.add_argument("--weight-decay", type=float, default=1e-3, help="of the candidates: the paper's")
+    parser.add_argument("--candidate-lrs", type=float, nargs="+", default=[0.1])
+    parser.add_argument("--candidate-weight-decays", type=float, nargs="+", default=[1e-3])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
     arguments = sys.argv[1:] if arguments is None else arguments

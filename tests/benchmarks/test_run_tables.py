@@ -68,7 +68,7 @@ def test_the_searched_batch_norm_is_the_goal_and_the_first_epochs_that_reach_it_
     rows = {row["variant"]: row for row in table["rows"]}
     assert (rows["batch norm"]["lr"], rows["batch norm"]["weight decay"]) == (0.02, 1e-3)
     # 82 % after 3 epochs of 12 s, against 80 % after 4 epochs of 10 s
-    assert (rows["stem_channel"]["epochs"], rows["stem_channel"]["seconds to batch norm"]) == (3, 0.9)
+    assert (rows["default"]["epochs"], rows["default"]["seconds to batch norm"]) == (3, 0.9)
     assert (rows["full16"]["epochs"], rows["full16"]["seconds to batch norm"]) == (4, None)
     searches = [config for config in trained if config.data.validation_size]
     assert len(searches) == len(table["parts"][0]["rows"]) == 12 + 3
@@ -92,6 +92,24 @@ def test_one_pair_that_is_left_needs_no_second_round(tmp_path, results, monkeypa
     assert [config.epochs for config in trained if config.data.validation_size] == [1, 1, 1]
     table = json.loads((results / "seconds-to-accuracy-vgg11.json").read_text())
     assert (table["rows"][0]["lr"], len(table["parts"][0]["rows"])) == (0.1, 3)
+
+
+def test_candidates_are_searched_like_batch_norm(tmp_path, results, monkeypatch):
+    def accuracy(config):
+        return 80.0 - 10 * config.optimizer.lr if config.network.whitening is None else 70 + 100 * config.optimizer.lr
+
+    trained = faked(monkeypatch, seconds_to_accuracy, accuracy)
+    line = f"--runs {tmp_path / 'runs'} --epochs 2 --search-images 900 --keep 1 --lrs 0.3 0.1 --candidates full16"
+    seconds_to_accuracy.main([*line.split(), "--candidate-lrs", "0.05", "0.2"])
+    table = json.loads((results / "seconds-to-accuracy-vgg11.json").read_text())
+    assert [(row["variant"], row["lr"], row["epochs"]) for row in table["rows"]] == [
+        ("batch norm", 0.1, 2),
+        ("full16", 0.2, 1),
+    ]
+    searched = [(row["variant"], row["lr"]) for row in table["parts"][0]["rows"]]
+    assert searched == [("batch norm", lr) for lr in (0.3, 0.1) for _ in range(3)] + [("full16", 0.05), ("full16", 0.2)]
+    splits = [config.data.validation_size for config in trained if config.network.whitening is not None]
+    assert splits == [5000, 5000, 0]
 
 
 def test_less_work_compares_seeds_and_seconds_with_batch_norm(tmp_path, results, monkeypatch):

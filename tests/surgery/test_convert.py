@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 import netdeconv as nd
-from netdeconv.nn import WhitenedLayer
 from netdeconv.surgery import NothingChangedWarning
 from surgery.mixed import OTHER, SMALL, Net, norms, types, whitened
 
@@ -86,11 +85,6 @@ def test_each_kind_has_its_settings():
         "grouped": grouped,
         "fc": linear,
     }
-
-
-def test_none_means_the_defaults_and_the_same_for_all_kinds():
-    settings = {module.whitening for module in nd.convert(Net()).modules() if isinstance(module, WhitenedLayer)}
-    assert settings == {nd.Whitening()}
 
 
 @pytest.mark.parametrize(

@@ -174,6 +174,6 @@ def test_a_folded_model_can_be_exported_and_saved():
     file = io.BytesIO()
     torch.save(folded.state_dict(), file)
     file.seek(0)
-    again = nd.fold(nd.convert(Residual()))
+    again = nd.fold(nd.convert(Residual(), WHITENING))
     again.load_state_dict(torch.load(file, weights_only=True))
     assert torch.equal(again.eval()(x), folded(x))

@@ -16,7 +16,7 @@ from netdeconv.surgery.calibration import Calibrated, calibrate
 from netdeconv.surgery.inplace import stop_overwriting
 from netdeconv.surgery.notices import CalibrationWarning, NothingChangedWarning, logger
 from netdeconv.surgery.plain import is_plain, whitened_twin
-from netdeconv.surgery.policy import Plan, Setting, Settings, make_plan
+from netdeconv.surgery.policy import Plan, Request, Setting, make_plan
 from netdeconv.surgery.selection import Selection
 from netdeconv.surgery.tree import evaluation_mode, refuse_wrapped, replace
 
@@ -54,7 +54,9 @@ def convert(
 
     Args:
         model: any module; already whitened layers are left as they are.
-        whitening: settings of convolutions; None for the defaults, False to leave them alone.
+        whitening: settings of all layers, False to leave convolutions alone. None for what learns most in the
+            same seconds: :meth:`Whitening.fast`, for the first convolution, if it has at most 16 input
+            channels, :meth:`Whitening.fast_stem`, and linear layers as they are, unless nothing else is there.
         linear: settings of linear layers; None as ``whitening``, False to leave them alone.
         stem: likewise, of the first convolution in registration order.
         grouped: likewise, of convolutions with several groups of several input channels.
@@ -99,8 +101,8 @@ def convert(
         ['WhitenedConv2d', 'Identity', 'ReLU']
     """
     refuse_wrapped(model)
-    settings = Settings.of(whitening, linear=linear, stem=stem, grouped=grouped, depthwise=depthwise, named=named)
-    plan = make_plan(model, settings, select)
+    request = Request(whitening=whitening, linear=linear, stem=stem, grouped=grouped, depthwise=depthwise, named=named)
+    plan = make_plan(model, request, select)
     if inplace and "" in plan.layers:
         raise ValueError("a single layer cannot be replaced in place: use the copy that convert(layer) returns")
     target = model if inplace else copy.deepcopy(model)

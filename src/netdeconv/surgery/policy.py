@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import torch
@@ -21,6 +21,20 @@ Setting: TypeAlias = Whitening | bool | None
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, nn.GroupNorm)
 # Their fused paths read the weights of their children without calling them.
 _READS_WEIGHTS = (nn.MultiheadAttention, nn.TransformerEncoderLayer)
+# A first convolution with at most so many input channels reads data, not another layer's output.
+_CHANNELS_OF_DATA = 16
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a user gives for each kind of layer, and for layers by name."""
+
+    whitening: Setting
+    linear: Setting
+    stem: Setting
+    grouped: Setting
+    depthwise: Setting
+    named: Mapping[str, Setting] | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,28 +49,34 @@ class Settings:
     named: Mapping[str, Whitening | None]
 
     @classmethod
-    def of(
-        cls,
-        whitening: Setting,
-        *,
-        linear: Setting,
-        stem: Setting,
-        grouped: Setting,
-        depthwise: Setting,
-        named: Mapping[str, Setting] | None,
-    ) -> Settings:
-        """Resolve what a user gives: None means as ``whitening``, False means leave alone."""
-        if named is not None and not isinstance(named, Mapping):
-            raise TypeError(f"named must be a mapping of name patterns to settings, got {named!r}")
-        base = _setting("whitening", whitening, Whitening())
+    def of(cls, request: Request, chosen: Iterable[nn.Module], stem: nn.Module | None) -> Settings:
+        """Resolve what a user gives: None means as ``whitening``, False means leave alone.
+
+        Args:
+            request: as given.
+            chosen: the modules that may be touched; the defaults depend on them where ``whitening`` is None.
+            stem: the first convolution, if there is one.
+        """
+        if request.named is not None and not isinstance(request.named, Mapping):
+            raise TypeError(f"named must be a mapping of name patterns to settings, got {request.named!r}")
+        base = _setting("whitening", request.whitening, Whitening.fast())
+        first, linear = (base, base) if request.whitening is not None else _fastest(chosen, stem)
+        named = request.named or {}
         return cls(
             base,
-            _setting("linear", linear, base),
-            _setting("stem", stem, base),
-            _setting("grouped", grouped, base),
-            _setting("depthwise", depthwise, base),
-            {pattern: _setting(f"named[{pattern!r}]", own, base) for pattern, own in (named or {}).items()},
+            _setting("linear", request.linear, linear),
+            _setting("stem", request.stem, first),
+            _setting("grouped", request.grouped, base),
+            _setting("depthwise", request.depthwise, base),
+            {pattern: _setting(f"named[{pattern!r}]", own, base) for pattern, own in named.items()},
         )
+
+
+def _fastest(chosen: Iterable[nn.Module], stem: nn.Module | None) -> tuple[Whitening, Whitening | None]:
+    """What no setting at all means for the first convolution and for linear layers."""
+    reads_data = isinstance(stem, _ConvNd) and stem.in_channels <= _CHANNELS_OF_DATA
+    convolutional = any(isinstance(module, _ConvNd) for module in chosen)
+    return Whitening.fast_stem() if reads_data else Whitening.fast(), None if convolutional else Whitening.fast()
 
 
 def _setting(name: str, value: Setting, default: Whitening | None) -> Whitening | None:
@@ -78,11 +98,12 @@ class Plan:
     skipped: dict[str, str]
 
 
-def make_plan(model: nn.Module, settings: Settings, select: Selection) -> Plan:
+def make_plan(model: nn.Module, request: Request, select: Selection) -> Plan:
     """Decide what becomes of every module; the model is only looked at."""
     names = names_of(model)
     stem = next((module for module in names if isinstance(module, _ConvNd)), None)
     chosen = selected(names, select, stem)
+    settings = Settings.of(request, chosen, stem)
     by_name = _by_name(names, settings.named)
     fused = {child for parent in names if isinstance(parent, _READS_WEIGHTS) for child in parent.modules()}
     layers: dict[str, Whitening] = {}
