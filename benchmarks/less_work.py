@@ -42,6 +42,9 @@ CANDIDATES: dict[str, tuple[str, dict[str, Any], float, int]] = {
     "separable, blocks, fewer rows": ("separable", BLOCKS | FEW, LR, 0),
     "full 64, blocks, fewer rows, every 4th step": ("full", BLOCKS | FEW | SELDOM, LR, 0),
     "full 16, blocks": ("full16", BLOCKS, LR, 0),
+    "full 16, sampling stride 6": ("full16", {"sampling_stride": 6}, LR, 0),
+    "full 32, fewer rows": ("full", {"group_size": 32} | FEW, LR, 0),
+    "stem full, batch norm elsewhere": ("stem", {}, BATCH_NORM_LR, 0),
     "batch norm, lr 0.01": ("batch_norm", {}, 0.01, 0),
     "batch norm, lr 0.05": ("batch_norm", {}, 0.05, 0),
 }

@@ -8,14 +8,8 @@ import torch
 import netdeconv.nn as nnd
 from layers import SETTINGS, WEIGHTED, build, setting_id
 from netdeconv.linalg import Grouping
-from netdeconv.nn.products import (
-    from_blocks,
-    product_dtype,
-    to_blocks,
-    weight_and_response,
-    whiten_input,
-    whiten_weight,
-)
+from netdeconv.nn.input_products import weight_and_response, whiten_input
+from netdeconv.nn.products import from_blocks, product_dtype, to_blocks, whiten_weight
 from netdeconv.nn.tap_products import whiten_taps
 from netdeconv.nn.weighted import WeightedWhitenedLayer
 from tolerances import assert_close
@@ -145,6 +139,38 @@ def test_gradients_of_the_weight_product(function, interleaved):
 
     assert torch.autograd.gradcheck(product, (weight, mean, matrix))
     assert torch.autograd.gradgradcheck(product, (weight, mean, matrix), fast_mode=True)
+
+
+def test_a_plain_weight_with_neighbouring_channels_keeps_their_order():
+    grouping = Grouping(2, 2, 2, True)
+    mean, matrix = torch.randn(2, 2, dtype=torch.float64, requires_grad=True), spd(2, 2).requires_grad_()
+    stored = torch.randn(4, 3, 4, dtype=torch.float64, requires_grad=True)
+
+    def product(stored: torch.Tensor, mean: torch.Tensor, matrix: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return weight_and_response(stored.transpose(1, 2), mean, matrix, grouping, torch.float64)
+
+    plain = weight_and_response(stored.transpose(1, 2).contiguous(), mean, matrix, grouping, torch.float64)
+    for actual, expected in zip(product(stored, mean, matrix), plain, strict=True):
+        assert_close(actual, expected, size=12, condition=10)
+    assert torch.autograd.gradcheck(product, (stored, mean, matrix))
+    assert torch.autograd.gradgradcheck(product, (stored, mean, matrix), fast_mode=True)
+
+
+@pytest.mark.parametrize("taps_first", [False, True])
+def test_the_response_in_bfloat16_is_of_the_unrounded_mean(taps_first):
+    """The rounded means of the two channels cancel; what is left is below the rounding."""
+    weight = torch.tensor([[1.0, -1.0], [1.0, 1.0]]).unsqueeze(-1).expand(-1, -1, 3).contiguous()
+    if taps_first:
+        weight = weight.transpose(1, 2).contiguous().transpose(1, 2)
+    weight.requires_grad_()
+    mean = torch.tensor([[1 + 2.0**-10, 1.0]], requires_grad=True)
+    _, response = weight_and_response(weight, mean, torch.eye(2).unsqueeze(0), Grouping(1, 1, 2), torch.bfloat16)
+    assert response.dtype == torch.float32
+    assert response.tolist() == [3 * 2.0**-10, 6 + 3 * 2.0**-10]
+    response.backward(torch.tensor([1 + 2.0**-10, 1.0]))
+    assert torch.equal(mean.grad, torch.tensor([[6 + 3 * 2.0**-10, -3 * 2.0**-10]]))
+    assert torch.equal(weight.grad[:, :, 0], torch.tensor([1 + 2.0**-10, 1.0]).outer(mean.detach()[0]))
+    assert weight.grad.stride() == weight.stride()
 
 
 def test_gradient_of_the_factor_of_constant_matrices():

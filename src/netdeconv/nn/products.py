@@ -1,9 +1,7 @@
-r"""Products of a layer's weight, or its input, with whitening matrices, and their hand-written gradient.
+r"""Products of a layer's weight with whitening matrices, and their hand-written gradient.
 
 Letters: as in linalg/grouping.py; O outputs per group.
-The data is never transformed where the weight is cheaper: (x - mean) D w + b is computed as x (D w) + (b - mean D w).
-Where an input has fewer positions than the weight has rows, as in the last layers of a network, x D is cheaper; the
-result is the same.
+The data is not transformed where the weight is cheaper: (x - mean) D w + b is computed as x (D w) + (b - mean D w).
 """
 
 from __future__ import annotations
@@ -59,33 +57,6 @@ def whiten_weight(
     """
     product, response = _WhitenedWeight.apply(weight, mean, matrix, factor, grouping, dtype or matrix.dtype)
     return product, response
-
-
-def whiten_input(x: Tensor, matrix: Tensor, grouping: Grouping) -> Tensor:
-    """Multiply the channels of an input by their whitening matrices: x D, not centred.
-
-    Shapes:
-        x (N, C, ...), matrix (G, B, B); result as x, in its dtype and its memory format.
-    """
-    product: Tensor = _WhitenedInput.apply(x, matrix, grouping)
-    return product
-
-
-def weight_and_response(
-    weight: Tensor, mean: Tensor, matrix: Tensor, grouping: Grouping, dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
-    """A weight for an input that :func:`whiten_input` has whitened: itself, cast, and its response to the mean.
-
-    Shapes:
-        as :func:`whiten_weight`, for matrices of channels.
-    """
-    with full_precision(weight):
-        centre = torch.bmm(mean.unsqueeze(1), matrix).squeeze(1)  # (G, B)
-        spread = centre.unsqueeze(1).expand(-1, grouping.num_blocks, -1).unsqueeze(0)
-        centre = grouping.merge(spread, 1).view(grouping.num_matrices, 1, -1)
-        same, sums = _CastAndSum.apply(weight, dtype, matrix.dtype)
-        response = (sums.view(grouping.num_matrices, -1, sums.shape[1]) * centre).sum(-1)
-        return same, response.reshape(-1)
 
 
 def to_blocks(weight: Tensor, size: int, grouping: Grouping) -> Tensor:
@@ -174,52 +145,3 @@ def _like(weight: Tensor, blocks: Tensor, grouping: Grouping) -> Tensor:
 
 def _times(matrix: Tensor, factor: Tensor | None) -> Tensor:
     return matrix if factor is None else matrix * factor[:, None, None]
-
-
-class _CastAndSum(torch.autograd.Function):
-    """A weight in another dtype and its sum over taps; one pass over the gradient for both."""
-
-    @staticmethod
-    def forward(ctx: Any, weight: Tensor, dtype: torch.dtype, sum_dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        ctx.dtype = weight.dtype
-        same = weight.to(dtype) if weight.dtype != dtype else weight.view_as(weight)
-        return same, same.sum(-1, dtype=sum_dtype)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        grad_same, grad_sum = grads
-        return (grad_same + grad_sum.unsqueeze(-1)).to(ctx.dtype), None, None
-
-
-class _WhitenedInput(torch.autograd.Function):
-    """Keeps input and matrix alone; the rows are copied again in backward, which is differentiable itself."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, matrix: Tensor, grouping: Grouping) -> Tensor:
-        ctx.grouping = grouping
-        ctx.save_for_backward(x, matrix)
-        with full_precision(x):
-            return _multiply_channels(x, matrix, grouping)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
-        x, matrix = ctx.saved_tensors
-        with full_precision(x):
-            rows, _ = _channel_rows(x, ctx.grouping)
-            grad_rows, _ = _channel_rows(grads[0].to(x.dtype), ctx.grouping)
-            grad_matrix = torch.bmm(rows.mT, grad_rows).to(matrix.dtype)
-            return _multiply_channels(grads[0].to(x.dtype), matrix, ctx.grouping), grad_matrix, None
-
-
-def _channel_rows(x: Tensor, grouping: Grouping) -> tuple[Tensor, torch.Size]:
-    """Channels of an input as rows (G, n, B), and the shape (N, ..., G, S, B) they had."""
-    split = grouping.split(x.movedim(1, -1), x.dim() - 1)
-    return split.movedim(-3, 0).reshape(grouping.num_matrices, -1, grouping.block_channels), split.shape
-
-
-def _multiply_channels(x: Tensor, matrix: Tensor, grouping: Grouping) -> Tensor:
-    rows, shape = _channel_rows(x, grouping)
-    product = torch.bmm(rows, matrix.to(x.dtype))
-    product = product.view(grouping.num_matrices, *shape[:-3], *shape[-2:]).movedim(0, -3)
-    product = grouping.merge(product, x.dim() - 1).movedim(-1, 1)
-    return product.contiguous() if x.is_contiguous() else product

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from netdeconv.linalg import Grouping
 from netdeconv.nn.functional import Statistics
+from netdeconv.nn.input_products import weight_and_response, whiten_input
 from netdeconv.nn.layer import WhitenedLayer
-from netdeconv.nn.products import product_dtype, weight_and_response, whiten_input, whiten_weight
+from netdeconv.nn.products import product_dtype, whiten_weight
 from netdeconv.nn.tap_products import whiten_taps
 
 
