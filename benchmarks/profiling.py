@@ -1,15 +1,45 @@
-"""Where a step's time goes, by operation."""
+"""Where a step's time goes, by operation and by stage, as parts of a table."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
+from benchmarks.machine import measure_peak
+from benchmarks.stages import stage_rows
+from benchmarks.steps import TrainingStep
+from netdeconv.nn import WhitenedLayer
+
 _STEPS = 3
+
+
+def profiles(
+    steps: Mapping[str, TrainingStep], dtypes: set[torch.dtype], device: torch.device, *, compiled: bool = False
+) -> list[dict[str, Any]]:
+    """Profile the steps of some variants, and print the profiler's own tables.
+
+    Args:
+        steps: by variant, warmed up.
+        dtypes: of their products.
+        device: where they run.
+        compiled: whether they are, and show no stages.
+    """
+    if not steps:
+        return []
+    peak = measure_peak(device, dtypes)
+    parts: list[dict[str, Any]] = []
+    for name, step in steps.items():
+        text, shares = profile_step(step, device)
+        print(text)
+        parts.append({"name": f"Where the time of a step of {name} goes (self time)", "rows": shares})
+        if not compiled and any(isinstance(module, WhitenedLayer) for module in step.network.modules()):
+            title = f"Stages of a step of {name}, and the least time of each: operations and bytes at the measured peak"
+            parts.append({"name": title, "rows": stage_rows(step, step.network, device, peak)})
+    return parts
 
 
 def profile_step(

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import environment, options, tables
-from benchmarks.profiling import profile_step
+from benchmarks.profiling import profiles
 from benchmarks.steps import LR, MOMENTUM, WEIGHT_DECAY, TrainingStep, random_batch
 from benchmarks.timing import Samples, columns, describe, interleave, rounded
 from benchmarks.variants import BATCH_NORM, NO_NORM, VARIANTS
@@ -43,11 +43,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), metavar="NAME", help=", ".join(VARIANTS))
     parser.add_argument("--compile", action="store_true", help="torch.compile the networks")
     parser.add_argument("--steps", type=int, default=None, help="steps in a timed sample: 1; 5 on cuda")
-    parser.add_argument("--profile", metavar="VARIANT", default=None, help="show where this variant's time goes")
+    parser.add_argument("--profile", metavar="VARIANT", nargs="+", default=[], help="show where their time goes")
     parsed = parser.parse_args(arguments)
     options.resolve_network(parsed)
-    if parsed.profile is not None and parsed.profile not in parsed.variants:
-        parsed.variants.append(parsed.profile)
+    parsed.variants += [name for name in parsed.profile if name not in parsed.variants]
     for name in parsed.variants:
         look_up("variant", name, VARIANTS)
     if parsed.steps is None:
@@ -127,11 +126,9 @@ def measure(settings: argparse.Namespace, command: str) -> dict[str, Any]:
         synchronize=environment.synchronizer(device),
         on_error=candidates.drop,
     )
-    parts = []
-    if settings.profile in candidates.steps:
-        text, shares = profile_step(candidates.steps[settings.profile], device)
-        print(text)
-        parts.append({"name": f"Where the time of a step of {settings.profile} goes (self time)", "rows": shares})
+    chosen = {name: candidates.steps[name] for name in settings.profile if name in candidates.steps}
+    dtypes = {torch.float32, environment.DTYPES[settings.dtype]}
+    parts = profiles(chosen, dtypes, device, compiled=settings.compile)
     port = settings.dtype == "bfloat16" and "published" in settings.variants
     how = f"{settings.dtype}, {settings.device}{', compiled' if settings.compile else ''}"
     return tables.build(

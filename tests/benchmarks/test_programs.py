@@ -56,6 +56,18 @@ def test_training_step(tmp_path, dtype):
     assert shares == sorted(shares, reverse=True)
     assert 0 < sum(shares) <= 100.5
     assert len(shares) <= 12
+    stages = {row["stage"]: row for row in table["parts"][1]["rows"]}
+    assert list(stages) == [
+        "sample and covariance",
+        "inverse root",
+        "product with weight or input",
+        "convolution",
+        "everything else",
+    ]
+    assert all(row["both, ms"] > 0 for row in stages.values())
+    # profiled in its own run, on a machine that may be busy: the order of the whole step alone
+    total = sum(row["both, ms"] for row in stages.values()) / 1e3
+    assert rows["channel"]["seconds"] / 20 < total < rows["channel"]["seconds"] * 20
 
 
 def test_a_variant_that_fails_keeps_its_row(tmp_path, monkeypatch):

@@ -1,0 +1,149 @@
+"""A step of a whitened network taken apart: its stages, and the least time that each of them can take.
+
+The library's autograd functions appear in torch's profiler by their names, forward and backward; all that happens
+inside one counts as its stage. The bound of a stage is the sum over the layers of the time that its fewest operations
+and bytes take at the machine's measured peak, as in ``layer_parts``.
+
+Letters: n sampled rows, D features of a matrix, G matrices.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
+
+from benchmarks.machine import Peak
+from benchmarks.timing import rounded
+from netdeconv.linalg.precision import statistics_dtype
+from netdeconv.nn import WhitenedLayer
+from netdeconv.nn.functional import image_step
+from netdeconv.nn.products import product_dtype
+
+SAMPLE, ROOT, PRODUCT, CONVOLUTION = (
+    "sample and covariance",
+    "inverse root",
+    "product with weight or input",
+    "convolution",
+)
+# what the profiler calls them, forward and backward
+_EVENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    SAMPLE: (("_PatchStatistics", "_TapCovariance"), ("_PatchStatisticsBackward", "_TapCovarianceBackward")),
+    ROOT: (("_NewtonSchulzRoot",), ("_NewtonSchulzRootBackward",)),
+    PRODUCT: (
+        ("_WhitenedWeight", "_WhitenedInput", "_CastAndResponse", "_WhitenedTaps"),
+        ("_WhitenedWeightBackward", "_WhitenedInputBackward", "_CastAndResponseBackward", "_WhitenedTapsBackward"),
+    ),
+    CONVOLUTION: (("aten::convolution",), ("aten::convolution_backward",)),
+}
+_STEPS = 3
+
+
+def stage_rows(
+    step: Callable[[], object], network: nn.Module, device: torch.device, peak: Peak
+) -> list[dict[str, Any]]:
+    """Profile a few steps; one row a stage, milliseconds a step.
+
+    Args:
+        step: warmed up.
+        network: what it trains.
+        device: where it runs.
+        peak: of the machine.
+    """
+    shapes = _inputs(step, network)
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
+    with profile(activities=activities) as recorded:
+        for _ in range(_STEPS):
+            step()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+    kind = "device" if device.type == "cuda" else "cpu"
+    # kernels are listed a second time beside the operations that launched them
+    events = [event for event in recorded.key_averages() if event.device_type == DeviceType.CPU]
+    inclusive: dict[str, float] = {event.key: getattr(event, f"{kind}_time_total") / 1e6 / _STEPS for event in events}
+    total = sum(getattr(event, f"self_{kind}_time_total") for event in events) / 1e6 / _STEPS
+    rows, covered = [], 0.0
+    for stage, names in _EVENTS.items():
+        forward, backward = (sum(inclusive.get(name, 0.0) for name in side) for side in names)
+        covered += forward + backward
+        least = sum(bounds(layer, *shape, peak).get(stage, 0.0) for layer, shape in shapes.items())
+        rows.append(_row(stage, forward, backward, least))
+    rest = {"stage": "everything else", "both, ms": rounded(1e3 * (total - covered), 3)}
+    return [*rows, rest]
+
+
+def _row(stage: str, forward: float, backward: float, least: float) -> dict[str, Any]:
+    return {
+        "stage": stage,
+        "both, ms": rounded(1e3 * (forward + backward), 3),
+        "forward, ms": rounded(1e3 * forward, 3),
+        "backward, ms": rounded(1e3 * backward, 3),
+        "bound, ms": rounded(1e3 * least, 3) if least else None,
+        "times the bound": rounded((forward + backward) / least, 3) if least else None,
+    }
+
+
+def _inputs(step: Callable[[], object], network: nn.Module) -> dict[WhitenedLayer, tuple[torch.Size, torch.dtype]]:
+    """Shape and dtype of what every whitened layer sees in a step, as it computes with it."""
+    found: dict[WhitenedLayer, tuple[torch.Size, torch.dtype]] = {}
+
+    def note(layer: nn.Module, args: tuple[Tensor, ...]) -> None:
+        assert isinstance(layer, WhitenedLayer)
+        x = layer._prepare(args[0])
+        found[layer] = x.shape, x.dtype
+
+    handles = [
+        module.register_forward_pre_hook(note) for module in network.modules() if isinstance(module, WhitenedLayer)
+    ]
+    step()
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+def bounds(layer: WhitenedLayer, shape: torch.Size, dtype: torch.dtype, peak: Peak) -> dict[str, float]:
+    """Seconds below which no code gets forward and backward of each stage of one layer done.
+
+    Args:
+        layer: a convolution or linear layer, of any structure; the taps of "separable" are not counted.
+        shape: of its input (N, C, ...).
+        dtype: of its input.
+        peak: of the machine.
+    """
+    return {stage: sum(peak.bound(*work) for work in works) for stage, works in _work(layer, shape, dtype)}
+
+
+def _work(
+    layer: WhitenedLayer, shape: torch.Size, dtype: torch.dtype
+) -> Iterator[tuple[str, list[tuple[float, float, torch.dtype]]]]:
+    """Fewest operations and bytes of each stage, forward and backward, and the dtype of the products."""
+    wide, steps = statistics_dtype(dtype), layer.whitening.num_iterations
+    factors = product_dtype(dtype, wide, steps)
+    g, d = layer.num_matrices, layer.matrix_size
+    n, size, pixels = _rows(layer, shape), dtype.itemsize, math.prod(shape)
+    sampled, matrices = size * min(g * n * d, pixels), g * wide.itemsize * d * d
+    # symmetric: half of the products; the gradient has to be added to what the convolution left there
+    yield SAMPLE, [(g * n * d * d, sampled + matrices, factors), (2 * g * n * d * d, 3 * sampled + matrices, factors)]
+    # 3 (n - 1) products of symmetric result; the derivative of a product is two products
+    cubes = 3 * (steps - 1) * g * d**3
+    yield ROOT, [(cubes, 2 * matrices, wide), (2 * cubes, 3 * matrices, wide)]
+    weights = layer.get_parameter("weight").numel()
+    work = [(2 * weights * d, (4 + size) * weights + matrices), (4 * weights * d, (8 + size) * weights + matrices)]
+    if d == layer.group_size and pixels < weights:
+        work = [(2 * pixels * d, 2 * size * pixels), (4 * pixels * d, 3 * size * pixels)]
+    yield PRODUCT, [(operations, moved, factors) for operations, moved in work]
+
+
+def _rows(layer: Any, shape: torch.Size) -> int:
+    """n, for one matrix."""
+    if isinstance(layer, nn.Linear):
+        features = layer._rows
+    else:
+        features = layer._features(*layer._sampling(torch.empty(shape, device="meta")))
+    step = image_step(shape, features, layer.grouping, layer.whitening.rows_per_feature)
+    return features.num_samples(torch.Size([-(-shape[0] // step), *shape[1:]])) * layer.num_groups

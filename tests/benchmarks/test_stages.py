@@ -1,0 +1,59 @@
+"""Bounds of the stages of a step, from shapes."""
+
+import pytest
+import torch
+from benchmarks.machine import Peak
+from benchmarks.stages import PRODUCT, ROOT, SAMPLE, bounds
+
+import netdeconv as nd
+
+# so slow that nothing is bound by bytes, and so narrow that everything is
+ARITHMETIC = Peak({torch.float32: 1.0, torch.bfloat16: 4.0}, 1e30)
+MEMORY = Peak({torch.float32: 1e30, torch.bfloat16: 1e30}, 1.0)
+SHAPE = torch.Size([8, 64, 12, 12])  # 4 x 4 sampled positions of 8 images
+
+
+def layer(**settings):
+    return nd.WhitenedConv2d(64, 32, 3, padding=1, whitening=nd.Whitening(**settings))
+
+
+def test_operations_of_whole_patches():
+    n, d, weights = 128, 576, 32 * 576
+    found = bounds(layer(), SHAPE, torch.float32, ARITHMETIC)
+    assert found[SAMPLE] == pytest.approx(3 * n * d**2)
+    assert found[ROOT] == pytest.approx(36 * d**3)
+    assert found[PRODUCT] == pytest.approx(6 * weights * d)
+
+
+def test_blocks_share_a_matrix_and_add_rows():
+    n, d, weights = 4 * 128, 144, 32 * 576
+    found = bounds(layer(group_size=16, num_iterations=3), SHAPE, torch.bfloat16, ARITHMETIC)
+    assert found[SAMPLE] == pytest.approx(3 * n * d**2 / 4)
+    assert found[ROOT] == pytest.approx(18 * d**3)  # float32
+    assert found[PRODUCT] == pytest.approx(6 * weights * d / 4)
+
+
+def test_few_rows_are_fewer():
+    few = bounds(
+        layer(structure="channel", group_size=1, rows_per_feature=16),
+        torch.Size([64, 64, 12, 12]),
+        torch.float32,
+        ARITHMETIC,
+    )
+    assert few[SAMPLE] == pytest.approx(3 * 32 * 16 * 64)  # 32 entries are the fewest
+
+
+def test_a_smaller_input_is_multiplied_instead_of_the_weight():
+    small = torch.Size([8, 64, 4, 4])
+    found = bounds(layer(structure="channel"), small, torch.float32, ARITHMETIC)
+    assert found[PRODUCT] == pytest.approx(6 * small.numel() * 64)
+
+
+def test_bytes():
+    n, d, weights = 128, 576, 32 * 576
+    found = bounds(layer(), SHAPE, torch.bfloat16, MEMORY)
+    pixels = SHAPE.numel()
+    matrix = 4 * d * d
+    assert found[SAMPLE] == pytest.approx(4 * 2 * min(n * d, pixels) + 2 * matrix)
+    assert found[ROOT] == pytest.approx(5 * matrix)
+    assert found[PRODUCT] == pytest.approx((6 + 10) * weights + 2 * matrix)
