@@ -24,6 +24,11 @@ class Peak:
     operations: dict[torch.dtype, float]
     bandwidth: float
 
+    def __str__(self) -> str:
+        rates = {str(dtype).removeprefix("torch."): rate / 1e9 for dtype, rate in self.operations.items()}
+        listed = "".join(f"{name} {rates[name]:.4g} GFLOP/s, " for name in sorted(rates))
+        return f"{listed}{self.bandwidth / 1e9:.4g} GB/s"
+
     def bound(self, operations: float, moved: float, dtype: torch.dtype) -> float:
         """Seconds below which no code gets that does and moves this much: the larger of two times."""
         return max(operations / self.operations[dtype], moved / self.bandwidth)

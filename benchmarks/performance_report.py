@@ -57,7 +57,7 @@ class Target:
 
     def _compare(self, table: Mapping[str, Any]) -> tuple[str, str]:
         found = {next(iter(row.values())): row for row in table["rows"]}
-        names = self.rows or tuple(name for name in found if not str(name).startswith("batch_norm"))
+        names = self.rows or tuple(name for name in found if not str(name).startswith(("batch_norm", "batch norm")))
         values = {name: found[name].get(self.column) for name in names if name in found}
         texts = [
             f"{name} {_value(found[name], values[name])}" if name in found else f"{name} unmeasured" for name in names

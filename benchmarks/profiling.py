@@ -37,7 +37,7 @@ def profiles(
         print(text)
         parts.append({"name": f"Where the time of a step of {name} goes (self time)", "rows": shares})
         if not compiled and any(isinstance(module, WhitenedLayer) for module in step.network.modules()):
-            title = f"Stages of a step of {name}, and the least time of each: operations and bytes at the measured peak"
+            title = f"Stages of a step of {name}, and the least time of each: operations and bytes at {peak}"
             parts.append({"name": title, "rows": stage_rows(step, step.network, device, peak)})
     return parts
 

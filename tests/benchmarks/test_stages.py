@@ -57,3 +57,9 @@ def test_bytes():
     assert found[SAMPLE] == pytest.approx(4 * 2 * min(n * d, pixels) + 2 * matrix)
     assert found[ROOT] == pytest.approx(5 * matrix)
     assert found[PRODUCT] == pytest.approx((6 + 10) * weights + 2 * matrix)
+
+
+def test_a_peak_in_words():
+    assert str(Peak({torch.float32: 1.5e11, torch.bfloat16: 4e11}, 3e10)) == (
+        "bfloat16 400 GFLOP/s, float32 150 GFLOP/s, 30 GB/s"
+    )
