@@ -20,7 +20,7 @@ def kept_memory() -> Iterator[bool]:
     """Keep freed memory in the process for as long as the context lasts, then return it.
 
     A training step on a processor asks for the same large buffers as the one before. Left alone, the C library maps
-    them afresh, and the system clears every page before its first use: about a tenth of a step.
+    them afresh, and the system clears every page before its first use: a tenth of a step or more.
 
     Yields:
         Whether it does so: with the C library of GNU, unless the environment already sets its allocator
