@@ -89,16 +89,8 @@ def _over_taps(constant: Tensor, num_taps: int, taps_first: bool) -> Tensor:
 
 
 def _product(rows: Tensor, matrix: Tensor) -> Tensor:
-    """Few rows (G, n, D) times a matrix (G, D, M), in the rows' dtype.
-
-    A narrower matrix multiplies the rows and what their rounding leaves: only results are rounded, not the rows.
-    """
-    if rows.dtype == matrix.dtype:
-        return torch.bmm(rows, matrix)
-    rounded = rows.to(matrix.dtype)
-    parts = torch.cat([rounded, (rows - rounded).to(matrix.dtype)], 1)
-    product: Tensor = torch.bmm(parts, matrix).to(rows.dtype).unflatten(1, (2, -1)).sum(1)
-    return product
+    """Few rows (G, n, D) times a matrix (G, D, M), in the rows' dtype: sums are not rounded to the matrix's."""
+    return torch.bmm(rows, matrix.to(rows.dtype))
 
 
 class _WhitenedInput(torch.autograd.Function):
