@@ -46,7 +46,7 @@ def weight_and_response(
 class _CastAndResponse(torch.autograd.Function):
     """A weight (G O, C/G, K) in another dtype, and its response (G, O) to an input that is constant (G, C/G).
 
-    Nothing but products of the weight as it lies in memory, and one pass over its gradient.
+    Products of the cast weight as it lies in memory, summed in float32, and one pass over its gradient.
     """
 
     @staticmethod
