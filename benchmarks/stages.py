@@ -15,10 +15,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import DeviceType
-from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.machine import Peak
+from benchmarks.recording import Recording
 from benchmarks.timing import rounded
 from netdeconv.linalg.precision import statistics_dtype
 from netdeconv.nn import WhitenedLayer
@@ -41,39 +40,25 @@ _EVENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     CONVOLUTION: (("aten::convolution",), ("aten::convolution_backward",)),
 }
-_STEPS = 3
+Shapes = dict[WhitenedLayer, tuple[torch.Size, torch.dtype]]
 
 
-def stage_rows(
-    step: Callable[[], object], network: nn.Module, device: torch.device, peak: Peak
-) -> list[dict[str, Any]]:
-    """Profile a few steps; one row a stage, milliseconds a step.
+def stage_rows(recording: Recording, shapes: Shapes, peak: Peak) -> list[dict[str, Any]]:
+    """One row a stage, milliseconds a step.
 
     Args:
-        step: warmed up.
-        network: what it trains.
-        device: where it runs.
+        recording: of the steps of a whitened network.
+        shapes: as :func:`input_shapes` returns for it.
         peak: of the machine.
     """
-    shapes = _inputs(step, network)
-    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
-    with profile(activities=activities) as recorded:
-        for _ in range(_STEPS):
-            step()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-    kind = "device" if device.type == "cuda" else "cpu"
-    # kernels are listed a second time beside the operations that launched them
-    events = [event for event in recorded.key_averages() if event.device_type == DeviceType.CPU]
-    inclusive: dict[str, float] = {event.key: getattr(event, f"{kind}_time_total") / 1e6 / _STEPS for event in events}
-    total = sum(getattr(event, f"self_{kind}_time_total") for event in events) / 1e6 / _STEPS
+    inclusive = recording.inclusive()
     rows, covered = [], 0.0
     for stage, names in _EVENTS.items():
         forward, backward = (sum(inclusive.get(name, 0.0) for name in side) for side in names)
         covered += forward + backward
         least = sum(bounds(layer, *shape, peak).get(stage, 0.0) for layer, shape in shapes.items())
         rows.append(_row(stage, forward, backward, least))
-    rest = {"stage": "everything else", "both, ms": rounded(1e3 * (total - covered), 3)}
+    rest = {"stage": "everything else", "both, ms": rounded(1e3 * (recording.seconds - covered), 3)}
     return [*rows, rest]
 
 
@@ -88,9 +73,14 @@ def _row(stage: str, forward: float, backward: float, least: float) -> dict[str,
     }
 
 
-def _inputs(step: Callable[[], object], network: nn.Module) -> dict[WhitenedLayer, tuple[torch.Size, torch.dtype]]:
-    """Shape and dtype of what every whitened layer sees in a step, as it computes with it."""
-    found: dict[WhitenedLayer, tuple[torch.Size, torch.dtype]] = {}
+def input_shapes(step: Callable[[], object], network: nn.Module) -> Shapes:
+    """Shape and dtype of what every whitened layer of a network sees in a step, as it computes with it.
+
+    Args:
+        step: is run once.
+        network: what it trains.
+    """
+    found: Shapes = {}
 
     def note(layer: nn.Module, args: tuple[Tensor, ...]) -> None:
         assert isinstance(layer, WhitenedLayer)

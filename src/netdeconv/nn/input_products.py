@@ -64,7 +64,8 @@ class _CastAndResponse(torch.autograd.Function):
         grad_same, grad_response = grads
         with full_precision(weight):
             rows, taps_first = _as_stored(weight.to(ctx.dtype), len(constant))
-            pull = _product(grad_response.unsqueeze(1), rows).view(len(constant), *_split(weight.shape, taps_first))
+            split = (weight.shape[2], -1) if taps_first else (-1, weight.shape[2])
+            pull = _product(grad_response.unsqueeze(1), rows).view(len(constant), *split)
             grad_weight = grad_same.to(weight.dtype)
             outer = (grad_response.unsqueeze(-1) * constant.unsqueeze(1)).flatten(0, 1).unsqueeze(-1)
             outer = outer.to(weight.dtype)
@@ -77,10 +78,6 @@ def _as_stored(weight: Tensor, num_matrices: int) -> tuple[Tensor, bool]:
     taps_first = weight.stride(1) < weight.stride(2)
     stored = weight.transpose(1, 2) if taps_first else weight
     return stored.reshape(num_matrices, -1, weight.shape[1] * weight.shape[2]), taps_first
-
-
-def _split(shape: torch.Size, taps_first: bool) -> tuple[int, int]:
-    return (shape[2], shape[1]) if taps_first else (shape[1], shape[2])
 
 
 def _over_taps(constant: Tensor, num_taps: int, taps_first: bool) -> Tensor:
