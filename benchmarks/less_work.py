@@ -14,11 +14,13 @@ import dataclasses
 import statistics
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from benchmarks import runs as runs_table
 from benchmarks.environment import command
+from benchmarks.warm_start import warm_started
 from netdeconv import Whitening
 from netdeconv.data import DataConfig
 from netdeconv.recipes import WhiteningChoice, variant
@@ -45,9 +47,12 @@ CANDIDATES: dict[str, tuple[str, dict[str, Any], float, int]] = {
     "full 16, sampling stride 6": ("full16", {"sampling_stride": 6}, LR, 0),
     "full 32, fewer rows": ("full", {"group_size": 32} | FEW, LR, 0),
     "stem full, batch norm elsewhere": ("stem", {}, BATCH_NORM_LR, 0),
+    "stem full, others channel, fewer rows, warm-started": ("stem_channel", FEW, LR, 0),
     "batch norm, lr 0.01": ("batch_norm", {}, 0.01, 0),
     "batch norm, lr 0.05": ("batch_norm", {}, 0.05, 0),
 }
+# label: Newton-Schulz steps from the last step's matrix
+WARM = {"stem full, others channel, fewer rows, warm-started": 2}
 
 
 def config(label: str, seed: int, epochs: int, images: int | None = None) -> TrainingConfig:
@@ -79,7 +84,8 @@ def measure(options: argparse.Namespace) -> None:
             data = dataclasses.replace(settings.data, data_dir=options.data_dir)
             settings = dataclasses.replace(settings, data=data, result_path=str(folder))
             started = (folder / "config.json").exists()
-            results[label][seed] = run(settings, resume=started, progress=False)
+            with warm_started(WARM[label]) if label in WARM else nullcontext():
+                results[label][seed] = run(settings, resume=started, progress=False)
             print(f"seed {seed}, {label}: {results[label][seed].accuracy:.2f} %", flush=True)
             write(results, options)
 
@@ -93,6 +99,7 @@ def write(results: dict[str, dict[int, RunResult]], options: argparse.Namespace)
         command=command("less_work", options.arguments),
         config={
             label: runs_table.settings(config(label, 0, options.epochs, options.images))
+            | ({"warm-started steps": WARM[label]} if label in WARM else {})
             for label in CANDIDATES
             if results[label]
         },
