@@ -12,7 +12,8 @@ import argparse
 import contextlib
 import dataclasses
 import statistics
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -21,12 +22,12 @@ import torch
 from torch import Tensor
 
 from benchmarks import runs as runs_table
+from benchmarks.environment import command
 from benchmarks.less_work import NAME, config
 from benchmarks.precision import PRODUCTS, Product, root
 from netdeconv.linalg import NewtonSchulz
 from netdeconv.training import RunResult, TrainingConfig, run
 
-TITLE = "Rounding of whitening's arithmetic: a half-width VGG-11 on CIFAR-10, 5000 images cut from train"
 _CANDIDATE = "full 16, fewer rows"
 
 
@@ -75,35 +76,35 @@ def arithmetic(name: str) -> Iterator[None]:
 VARIANTS = ("float32", "as the library", *(f"root: {name}" for name in PRODUCTS if name != "float32"))
 
 
-def settings(seed: int, epochs: int) -> TrainingConfig:
+def settings(seed: int, epochs: int, images: int | None) -> TrainingConfig:
     """Those of ``benchmarks.less_work``, in bfloat16 on every processor."""
-    return dataclasses.replace(config(_CANDIDATE, seed, epochs), precision="bf16-mixed")
+    return dataclasses.replace(config(_CANDIDATE, seed, epochs, images), precision="bf16-mixed")
 
 
-def measure(data_dir: str | None, runs: Path, seeds: list[int], epochs: int) -> None:
+def measure(options: argparse.Namespace) -> None:
     """Train what is missing; write the table after every run."""
+    epochs, images = options.epochs, options.images
+    kind = f"{epochs}-epochs" if images is None else f"{epochs}-epochs-of-{images}"
     results: dict[str, dict[int, RunResult]] = {name: {} for name in VARIANTS}
-    for seed in seeds:
+    for seed in options.seeds:
         for name in VARIANTS:
-            folder = (
-                runs / f"{epochs}-epochs" / f"seed{seed}" / name.replace(" ", "_").replace(":", "").replace(",", "")
-            )
-            own = settings(seed, epochs)
-            own = dataclasses.replace(
-                own, data=dataclasses.replace(own.data, data_dir=data_dir), result_path=str(folder)
-            )
+            folder = options.runs / kind / f"seed{seed}" / name.replace(" ", "_").replace(":", "").replace(",", "")
+            own = settings(seed, epochs, images)
+            data = dataclasses.replace(own.data, data_dir=options.data_dir)
+            own = dataclasses.replace(own, data=data, result_path=str(folder))
             with arithmetic(name):
                 results[name][seed] = run(own, resume=(folder / "config.json").exists(), progress=False)
             print(f"seed {seed}, {name}: {results[name][seed].accuracy:.2f} %", flush=True)
-            write(results, epochs)
+            write(results, options)
 
 
-def write(results: dict[str, dict[int, RunResult]], epochs: int) -> None:
+def write(results: dict[str, dict[int, RunResult]], options: argparse.Namespace) -> None:
     """The table of what is there."""
+    trained = "" if options.images is None else f", trained on {options.images} images"
     table = runs_table.build(
-        TITLE,
-        command=f"python -m benchmarks.precision_accuracy --epochs {epochs}",
-        config={"all rows": runs_table.settings(settings(0, epochs))},
+        f"Rounding of whitening's arithmetic: a half-width VGG-11 on CIFAR-10{trained}, 5000 others cut from train",
+        command=command("precision_accuracy", options.arguments),
+        config={"all rows": runs_table.settings(settings(0, options.epochs, options.images))},
         results=[result for by_seed in results.values() for result in by_seed.values()],
         rows=[_row(name, by_seed) for name, by_seed in results.items() if by_seed],
         note="Mean and standard deviation over seeds after the last epoch. As the library: covariance and product with "
@@ -123,15 +124,16 @@ def _row(name: str, by_seed: dict[int, RunResult]) -> dict[str, Any]:
     }
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Parse and measure."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.precision_accuracy", description=__doc__)
     parser.add_argument("--data-dir", default=None, help="folder of the data sets; else NETDECONV_DATA")
     parser.add_argument("--runs", type=Path, default=Path("runs/precision-accuracy"), help="run directories")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=1)
-    options = parser.parse_args()
-    measure(options.data_dir, options.runs, options.seeds, options.epochs)
+    parser.add_argument("--images", type=int, default=None, help="to train on in an epoch; else all 45000")
+    arguments = sys.argv[1:] if arguments is None else arguments
+    measure(parser.parse_args(arguments, argparse.Namespace(arguments=arguments)))
 
 
 if __name__ == "__main__":

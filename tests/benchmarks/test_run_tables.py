@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 
@@ -127,10 +128,25 @@ def test_less_work_compares_seeds_and_seconds_with_batch_norm(tmp_path, results,
     assert all((config.data.validation_size, config.data.train_size) == (5000, 640) for config in trained)
 
 
+def test_less_work_says_which_row_was_warm_started(tmp_path, results, monkeypatch):
+    warm = []
+    monkeypatch.setattr(less_work, "warm_started", lambda steps: contextlib.nullcontext(warm.append(steps)))
+    faked(monkeypatch, less_work, lambda config: 60.0)
+    label = "stem full, others channel, fewer rows, warm-started"
+    only = ["--only", "batch norm", label]
+    less_work.main(["--seeds", "0", "--runs", str(tmp_path / "runs"), *only])
+    table = json.loads((results / "cifar10-less-work.json").read_text())
+    assert warm == [2]
+    assert {key: "warm-started steps" in value for key, value in table["config"].items()} == {
+        "batch norm": False,
+        label: True,
+    }
+
+
 def test_precisions_are_compared_over_seeds(tmp_path, results, monkeypatch):
     trained = faked(monkeypatch, precision_accuracy, lambda config: 60.0 + config.seed)
-    precision_accuracy.measure(None, tmp_path / "runs", [0, 1], 1)
+    precision_accuracy.main(["--runs", str(tmp_path / "runs"), "--seeds", "0", "1", "--images", "640"])
     rows = json.loads((results / "cifar10-precision.json").read_text())["rows"]
     assert [row["arithmetic"] for row in rows] == list(precision_accuracy.VARIANTS)
     assert all((row["accuracy %"], row["spread"], row["seeds"]) == (60.5, 0.71, 2) for row in rows)
-    assert {config.precision for config in trained} == {"bf16-mixed"}
+    assert {(config.precision, config.data.train_size) for config in trained} == {("bf16-mixed", 640)}
