@@ -65,9 +65,6 @@ def test_training_step(tmp_path, dtype):
         "everything else",
     ]
     assert all(row["both, ms"] > 0 for row in stages.values())
-    # profiled in its own run, on a machine that may be busy: the order of the whole step alone
-    total = sum(row["both, ms"] for row in stages.values()) / 1e3
-    assert rows["channel"]["seconds"] / 20 < total < rows["channel"]["seconds"] * 20
 
 
 def test_a_variant_that_fails_keeps_its_row(tmp_path, monkeypatch):
