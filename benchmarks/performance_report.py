@@ -75,6 +75,8 @@ class Target:
 def _value(row: Mapping[str, Any], value: float | None) -> str:
     if value is not None:
         return f"{value:.4g}"
+    if "test accuracy" in row:  # trained, but not to batch norm's
+        return f"not reached ({row['test accuracy']:.4g} % after {row['epochs']} epochs)"
     return f"failed ({row['error']})" if row.get("error") else "unmeasured"
 
 

@@ -7,8 +7,8 @@
    the goal, its training seconds the unit.
 3. Every candidate's learning rate and weight decay are searched in the same way (one pair is no search: the paper's,
    unless others are given). With the best it is trained on the whole training set with fewer epochs,
-   ``--first-epochs``, then more, each with a schedule of its own that ends there, until its test accuracy reaches the
-   goal, or its seconds batch norm's; the number of epochs that was needed is the result.
+   ``--first-epochs``, then more up to ``--last-epochs``, each with a schedule of its own that ends there, until its
+   test accuracy reaches the goal, or its seconds batch norm's; the number of epochs that was needed is the result.
 
 Run directories are kept and resumed. The table is written to results/seconds-to-accuracy-ARCH.json.
 """
@@ -120,10 +120,11 @@ class Search:
             choice = WhiteningChoice(base=Whitening(**settings), block_fc=64)
             network = variant(name).network(choice, plain)
             lr, wd = self.search(label, network, options.candidate_lrs, options.candidate_weight_decays)
-            for epochs in range(options.first_epochs, options.epochs + 1):
+            last = options.last_epochs or options.epochs
+            for epochs in range(options.first_epochs, last + 1):
                 result = self.train(label, network, lr, wd, epochs)
                 reached = result.accuracy >= goal.accuracy
-                if reached or epochs == options.epochs or result.seconds >= goal.seconds:
+                if reached or epochs == last or result.seconds >= goal.seconds:
                     rows.append(_row(label, result, goal, lr, wd, reached=reached))
                     break
             self.write(rows)
@@ -149,8 +150,9 @@ class Search:
             results=self.all,
             rows=rows,
             parts=[{"name": "The search, on images cut from the training set", "rows": self.searched}],
-            note="Seconds of training, without evaluation. A candidate that did not reach batch norm's accuracy in "
-            "as many seconds or epochs is shown with what it reached, and without a ratio.",
+            note="Seconds of training, without evaluation. A candidate that did not reach batch norm's accuracy, in "
+            "as many seconds or in the last number of epochs that was tried, is shown with what it reached, and "
+            "without a ratio.",
         )
         runs_table.write(table, f"seconds-to-accuracy-{options.arch}.json")
 
@@ -180,6 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--search-images", type=int, default=None, help="to train on in the first round; else all")
     parser.add_argument("--keep", type=int, default=3, help="pairs that the first round leaves")
     parser.add_argument("--first-epochs", type=int, default=1, help="of a candidate's first run")
+    parser.add_argument("--last-epochs", type=int, default=None, help="of its last run; else as --epochs")
     parser.add_argument("--candidates", nargs="+", default=list(CANDIDATES), choices=CANDIDATES)
     parser.add_argument("--lrs", type=float, nargs="+", default=[0.05, 0.02, 0.01, 0.005])
     parser.add_argument("--weight-decays", type=float, nargs="+", default=[5e-4, 1e-3, 5e-3])

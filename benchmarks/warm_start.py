@@ -29,32 +29,40 @@ _LARGEST = 2.0  # of M; the steps converge below 3
 
 
 class WarmRoot(torch.autograd.Function):
-    """D = Z R for covariances (G, D, D), and starts Z (G, D, D), which are constants."""
+    """D = Z R for covariances (G, D, D), and starts Z (G, D, D), which are constants.
+
+    Where the largest eigenvalue of M is far from one, because the data changed at once, M is divided by a scale.
+    """
 
     @staticmethod
     def forward(ctx: Any, matrix: Tensor, start: Tensor, num_iterations: int) -> Tensor:
         ctx.num_iterations = num_iterations
         with full_precision(matrix):
             inner = symmetrize(torch.bmm(torch.bmm(start.mT, matrix), start))
-            scale = (largest_eigenvalue(inner) / _LARGEST).clamp_min(1)  # 1 unless the data changed at once
-            ctx.save_for_backward(inner / scale, start, scale)
-            return torch.bmm(start, symmetrize(_root_of_scaled(inner / scale, num_iterations)) / scale.sqrt())
+            vector = leading_vector(inner)
+            scale = (torch.bmm(vector.mT, torch.bmm(inner, vector)) / _LARGEST).clamp_min(1)
+            root = symmetrize(_root_of_scaled(inner / scale, num_iterations)) / scale.sqrt()
+            ctx.save_for_backward(inner / scale, start, scale, vector, root)
+            return torch.bmm(start, root)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        inner, start, scale = ctx.saved_tensors
+        inner, start, scale, vector, root = ctx.saved_tensors
         with full_precision(inner):
-            grad = symmetrize(torch.bmm(start.mT, grads[0])) / scale**1.5
-            grad = _derivative_of_scaled(inner, grad, ctx.num_iterations)
-            return torch.bmm(torch.bmm(start, grad), start.mT), None, None
+            grad = symmetrize(torch.bmm(start.mT, grads[0]))
+            through_p = _derivative_of_scaled(inner, grad, ctx.num_iterations) / scale.sqrt()
+            through_scale = -(through_p * inner + 0.5 * grad * root).sum((-2, -1), keepdim=True) / scale
+            # an eigenvalue's gradient is the product of its vector with itself
+            through_scale = torch.where(scale > 1, through_scale / _LARGEST, 0) * vector * vector.mT
+            return torch.bmm(torch.bmm(start, through_p / scale + through_scale), start.mT), None, None
 
 
-def largest_eigenvalue(matrix: Tensor) -> Tensor:
-    """An estimate from below (G, 1, 1) for positive semidefinite matrices (G, D, D)."""
+def leading_vector(matrix: Tensor) -> Tensor:
+    """About the eigenvector (G, D, 1) of the largest eigenvalue of positive semidefinite matrices (G, D, D)."""
     vector = matrix.sum(-1, keepdim=True) + matrix.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)
     for _ in range(_POWER_STEPS):
         vector = torch.bmm(matrix, vector / torch.linalg.vector_norm(vector, dim=1, keepdim=True))
-    return torch.linalg.vector_norm(vector, dim=1, keepdim=True)
+    return vector / torch.linalg.vector_norm(vector, dim=1, keepdim=True)
 
 
 @contextmanager

@@ -64,6 +64,12 @@ def test_the_best_row_may_be_enough():
     assert best.judge(table(batch_norm=0.1, channel=1.2))["measured"] == "channel 1.2"
 
 
+def test_an_accuracy_that_was_not_reached_is_not_unmeasured():
+    row = {"variant": "default", "epochs": 2, "test accuracy": 78.09, "to batch norm": None}
+    line = target(rows=(), best=True).judge({"rows": [{"variant": "batch norm", "to batch norm": 1.0}, row]})
+    assert (line["measured"], line["met"]) == ("default not reached (78.09 % after 2 epochs)", "no")
+
+
 def test_what_was_measured_is_told():
     failed = table(channel=0.9123456, full=None)
     failed["rows"][1]["error"] = "OutOfMemoryError: no"

@@ -95,6 +95,14 @@ def test_one_pair_that_is_left_needs_no_second_round(tmp_path, results, monkeypa
     assert (table["rows"][0]["lr"], len(table["parts"][0]["rows"])) == (0.1, 3)
 
 
+def test_candidates_stop_after_the_last_epochs_that_were_asked_for(tmp_path, results, monkeypatch):
+    faked(monkeypatch, seconds_to_accuracy, lambda config: 80.0 if config.network.whitening is None else 10.0)
+    line = f"--runs {tmp_path / 'runs'} --lrs 0.1 --weight-decays 0 --candidates default --last-epochs 3"
+    seconds_to_accuracy.main(line.split())
+    row = json.loads((results / "seconds-to-accuracy-vgg11.json").read_text())["rows"][1]
+    assert (row["epochs"], row["test accuracy"], row["seconds to batch norm"]) == (3, 10.0, None)
+
+
 def test_candidates_are_searched_like_batch_norm(tmp_path, results, monkeypatch):
     def accuracy(config):
         return 80.0 - 10 * config.optimizer.lr if config.network.whitening is None else 70 + 100 * config.optimizer.lr
