@@ -41,6 +41,7 @@ CANDIDATES: dict[str, tuple[str, dict[str, Any], float, int]] = {
     "full 16, fewer rows": ("full16", FEW, LR, 0),
     "full 16, blocks, fewer rows": ("full16", BLOCKS | FEW, LR, 0),
     "full 16, blocks, fewer rows, every 4th step": ("full16", BLOCKS | FEW | SELDOM, LR, 0),
+    "full 16, blocks, fewer rows, every 4th step, lr 0.01": ("full16", BLOCKS | FEW | SELDOM, 0.01, 0),
     "separable, blocks, fewer rows": ("separable", BLOCKS | FEW, LR, 0),
     "full 64, blocks, fewer rows, every 4th step": ("full", BLOCKS | FEW | SELDOM, LR, 0),
     "full 16, blocks": ("full16", BLOCKS, LR, 0),
