@@ -48,7 +48,7 @@ CANDIDATES: dict[str, tuple[str, dict[str, Any], float, int]] = {
     "full 16, sampling stride 6": ("full16", {"sampling_stride": 6}, LR, 0),
     "full 32, fewer rows": ("full", {"group_size": 32} | FEW, LR, 0),
     "stem full, batch norm elsewhere": ("stem", {}, BATCH_NORM_LR, 0),
-    "stem full, others channel, fewer rows, warm-started": ("stem_channel", FEW, LR, 0),
+    "stem full, others channel, fewer rows, warm-started": ("stem_channel", FEW, 0.02, 0),  # 0.1 diverges
     "batch norm, lr 0.01": ("batch_norm", {}, 0.01, 0),
     "batch norm, lr 0.05": ("batch_norm", {}, 0.05, 0),
 }
