@@ -19,7 +19,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from netdeconv import Whitening
+from netdeconv.linalg import NewtonSchulz
 from netdeconv.linalg.newton_schulz import _derivative_of_scaled, _root_of_scaled
 from netdeconv.linalg.precision import full_precision, symmetrize
 from netdeconv.nn import WhitenedLayer, functional
@@ -74,7 +74,7 @@ def warm_started(num_iterations: int) -> Iterator[None]:
     """
     held: weakref.WeakKeyDictionary[WhitenedLayer, dict[int, Tensor]] = weakref.WeakKeyDictionary()
     layers: list[WhitenedLayer] = []  # whose statistics are being taken
-    statistics, cold = WhitenedLayer._statistics, functional._regularized_root
+    statistics, cold = WhitenedLayer._statistics, functional.inverse_sqrt
 
     def of_layer(layer: WhitenedLayer, x: Tensor) -> tuple[Tensor, functional.Statistics]:
         layers.append(layer)
@@ -83,21 +83,17 @@ def warm_started(num_iterations: int) -> Iterator[None]:
         finally:
             layers.pop()
 
-    def root(covariance: Tensor, settings: Whitening) -> Tensor:
+    def root(matrix: Tensor, *, method: NewtonSchulz) -> Tensor:
         if not layers or layers[-1].num_steps is not None:
-            return cold(covariance, settings)
-        starts = held.setdefault(layers[-1], {})
-        size = covariance.shape[-1]
-        if size in starts:
-            eye = torch.eye(size, dtype=covariance.dtype, device=covariance.device)
-            found: Tensor = WarmRoot.apply(covariance + settings.eps * eye, starts[size], num_iterations)
-        else:
-            found = cold(covariance, settings)
+            return cold(matrix, method=method)
+        starts, size = held.setdefault(layers[-1], {}), matrix.shape[-1]
+        warm = size in starts
+        found: Tensor = WarmRoot.apply(matrix, starts[size], num_iterations) if warm else cold(matrix, method=method)
         starts[size] = found.detach().clone()
         return found
 
     with (
         patch.object(WhitenedLayer, "_statistics", of_layer),
-        patch.object(functional, "_regularized_root", root),
+        patch.object(functional, "inverse_sqrt", root),
     ):
         yield
