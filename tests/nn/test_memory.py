@@ -1,4 +1,4 @@
-"""Training a strided 1x1 convolution of few channels must not corrupt memory, as torch's own does on some processors."""
+"""Training a strided 1x1 convolution of few channels corrupts no memory, as torch's own does on some processors."""
 
 import subprocess
 import sys
