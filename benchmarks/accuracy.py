@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import runs as runs_table
-from netdeconv.recipes import recipe
+from netdeconv.experiments import recipe
 from netdeconv.training import RunResult, TrainingConfig, run
 
 # Recipes whose tables are results of this repository, and the files in results/.

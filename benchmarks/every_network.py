@@ -20,7 +20,7 @@ from torch import nn
 import netdeconv as nd
 from benchmarks import environment, tables
 from netdeconv import models
-from netdeconv.recipes import VARIANTS, WhiteningChoice
+from netdeconv.experiments import VARIANTS, WhiteningChoice
 from netdeconv.training import NetworkConfig, build_network
 
 CLASSES, BATCH, STEPS, LR = 10, 8, 2, 0.01

@@ -23,7 +23,7 @@ from benchmarks.environment import command
 from benchmarks.warm_start import warm_started
 from netdeconv import Whitening
 from netdeconv.data import DataConfig
-from netdeconv.recipes import WhiteningChoice, variant
+from netdeconv.experiments import WhiteningChoice, variant
 from netdeconv.tasks import Classification
 from netdeconv.training import NetworkConfig, OptimizerConfig, RunResult, TrainingConfig, run
 

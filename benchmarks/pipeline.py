@@ -31,7 +31,7 @@ from benchmarks import environment, options, tables
 from benchmarks.timing import columns, describe, rounded
 from netdeconv.data import DataConfig, InMemoryImages, RawImages, Splits, TrainingImages, info, open_splits
 from netdeconv.lookup import look_up
-from netdeconv.recipes import VARIANTS, WhiteningChoice, variant
+from netdeconv.experiments import VARIANTS, WhiteningChoice, variant
 from netdeconv.tasks import Classification
 from netdeconv.training import NetworkConfig, OptimizerConfig, TrainingConfig, run
 

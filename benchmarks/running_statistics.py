@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from netdeconv.data import DataConfig, Splits
 from netdeconv.linalg import NewtonSchulz, inverse_sqrt, patch_statistics
 from netdeconv.nn import WhitenedLayer, WhitenedLinear, Whitening
-from netdeconv.recipes import WhiteningChoice, variant
+from netdeconv.experiments import WhiteningChoice, variant
 from netdeconv.tasks import Classification
 from netdeconv.training import NetworkConfig, OptimizerConfig, TrainingConfig, run
 from netdeconv.training.evaluation import batch_statistics, evaluate

@@ -26,7 +26,7 @@ from benchmarks import runs as runs_table
 from benchmarks.environment import command
 from netdeconv import Whitening
 from netdeconv.data import DataConfig
-from netdeconv.recipes import WhiteningChoice, variant
+from netdeconv.experiments import WhiteningChoice, variant
 from netdeconv.tasks import Classification
 from netdeconv.training import NetworkConfig, OptimizerConfig, RunResult, TrainingConfig, run
 

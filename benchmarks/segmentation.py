@@ -20,9 +20,9 @@ from benchmarks import runs as runs_table
 from benchmarks.tables import align
 from netdeconv.data import DataConfig
 from netdeconv.data.segmentation import Views
-from netdeconv.recipes import Failure, WhiteningChoice, plan, train_rows
-from netdeconv.recipes.overlays import prediction_panels
-from netdeconv.recipes.rows import folder_of
+from netdeconv.experiments import Failure, WhiteningChoice, plan, train_rows
+from netdeconv.experiments.overlays import prediction_panels
+from netdeconv.experiments.rows import folder_of
 from netdeconv.tasks import Segmentation
 from netdeconv.tasks.trained import BEST, LAST, TrainedSegmentation
 from netdeconv.training import NetworkConfig, OptimizerConfig, PlainLines, RunResult, TrainingConfig

@@ -21,7 +21,7 @@ from benchmarks.segmentation import VARIANTS, base_config
 from benchmarks.steps import TrainingStep
 from benchmarks.timing import columns, interleave
 from netdeconv.data.segmentation import segmentation_info
-from netdeconv.recipes import WhiteningChoice, variant
+from netdeconv.experiments import WhiteningChoice, variant
 from netdeconv.training import TrainingConfig
 
 BATCH_NORM = "batch_norm"

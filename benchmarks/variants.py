@@ -1,6 +1,6 @@
 """What is compared: functions from a network with batch norm to the same network with another normalisation, as data.
 
-Settings are those of the comparisons in ``netdeconv.recipes`` (a test compares them), which needs the extra "train";
+Settings are those of the comparisons in ``netdeconv.experiments`` (a test compares them), which needs the extra "train";
 this needs torch alone. Linear layers are whitened in blocks like the convolutions', except in "default" and the stems;
 "paper" has the published blocks of 512. A further candidate is a further entry of VARIANTS.
 """

@@ -26,11 +26,12 @@ FLOORS = {
     "training": 6,
     "tasks": 7,
     "viz": 7,
-    "recipes": 8,
+    "published": 4,
+    "experiments": 8,
     "cli": 9,
     "__main__": 10,
 }
-LIBRARY = {"kernels", "linalg", "nn", "surgery", ""}
+LIBRARY = {"kernels", "linalg", "nn", "surgery", "published", ""}
 TRAINING_ONLY = (
     "torchvision",
     "lightning_fabric",

@@ -12,8 +12,8 @@ from torch import nn
 from netdeconv.data import info
 from netdeconv.lookup import UnknownNameError
 from netdeconv.nn import WhitenedLayer
-from netdeconv.recipes import VARIANTS as RECIPES
-from netdeconv.recipes import WhiteningChoice, variant
+from netdeconv.experiments import VARIANTS as RECIPES
+from netdeconv.experiments import WhiteningChoice, variant
 from netdeconv.training import NetworkConfig
 from netdeconv.training import build_network as build_recipe
 

@@ -7,7 +7,7 @@ import shlex
 
 from netdeconv.cli import find_lr, main, train
 from netdeconv.cli.recipe_options import recipe_config
-from netdeconv.recipes import read_curve
+from netdeconv.experiments import read_curve
 
 SMALL = "--dataset digits --arch mlp --width 0.25 --batch-size 64 --threads 1 --msg False --precision 32-true"
 

@@ -9,7 +9,7 @@ import pytest
 from netdeconv.cli import train
 from netdeconv.cli.settings import training_config
 from netdeconv.nn import Freeze, Whitening
-from netdeconv.recipes import VARIANTS, WhiteningChoice
+from netdeconv.experiments import VARIANTS, WhiteningChoice
 from netdeconv.training import NetworkConfig
 
 PLAIN = NetworkConfig()

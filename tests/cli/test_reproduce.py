@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from netdeconv.cli import main, reproduce
-from netdeconv.recipes import recipe
-from netdeconv.recipes.reproduction import Reproduced, Reproduction
+from netdeconv.experiments import recipe
+from netdeconv.experiments.reproduction import Reproduced, Reproduction
 
 SMALL = "--dataset digits --width .25 --batch-size 256 --threads 1 --msg False"
 

@@ -12,7 +12,7 @@ from netdeconv import models
 from netdeconv.data import info
 from netdeconv.models import NORMS
 from netdeconv.nn import WhitenedConv2d, WhitenedLayer, Whitening
-from netdeconv.recipes import VARIANTS, WhiteningChoice
+from netdeconv.experiments import VARIANTS, WhiteningChoice
 from netdeconv.surgery.plain import is_plain
 from netdeconv.training import NetworkConfig, build_network
 

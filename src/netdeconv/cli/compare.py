@@ -17,8 +17,8 @@ from netdeconv.cli import options as tables
 from netdeconv.cli.parser import Option, Parser, UsageError
 from netdeconv.cli.reporting import reporters
 from netdeconv.cli.settings import base_config, whitening_choice
+from netdeconv.experiments import VARIANTS, Comparison, compare, is_batch_norm, plan
 from netdeconv.lookup import look_up
-from netdeconv.recipes import VARIANTS, Comparison, compare, is_batch_norm, plan
 from netdeconv.tasks import TASKS, Segmentation
 from netdeconv.training import TrainingConfig, from_plain, read_config
 from netdeconv.viz.curves import in_words

@@ -15,7 +15,7 @@ from netdeconv.cli.parser import Option, Parser
 from netdeconv.cli.recipe_options import RECIPE, recipe_config
 from netdeconv.cli.train import TABLES
 from netdeconv.cli.typed import train_command
-from netdeconv.recipes import RangeTest, RateCurve, find_rate
+from netdeconv.experiments import RangeTest, RateCurve, find_rate
 from netdeconv.training import RunDirectory, TrainingConfig, to_plain
 from netdeconv.viz import rate_curve
 

@@ -12,9 +12,9 @@ import torch
 from netdeconv import data, models
 from netdeconv.cli.parser import Parser, switch
 from netdeconv.data.segmentation import SEGMENTATION_DATASETS, SegmentationInfo
+from netdeconv.experiments import recipe, recipe_names
 from netdeconv.lookup import look_up
 from netdeconv.models.segmentation import SEGMENTATION_NETWORKS, build_segmentation
-from netdeconv.recipes import recipe, recipe_names
 
 Row = Mapping[str, Any]
 

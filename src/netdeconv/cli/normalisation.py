@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Collection
 
 from netdeconv.cli.parser import UsageError
-from netdeconv.recipes import WhiteningChoice, variant
+from netdeconv.experiments import WhiteningChoice, variant
 from netdeconv.training import NetworkConfig
 
 # They keep batch norm wherever nothing is whitened.

@@ -8,8 +8,8 @@ from typing import Any, get_args
 
 from netdeconv.cli.parser import Option, switch
 from netdeconv.data import Decoder
+from netdeconv.experiments import VARIANTS
 from netdeconv.nn.whitening import Layout, Structure
-from netdeconv.recipes import VARIANTS
 from netdeconv.training.devices import StrategyName
 from netdeconv.training.precision import Precision
 

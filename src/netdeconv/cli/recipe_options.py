@@ -9,8 +9,8 @@ from typing import Any
 
 from netdeconv.cli.parser import Option, UsageError
 from netdeconv.cli.settings import training_config
+from netdeconv.experiments import recipe
 from netdeconv.nn import Freeze, Whitening
-from netdeconv.recipes import recipe
 from netdeconv.tasks import Classification
 from netdeconv.training import NetworkConfig, TrainingConfig
 

@@ -17,7 +17,7 @@ from netdeconv.cli.parser import Parser
 from netdeconv.cli.recipe_options import overridden
 from netdeconv.cli.reporting import reporters
 from netdeconv.cli.train import TABLES
-from netdeconv.recipes import Recipe, Reproduced, Reproduction, recipe, reproduce
+from netdeconv.experiments import Recipe, Reproduced, Reproduction, recipe, reproduce
 
 # They change no number of a run.
 _HARMLESS = {"data_dir", "download", "device", "threads", "msg", "num_workers", "loggers", "result_path", "no_verify"}

@@ -11,8 +11,8 @@ from netdeconv import models
 from netdeconv.cli.normalisation import normalised
 from netdeconv.data import DataConfig
 from netdeconv.data import info as dataset_info
+from netdeconv.experiments import WhiteningChoice
 from netdeconv.nn import Whitening
-from netdeconv.recipes import WhiteningChoice
 from netdeconv.tasks import Classification
 from netdeconv.training import NetworkConfig, OptimizerConfig, ParallelConfig, TrainingConfig
 from netdeconv.training.task import Task

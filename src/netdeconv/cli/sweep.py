@@ -19,7 +19,7 @@ from netdeconv.cli.recipe_options import RECIPE, recipe_config
 from netdeconv.cli.reporting import reporters
 from netdeconv.cli.train import FREE_WHEN_RESUMING, TABLES
 from netdeconv.cli.typed import train_command
-from netdeconv.recipes import Axis, Search, Space, search
+from netdeconv.experiments import Axis, Search, Space, search
 from netdeconv.tasks import TASKS
 from netdeconv.training import TrainingConfig, from_plain, read_config
 from netdeconv.viz import Point, search_map

@@ -12,18 +12,22 @@ from netdeconv.models.imagenet import (
     parse_imagenet_name,
 )
 from netdeconv.models.iterative_norm import IterativeNorm
+from netdeconv.models.normalisation import NORMALISATIONS, Normalisation, NormConfig, normalise
 from netdeconv.models.norms import BATCH_NORM, NORMS, replace_norms
-from netdeconv.models.registry import ARCHITECTURES, architecture, build, list_names, stem_settings
+from netdeconv.models.registry import ARCHITECTURES, architecture, build, list_names
 
 __all__ = [
     "ARCHITECTURES",
     "BATCH_NORM",
     "IMAGENET",
+    "NORMALISATIONS",
     "NORMS",
     "Architecture",
     "Cost",
     "ImagenetName",
     "IterativeNorm",
+    "NormConfig",
+    "Normalisation",
     "StemSettings",
     "architecture",
     "build",
@@ -31,7 +35,7 @@ __all__ = [
     "cost",
     "imagenet_architecture",
     "list_names",
+    "normalise",
     "parse_imagenet_name",
     "replace_norms",
-    "stem_settings",
 ]

@@ -20,7 +20,7 @@ from netdeconv.models import (
     vgg,
     xresnet,
 )
-from netdeconv.models.entry import Architecture, StemSettings
+from netdeconv.models.entry import Architecture
 from netdeconv.models.imagenet import IMAGENET, imagenet_architecture
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -54,21 +54,6 @@ def architecture(name: str) -> Architecture:
     if name.startswith(IMAGENET):
         return imagenet_architecture(name.removeprefix(IMAGENET))
     return look_up("architecture", name, ARCHITECTURES)
-
-
-def stem_settings(name: str) -> StemSettings | None:
-    """Return how the first convolution of a network is whitened, segmentation networks included.
-
-    Raises:
-        UnknownNameError: a ValueError with the nearest name, when there is no such network.
-    """
-    if name not in ARCHITECTURES:
-        # Only when it is needed: it imports torchvision.
-        from netdeconv.models.segmentation import SEGMENTATION_NETWORKS
-
-        if name in SEGMENTATION_NETWORKS:
-            return SEGMENTATION_NETWORKS[name].stem
-    return architecture(name).stem
 
 
 def build(name: str, *, num_classes: int, in_channels: int, width: float = 1.0, image_size: int = 32) -> nn.Module:

@@ -103,31 +103,3 @@ class Whitening:
             raise ValueError('layout="reference" samples all entries of a batch: rows_per_feature must be None')
         if self.layout == "reference" and self.structure == "separable":
             raise ValueError('structure="separable" was never published: it has no layout="reference"')
-
-    @classmethod
-    def paper(cls) -> Whitening:
-        """The settings of the paper's CIFAR experiments, except for its first layer's."""
-        return cls(
-            structure="full",
-            group_size=64,
-            num_iterations=5,
-            eps=1e-5,
-            layout="interleaved",
-            rows_per_feature=None,
-            refresh_interval=1,
-        )
-
-    @classmethod
-    def paper_stem(cls) -> Whitening:
-        """The published settings of a network's first convolution: 15 steps, mostly frozen."""
-        return dataclasses.replace(cls.paper(), num_iterations=15, freeze=Freeze())
-
-    @classmethod
-    def fast(cls) -> Whitening:
-        """What learns most in the same seconds: channels alone, from 16 samples a feature (docs/performance.md)."""
-        return cls(structure="channel", rows_per_feature=16)
-
-    @classmethod
-    def fast_stem(cls) -> Whitening:
-        """For the first convolution beside :meth:`fast`: the published settings, from 16 samples a feature."""
-        return dataclasses.replace(cls.paper_stem(), rows_per_feature=16)

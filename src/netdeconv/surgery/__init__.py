@@ -8,8 +8,10 @@ from netdeconv.surgery.fold import fold
 from netdeconv.surgery.notices import CalibrationWarning, NothingChangedWarning
 from netdeconv.surgery.recalibrate import recalibrate
 from netdeconv.surgery.reference import LoadedKeys, load_reference_state_dict
+from netdeconv.surgery.settings import SETTINGS, Settings
 
 __all__ = [
+    "SETTINGS",
     "CalibrationWarning",
     "ChannelAffine",
     "Description",
@@ -17,6 +19,7 @@ __all__ = [
     "LayerDescription",
     "LoadedKeys",
     "NothingChangedWarning",
+    "Settings",
     "check_finite",
     "convert",
     "describe",

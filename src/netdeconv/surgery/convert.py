@@ -16,14 +16,14 @@ from netdeconv.surgery.calibration import Calibrated, calibrate
 from netdeconv.surgery.inplace import stop_overwriting
 from netdeconv.surgery.notices import CalibrationWarning, NothingChangedWarning, logger
 from netdeconv.surgery.plain import is_plain, whitened_twin
-from netdeconv.surgery.policy import Plan, Request, Setting, make_plan
+from netdeconv.surgery.policy import Choice, Plan, Setting, make_plan
 from netdeconv.surgery.selection import Selection
 from netdeconv.surgery.tree import evaluation_mode, refuse_wrapped, replace
 
 
 def convert(
     model: nn.Module,
-    whitening: Setting = None,
+    whitening: Choice = None,
     *,
     linear: Setting = None,
     stem: Setting = None,
@@ -54,9 +54,9 @@ def convert(
 
     Args:
         model: any module; already whitened layers are left as they are.
-        whitening: settings of all layers, False to leave convolutions alone. None for what learns most in the
-            same seconds: :meth:`Whitening.fast`, for the first convolution, if it has at most 16 input
-            channels, :meth:`Whitening.fast_stem`, and linear layers as they are, unless nothing else is there.
+        whitening: settings of all layers: a :class:`Whitening`, :class:`netdeconv.surgery.Settings` of each kind, or a
+            name: ``"default"`` (also None), ``"paper"``, ``"full16"``, ``"channel"``, ``"stem"``. False leaves
+            convolutions alone. Named settings of a stem hold where it reads data: at most 16 input channels.
         linear: settings of linear layers; None as ``whitening``, False to leave them alone.
         stem: likewise, of the first convolution in registration order.
         grouped: likewise, of convolutions with several groups of several input channels.
@@ -101,8 +101,8 @@ def convert(
         ['WhitenedConv2d', 'Identity', 'ReLU']
     """
     refuse_wrapped(model)
-    request = Request(whitening=whitening, linear=linear, stem=stem, grouped=grouped, depthwise=depthwise, named=named)
-    plan = make_plan(model, request, select)
+    kinds = {"linear": linear, "stem": stem, "grouped": grouped, "depthwise": depthwise}
+    plan = make_plan(model, whitening, named=named, select=select, **kinds)
     if inplace and "" in plan.layers:
         raise ValueError("a single layer cannot be replaced in place: use the copy that convert(layer) returns")
     target = model if inplace else copy.deepcopy(model)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeAlias
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypeAlias
 
 import torch
 from torch import nn
@@ -14,9 +15,11 @@ from torch.nn.modules.conv import _ConvNd
 from netdeconv.nn import WhitenedLayer, Whitening
 from netdeconv.surgery.plain import is_plain, plain_base
 from netdeconv.surgery.selection import Selection, covered, selected
+from netdeconv.surgery.settings import DEFAULT, SETTINGS, Settings
 from netdeconv.surgery.tree import names_of
 
-Setting: TypeAlias = Whitening | bool | None
+Setting: TypeAlias = Whitening | Literal[False] | None
+Choice: TypeAlias = Whitening | Settings | str | Literal[False] | None
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, nn.GroupNorm)
 # Their fused paths read the weights of their children without calling them.
@@ -25,58 +28,38 @@ _READS_WEIGHTS = (nn.MultiheadAttention, nn.TransformerEncoderLayer)
 _CHANNELS_OF_DATA = 16
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Request:
-    """What a user gives for each kind of layer, and for layers by name."""
+def resolve(whitening: Choice, **kinds: Setting) -> Settings:
+    """The settings of every kind of layer, from what a user gives.
 
-    whitening: Setting
-    linear: Setting
-    stem: Setting
-    grouped: Setting
-    depthwise: Setting
-    named: Mapping[str, Setting] | None
+    Args:
+        whitening: of all: a :class:`Whitening`, a name, :class:`Settings`, False for none, None for the default.
+        kinds: of some kinds; None as in ``whitening``, False to leave them alone.
+
+    Raises:
+        TypeError: when a setting is none of these.
+        ValueError: when no settings have this name.
+    """
+    base = _choice(whitening)
+    return dataclasses.replace(base, **{kind: _setting(kind, own, getattr(base, kind)) for kind, own in kinds.items()})
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """The whitening of each kind of layer, and of layers by name; None leaves them as they are."""
-
-    convolution: Whitening | None
-    linear: Whitening | None
-    stem: Whitening | None
-    grouped: Whitening | None
-    depthwise: Whitening | None
-    named: Mapping[str, Whitening | None]
-
-    @classmethod
-    def of(cls, request: Request, chosen: Iterable[nn.Module], stem: nn.Module | None) -> Settings:
-        """Resolve what a user gives: None means as ``whitening``, False means leave alone.
-
-        Args:
-            request: as given.
-            chosen: the modules that may be touched; the defaults depend on them where ``whitening`` is None.
-            stem: the first convolution, if there is one.
-        """
-        if request.named is not None and not isinstance(request.named, Mapping):
-            raise TypeError(f"named must be a mapping of name patterns to settings, got {request.named!r}")
-        base = _setting("whitening", request.whitening, Whitening.fast())
-        first, linear = (base, base) if request.whitening is not None else _fastest(chosen, stem)
-        named = request.named or {}
-        return cls(
-            base,
-            _setting("linear", request.linear, linear),
-            _setting("stem", request.stem, first),
-            _setting("grouped", request.grouped, base),
-            _setting("depthwise", request.depthwise, base),
-            {pattern: _setting(f"named[{pattern!r}]", own, base) for pattern, own in named.items()},
+def _choice(whitening: Choice) -> Settings:
+    if whitening is None:
+        return SETTINGS[DEFAULT]
+    if whitening is False:
+        return Settings()
+    if isinstance(whitening, Settings):
+        return whitening
+    if isinstance(whitening, Whitening):
+        return Settings.of(whitening)
+    if not isinstance(whitening, str):
+        raise TypeError(f"whitening must be a Whitening, a name, Settings, None or False, got {whitening!r}")
+    if whitening not in SETTINGS:
+        nearest = difflib.get_close_matches(whitening, SETTINGS, n=1, cutoff=0.0)[0]
+        raise ValueError(
+            f"no settings are called {whitening!r}, the nearest is {nearest!r} (known: {', '.join(SETTINGS)})"
         )
-
-
-def _fastest(chosen: Iterable[nn.Module], stem: nn.Module | None) -> tuple[Whitening, Whitening | None]:
-    """What no setting at all means for the first convolution and for linear layers."""
-    reads_data = isinstance(stem, _ConvNd) and stem.in_channels <= _CHANNELS_OF_DATA
-    convolutional = any(isinstance(module, _ConvNd) for module in chosen)
-    return Whitening.fast_stem() if reads_data else Whitening.fast(), None if convolutional else Whitening.fast()
+    return SETTINGS[whitening]
 
 
 def _setting(name: str, value: Setting, default: Whitening | None) -> Whitening | None:
@@ -98,13 +81,22 @@ class Plan:
     skipped: dict[str, str]
 
 
-def make_plan(model: nn.Module, request: Request, select: Selection) -> Plan:
-    """Decide what becomes of every module; the model is only looked at."""
+def make_plan(
+    model: nn.Module,
+    whitening: Choice = None,
+    *,
+    named: Mapping[str, Setting] | None = None,
+    select: Selection = None,
+    **kinds: Setting,
+) -> Plan:
+    """Decide what becomes of every module; the model is only looked at. Arguments are those of ``convert``."""
+    settings = resolve(whitening, **kinds)
     names = names_of(model)
     stem = next((module for module in names if isinstance(module, _ConvNd)), None)
     chosen = selected(names, select, stem)
-    settings = Settings.of(request, chosen, stem)
-    by_name = _by_name(names, settings.named)
+    if kinds.get("stem") is None and stem is not None and stem.in_channels > _CHANNELS_OF_DATA:
+        settings = dataclasses.replace(settings, stem=settings.convolution)  # it reads another layer's output
+    by_name = _by_name(names, _named(named, settings.convolution))
     fused = {child for parent in names if isinstance(parent, _READS_WEIGHTS) for child in parent.modules()}
     layers: dict[str, Whitening] = {}
     skipped: dict[str, str] = {}
@@ -128,6 +120,12 @@ def make_plan(model: nn.Module, request: Request, select: Selection) -> Plan:
             elif norm in chosen:
                 skipped[names[norm][0]] = f"{_called(norm)} is a subclass that may do more than normalise"
     return Plan(layers, norms, skipped)
+
+
+def _named(named: Mapping[str, Setting] | None, default: Whitening | None) -> dict[str, Whitening | None]:
+    if named is not None and not isinstance(named, Mapping):
+        raise TypeError(f"named must be a mapping of name patterns to settings, got {named!r}")
+    return {pattern: _setting(f"named[{pattern!r}]", own, default) for pattern, own in (named or {}).items()}
 
 
 def _by_name(

@@ -17,11 +17,10 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from netdeconv.data import DataConfig, Splits
 from netdeconv.data.segmentation import IGNORE, SegmentationInfo, Views, open_segmentation
-from netdeconv.models import BATCH_NORM
+from netdeconv.models import BATCH_NORM, normalise
 from netdeconv.models.segmentation import build_segmentation, segmentation_network
 from netdeconv.models.windows import WindowedInference
 from netdeconv.training.config import NetworkConfig
-from netdeconv.training.network import normalise
 
 Outputs = Tensor | Mapping[str, Tensor]
 
@@ -79,7 +78,7 @@ class Segmentation:
             UnknownNameError: a ValueError with the nearest name, when there is no such network.
             ValueError: when it cannot be built as the settings say.
         """
-        if self.pretrained_backbone and (config.whitening is not None or config.norm != BATCH_NORM):
+        if self.pretrained_backbone and config.norm.name != BATCH_NORM:
             raise ValueError(
                 "pretrained weights are of a backbone with batch norm, and mean nothing with another normalisation: "
                 "--pretrained-backbone False trains from scratch"
@@ -92,7 +91,7 @@ class Segmentation:
             output_stride=self.output_stride,
             width=config.width,
         )
-        network = normalise(network, config, segmentation_network(config.arch))
+        network = normalise(network, config.norm, segmentation_network(config.arch))
         if self.window is not None or self.average_flip:
             return WindowedInference(network, window=self.window, flip=self.average_flip)
         return network

@@ -6,12 +6,11 @@ import contextlib
 import dataclasses
 import typing
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from netdeconv.data import DataConfig
 from netdeconv.lookup import look_up
-from netdeconv.models import BATCH_NORM, IMAGENET, NORMS
-from netdeconv.nn.whitening import Whitening
+from netdeconv.models import BATCH_NORM, IMAGENET, NormConfig
 from netdeconv.training.devices import DeviceName, ParallelConfig
 from netdeconv.training.loggers import LOGGERS
 from netdeconv.training.optimizers import OptimizerConfig
@@ -29,45 +28,21 @@ class NetworkConfig:
         arch: a name of :func:`netdeconv.models.list_names`, or ``imagenet/`` and one of torchvision.
         pretrained: whether an ``imagenet/`` network starts with its published weights.
         width: factor on all channels.
-        bias: whether whitened convolutions have a bias.
-        whitening: settings of the whitened layers; ``None`` trains the network with batch norm;
-            ``False`` whitens only layers whose kind has settings of its own, and keeps batch norm elsewhere.
-        stem: settings of the first convolution; ``None``: as the others; ``False``: left as it is.
-        linear: settings of linear layers; ``None``: as the others; ``False``: left as they are.
-        grouped: settings of convolutions with groups of several channels; ``None``: as the others, with the
-            steps of the network's entry; ``False``: left as they are.
-        depthwise: likewise, of convolutions with one input channel for each group.
-        norm: what stands where nothing is whitened: one of :data:`netdeconv.models.NORMS`.
-        published: whiten only what the published experiments whitened, where that is not everything (EfficientNet).
+        norm: the normalisation it trains with.
 
     Raises:
-        UnknownNameError: a ValueError with the nearest name, when there is no such norm.
-        ValueError: when settings of some layers are given, but nothing is to be whitened.
+        ValueError: when pretrained weights do not fit the settings.
     """
 
     arch: str = "vgg11"
     pretrained: bool = False
     width: float = 1.0
-    bias: bool = True
-    whitening: Whitening | Literal[False] | None = None
-    stem: Whitening | Literal[False] | None = None
-    linear: Whitening | Literal[False] | None = None
-    grouped: Whitening | Literal[False] | None = None
-    depthwise: Whitening | Literal[False] | None = None
-    norm: str = BATCH_NORM
-    published: bool = False
+    norm: NormConfig = dataclasses.field(default_factory=NormConfig)
 
     def __post_init__(self) -> None:
-        look_up("norm", self.norm, {name: name for name in NORMS})
-        if self.whitening is None and (self.stem or self.linear or self.grouped or self.depthwise):
-            raise ValueError(
-                "stem, linear, grouped and depthwise need whitening: its settings, or False for these layers alone"
-            )
-        if self.whitening is None and self.published:
-            raise ValueError("published says what is whitened: it needs whitening")
         if self.pretrained and not self.arch.startswith(IMAGENET):
             raise ValueError(f"{self.arch!r} has no pretrained weights; networks named {IMAGENET}... have")
-        if self.pretrained and (self.whitening is not None or self.norm != BATCH_NORM):
+        if self.pretrained and self.norm.name != BATCH_NORM:
             raise ValueError(
                 "pretrained weights are of the network with batch norm, and mean nothing with another normalisation: "
                 "netdeconv.convert(model, calibration=batches) changes them to fit"

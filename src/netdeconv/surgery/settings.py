@@ -1,0 +1,56 @@
+"""What becomes of each kind of layer, and the named choices: the default and the paper's, each defined once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from netdeconv.nn.whitening import Freeze, Whitening
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The whitening of each kind of layer; ``None`` leaves layers of that kind as they are.
+
+    Args:
+        convolution: of convolutions that are nothing else of this list.
+        stem: of the first convolution, where it reads data (at most 16 input channels).
+        linear: of linear layers.
+        grouped: of convolutions with several groups of several input channels.
+        depthwise: of convolutions with one input channel for each group.
+    """
+
+    convolution: Whitening | None = None
+    stem: Whitening | None = None
+    linear: Whitening | None = None
+    grouped: Whitening | None = None
+    depthwise: Whitening | None = None
+
+    @classmethod
+    def of(
+        cls, convolution: Whitening | None, *, stem: Whitening | None = None, linear: Whitening | None = None
+    ) -> Settings:
+        """All kinds alike, but for the stem and linear layers where they have settings of their own."""
+        return cls(
+            convolution=convolution,
+            stem=stem or convolution,
+            linear=linear or convolution,
+            grouped=convolution,
+            depthwise=convolution,
+        )
+
+
+_PATCHES = Whitening()
+_FIRST = dataclasses.replace(_PATCHES, num_iterations=15, freeze=Freeze())
+_FEATURES = dataclasses.replace(_PATCHES, group_size=512)
+_FEW = dataclasses.replace(_PATCHES, rows_per_feature=16)
+_CHANNELS = dataclasses.replace(_FEW, structure="channel")
+
+DEFAULT, PAPER = "default", "paper"
+SETTINGS: Mapping[str, Settings] = {
+    DEFAULT: Settings.of(_CHANNELS, stem=_FEW, linear=_FEATURES),
+    PAPER: Settings.of(_PATCHES, stem=_FIRST, linear=_FEATURES),
+    "full16": Settings.of(dataclasses.replace(_PATCHES, group_size=16), stem=_FIRST, linear=_FEATURES),
+    "channel": Settings.of(dataclasses.replace(_PATCHES, structure="channel"), linear=_FEATURES),
+    "stem": Settings(stem=_FIRST),
+}

@@ -1,0 +1,223 @@
+"""Every recipe is complete, is built, and takes two steps; published numbers stand where they belong."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import re
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from netdeconv.data import info
+from netdeconv.data.segmentation import segmentation_info
+from netdeconv.models import IMAGENET, IterativeNorm
+from netdeconv.nn import Freeze, WhitenedLayer, Whitening
+from netdeconv.experiments import RecipeRow, published, recipe, recipe_names
+from netdeconv.experiments.recipe import HEAD, read_head
+from netdeconv.tasks import TASKS, Segmentation
+from netdeconv.training import NetworkConfig, TrainingConfig, from_plain, to_plain
+from netdeconv.training.optimizers import build_optimizer
+
+NAMES = recipe_names()
+TINY, BATCH, SIZE = 0.05, 4, 16
+
+
+def rows() -> dict[str, RecipeRow]:
+    return {f"{name}: {label}": row for name in NAMES for label, row in recipe(name).rows.items()}
+
+
+def what_is_stepped(config: TrainingConfig) -> tuple:
+    """Rows that differ in epochs, rates, images of which classes, or sizes of wide blocks are stepped once."""
+    network = config.network
+    parts = {part: getattr(network, part) for part in ("whitening", "stem", "linear")}
+    alike = {part: dataclasses.replace(own, group_size=64) for part, own in parts.items() if own}
+    return (
+        dataclasses.replace(network, width=1.0, **alike),
+        config.task,
+        config.optimizer.name,
+        entry_of(config).shape[0],
+    )
+
+
+def entry_of(config: TrainingConfig) -> Any:
+    """The data set's entry."""
+    find = segmentation_info if isinstance(config.task, Segmentation) else info
+    return find(config.data.dataset)
+
+
+def shrunk(network: NetworkConfig) -> NetworkConfig:
+    """Narrow; networks for ImageNet have one width, so their blocks are made small: large ones take seconds."""
+    if not network.arch.startswith(IMAGENET):
+        if "_resnet50" in network.arch:  # of segmentation, where only ResNet-18 can be narrow
+            network = dataclasses.replace(network, arch=network.arch.replace("_resnet50", "_resnet18"))
+        return dataclasses.replace(network, width=TINY)
+    parts = {part: getattr(network, part) for part in ("whitening", "stem", "linear")}
+    small = {part: dataclasses.replace(own, group_size=4) for part, own in parts.items() if own}
+    return dataclasses.replace(network, **small)
+
+
+def narrow_vgg(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing the hundred million weights of VGG's linear layers takes half a minute."""
+    draw = nn.Linear.__init__
+
+    def narrow(self: nn.Linear, inputs: int, outputs: int, *args: object, **kwargs: object) -> None:
+        draw(self, *(16 if features == 4096 else features for features in (inputs, outputs)), *args, **kwargs)
+
+    monkeypatch.setattr(nn.Linear, "__init__", narrow)
+
+
+DIFFERENT = {what_is_stepped(row.config): (name, row.config) for name, row in rows().items()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_head_is_complete_and_says_how_to_run_it(name):
+    own = recipe(name)
+    assert tuple(own.head) == HEAD
+    assert all(own.head.values())
+    assert f" {name} " in own.head["Command"] + " "
+    assert own.rows
+    assert own.head["Status"].split()[0] in ("measured", "being", "not")
+    module = importlib.import_module(f"netdeconv.experiments.experiments.{name.replace('-', '_')}")
+    assert len(module.__doc__.splitlines()[0]) > 20
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_settings_survive_a_config_file(name):
+    for row in recipe(name).rows.values():
+        assert from_plain(to_plain(row.config), TASKS) == row.config
+        assert row.config.result_path is row.config.data.data_dir is None
+
+
+@pytest.mark.parametrize("config", [config for _, config in DIFFERENT.values()], ids=[n for n, _ in DIFFERENT.values()])
+def test_every_network_of_a_recipe_takes_two_steps(config, monkeypatch):
+    narrow_vgg(monkeypatch)
+    known = entry_of(config)
+    segments = isinstance(config.task, Segmentation)
+    size = 2 * SIZE if config.network.arch.startswith(IMAGENET) else SIZE
+    entry = dataclasses.replace(known, shape=(known.shape[0], size, size), **({} if segments else {"num_classes": 10}))
+    network = config.task.build_network(shrunk(config.network), entry)
+    whitens = bool(config.network.whitening or config.network.stem)
+    assert any(isinstance(m, WhitenedLayer) and not isinstance(m, IterativeNorm) for m in network.modules()) == whitens
+    optimizer = build_optimizer(network.parameters(), config.optimizer)
+    start = [parameter.detach().clone() for parameter in network.parameters()]
+    inputs = torch.randn(BATCH, *entry.shape)
+    targets = torch.randint(entry.num_classes, (BATCH, size, size) if segments else (BATCH,))
+    for _ in range(2):
+        loss = config.task.compute_loss(network(inputs), targets)
+        assert loss.isfinite()
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 0.1)  # four noise images say nothing of a good rate
+        optimizer.step()
+    assert all(parameter.isfinite().all() for parameter in network.parameters())
+    assert not all(torch.equal(new, old) for new, old in zip(network.parameters(), start, strict=True))
+
+
+def test_the_paper_s_table_is_whole():
+    assert len(published.TABLE1) == 6
+    for dataset, epochs in published.TABLE1:
+        name = f"table1-{'cifar100-' if dataset == 'cifar100' else ''}epoch{epochs}"
+        found = recipe(name).rows
+        assert len(found) == 21
+        assert {(row.config.data.dataset, row.config.epochs) for row in found.values()} == {(dataset, epochs)}
+        assert all(pair.full > pair.batch_norm for pair in published.TABLE1[dataset, epochs].values())
+
+
+def test_rows_of_the_paper_have_its_settings_and_numbers():
+    found = recipe("table1-epoch1").rows
+    plain, whitened = found["vgg16 batch_norm"], found["vgg16 full"]
+    assert plain.expected == {"paper": 14.12, "study": 14.38}
+    assert whitened.expected == {"paper": 74.18, "study": 74.20}
+    assert plain.config.network.whitening is None
+    assert whitened.config.network.whitening == Whitening.paper()
+    assert whitened.config.network.stem == Whitening(num_iterations=15, freeze=Freeze())
+    assert whitened.config.network.linear == Whitening(group_size=512)
+    for row in (plain, whitened):
+        optimizer, data = row.config.optimizer, row.config.data
+        assert (optimizer.name, optimizer.lr, optimizer.momentum, optimizer.weight_decay) == ("SGD", 0.1, 0.9, 1e-3)
+        assert (optimizer.schedule, optimizer.warmup, data.batch_size, data.validation_size) == ("cosine", 0, 128, 0)
+
+
+def test_the_published_efficientnet_has_a_row_of_its_own():
+    found = recipe("table1-epoch20").rows
+    assert found["efficientnet_b0 full, published"].expected == {"paper": 86.78}
+    assert found["efficientnet_b0 full, published"].config.network.published
+    assert found["efficientnet_b0 full"].expected == {}
+    assert not found["efficientnet_b0 full"].config.network.published
+
+
+def test_the_early_version_s_settings():
+    small = recipe("early-cifar100").rows["resnet50 channel"]
+    assert small.expected == {"early version": 76.62}
+    assert small.config.network.whitening == Whitening(structure="channel", group_size=16)
+    assert (small.config.data.batch_size, small.config.optimizer.weight_decay, small.config.epochs) == (256, 5e-3, 100)
+    assert recipe("early-cifar10").rows["vgg11 full"].expected == {"early version": 91.33}
+    sizes = recipe("block-size").rows
+    assert {label: row.config.network.whitening.group_size for label, row in sizes.items()} == {
+        f"block {size}": size for size in (16, 32, 64, 128)
+    }
+    assert sizes["block 128"].expected == {"students": 93.22}
+
+
+def test_imagenet_has_the_published_settings():
+    found = recipe("imagenet-vgg11").rows
+    assert {label: row.config.network.arch for label, row in found.items()} == {
+        "none": "imagenet/vgg11",
+        "batch_norm": "imagenet/vgg11_bn",
+        "channel": "imagenet/vgg11",
+        "full": "imagenet/vgg11",
+    }
+    full = found["full"].config
+    assert (full.optimizer.lr, full.optimizer.weight_decay, full.epochs, full.data.batch_size) == (0.01, 1e-4, 90, 256)
+    assert full.network.linear.group_size == full.network.whitening.group_size == 64
+    assert found["full"].expected["paper"] == 71.95
+    assert recipe("imagenet-resnet18").rows["full"].config.optimizer.lr == 0.1
+    assert recipe("imagenet-densenet121").rows["batch_norm"].expected == {"paper": 74.65, "study": 75.88}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("table1")])
+def test_ranges_in_the_head_are_those_of_the_rows(name):
+    own = recipe(name)
+    for norm in ("batch_norm", "full"):
+        numbers = [row.expected["paper"] for label, row in own.rows.items() if norm in label and row.expected]
+        assert f"{min(numbers):.2f} to {max(numbers):.2f} %" in own.head["Expected"]
+
+
+def test_rows_are_selected_by_patterns_in_their_order():
+    own = recipe("table1-epoch1")
+    assert own.select([]) == list(own.rows)
+    assert own.select(["vgg16 full", "vgg16 *"]) == ["vgg16 batch_norm", "vgg16 full"]
+    with pytest.raises(
+        ValueError, match=re.escape("unknown row of table1-epoch1 'vg16 full'; did you mean 'vgg16 full'?")
+    ):
+        own.select(["vg16 full"])
+
+
+def test_an_unknown_recipe_is_refused_with_the_nearest():
+    with pytest.raises(ValueError, match=r"unknown recipe 'mnist_mlp'; did you mean 'mnist-mlp'\?"):
+        recipe("mnist_mlp")
+    assert NAMES.index("table1-epoch20") < NAMES.index("table1-epoch100")
+
+
+def test_a_head_that_lacks_a_field_is_refused():
+    docstring = importlib.import_module("netdeconv.experiments.experiments.mnist_mlp").__doc__
+    title, head = read_head(docstring)
+    assert title.startswith("A perceptron")
+    assert head["Source"].endswith("ten epochs.")
+    with pytest.raises(ValueError, match="the head of a recipe has the fields Command, Source"):
+        read_head(docstring.replace("Spread:", "Speard:"))
+
+
+def test_segmentation_has_the_published_settings():
+    found = recipe("cityscapes").rows
+    assert list(found) == [
+        f"{kind}_resnet50 {norm}" for kind in ("deeplabv3", "fcn") for norm in ("batch_norm", "full")
+    ]
+    config = found["deeplabv3_resnet50 full"].config
+    optimizer, views = config.optimizer, config.task.views
+    assert (config.epochs, config.data.batch_size, optimizer.lr, optimizer.weight_decay) == (30, 8, 0.1, 1e-4)
+    assert (optimizer.schedule, views.size, views.crop) == ("poly", (520, 1040), (480, 480))
+    assert config.network.whitening == Whitening.paper()
