@@ -10,12 +10,14 @@ from netdeconv.nn import (
     WhitenedConv1d,
     WhitenedConv2d,
     WhitenedConv3d,
+    WhitenedConvTranspose1d,
     WhitenedConvTranspose2d,
+    WhitenedConvTranspose3d,
     WhitenedLinear,
     Whitening,
     sync_statistics,
 )
-from netdeconv.surgery import convert, describe, fold, load_reference_state_dict, recalibrate
+from netdeconv.surgery import convert, describe, fold, recalibrate
 
 try:
     __version__ = _version("netdeconv")
@@ -28,7 +30,9 @@ __all__ = [
     "WhitenedConv1d",
     "WhitenedConv2d",
     "WhitenedConv3d",
+    "WhitenedConvTranspose1d",
     "WhitenedConvTranspose2d",
+    "WhitenedConvTranspose3d",
     "WhitenedLinear",
     "Whitening",
     "__version__",
@@ -36,7 +40,6 @@ __all__ = [
     "describe",
     "fold",
     "inverse_sqrt",
-    "load_reference_state_dict",
     "recalibrate",
     "sync_statistics",
 ]

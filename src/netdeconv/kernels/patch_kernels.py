@@ -75,7 +75,6 @@ def column_sums(
     row_share: tl.tensor,
     row_splits: tl.tensor,
     tiles: tl.tensor,
-    INTERLEAVED: tl.constexpr,
     BORDER: tl.constexpr,
     ROWS: tl.constexpr,
     COLS: tl.constexpr,
@@ -103,7 +102,6 @@ def column_sums(
             taps,
             num_blocks,
             block_channels,
-            INTERLEAVED,
             COLS,
         )
         for start in range(first_row, last_row, ROWS):
@@ -143,9 +141,7 @@ def tile_products(
     row_share: tl.tensor,
     row_splits: tl.tensor,
     tiles: tl.tensor,
-    INTERLEAVED: tl.constexpr,
     BORDER: tl.constexpr,
-    CENTRED: tl.constexpr,
     PRECISION: tl.constexpr,
     ROWS: tl.constexpr,
     COLS: tl.constexpr,
@@ -179,7 +175,6 @@ def tile_products(
             taps,
             num_blocks,
             block_channels,
-            INTERLEAVED,
             COLS,
         )
         b_address, b_down, b_right, b_valid = columns_at(
@@ -195,7 +190,6 @@ def tile_products(
             taps,
             num_blocks,
             block_channels,
-            INTERLEAVED,
             COLS,
         )
         for start in range(first_row, last_row, ROWS):
@@ -208,11 +202,10 @@ def tile_products(
             b = load_tile(
                 x, row_address, top, left, row_valid, b_address, b_down, b_right, b_valid, height, width, BORDER
             )
-            if CENTRED:
-                # Taps outside of the image are zeros and count with -mean. Rows outside of the sample do not count:
-                # it is enough that one of the two factors is zero there.
-                a = a - a_mean[None, :]
-                b = tl.where(row_valid[:, None], b - b_mean[None, :], 0.0)
+            # Taps outside of the image are zeros and count with -mean. Rows outside of the sample do not count:
+            # it is enough that one of the two factors is zero there.
+            a = a - a_mean[None, :]
+            b = tl.where(row_valid[:, None], b - b_mean[None, :], 0.0)
             total = tl.dot(tl.trans(a), b, acc=total, input_precision=PRECISION)
     place = tl.arange(0, COLS)[:, None] * COLS + tl.arange(0, COLS)[None, :]
     tl.store(products + program.to(tl.int64) * COLS * COLS + place, total)

@@ -51,18 +51,12 @@ def columns_at(
     taps: tl.tensor,
     num_blocks: tl.tensor,
     block_channels: tl.tensor,
-    INTERLEAVED: tl.constexpr,
     COLS: tl.constexpr,
 ) -> tl.tensor:
     """COLS features of a block: channel and tap as an address, the tap's place in the patch, and validity."""
     feature = tile * COLS + tl.arange(0, COLS)
-    if INTERLEAVED:
-        index = feature * num_blocks + block
-        channel = index // taps
-        tap = index % taps
-    else:
-        tap = feature // block_channels
-        channel = feature % block_channels + block * block_channels
+    tap = feature // block_channels
+    channel = feature % block_channels + block * block_channels
     channel += group * num_blocks * block_channels
     down = (tap // kernel_w) * dilation_h
     right = (tap % kernel_w) * dilation_w

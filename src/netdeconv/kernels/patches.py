@@ -18,13 +18,12 @@ from netdeconv.kernels.precision import check_precision
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
-def supports_patch_statistics(x: Tensor, kernel_size: Sequence[int], *, raster: bool = False) -> bool:
+def supports_patch_statistics(x: Tensor, kernel_size: Sequence[int]) -> bool:
     """Whether the kernels take this input; whether they can run on its device is said by ``usable``.
 
     Args:
         x: the input.
         kernel_size: taps along each axis.
-        raster: whether positions are sampled from the flattened raster, which the kernels do not do.
 
     Shapes:
         x (N, C, H, W) where the answer is yes.
@@ -32,7 +31,7 @@ def supports_patch_statistics(x: Tensor, kernel_size: Sequence[int], *, raster: 
     Returns:
         Whether the input has two axes, a dtype of at most float32, and anything in it.
     """
-    return not raster and x.dim() == 4 and len(kernel_size) == 2 and x.dtype in _DTYPES and x.numel() > 0
+    return x.dim() == 4 and len(kernel_size) == 2 and x.dtype in _DTYPES and x.numel() > 0
 
 
 def patch_statistics(
@@ -44,8 +43,6 @@ def patch_statistics(
     num_matrices: int,
     num_blocks: int,
     block_channels: int,
-    interleaved: bool,
-    centred: bool = True,
     precision: str | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Mean and covariance of sampled patches.
@@ -59,8 +56,6 @@ def patch_statistics(
         num_matrices: G.
         num_blocks: S.
         block_channels: B.
-        interleaved: the order of features, as in ``linalg.Grouping``.
-        centred: whether the mean is subtracted before the product.
         precision: of the products, "ieee", "tf32x3" or "tf32". If not said, "ieee" for float32 input and "tf32" for
             narrower.
 
@@ -90,8 +85,6 @@ def patch_statistics(
         num_matrices,
         num_blocks,
         block_channels,
-        interleaved,
-        centred,
         precision,
     )
     return result
@@ -143,7 +136,7 @@ def _shares(division: Division) -> tuple[int, int, int]:
 
 _SCHEMA = (
     "(Tensor x, SymInt[] kernel_size, SymInt[] step, SymInt[] padding, SymInt[] dilation, SymInt num_matrices, "
-    "SymInt num_blocks, SymInt block_channels, bool interleaved, bool centred, str precision) -> (Tensor, Tensor)"
+    "SymInt num_blocks, SymInt block_channels, str precision) -> (Tensor, Tensor)"
 )
 
 
@@ -157,8 +150,6 @@ def _operator(
     num_matrices: int,
     num_blocks: int,
     block_channels: int,
-    interleaved: bool,
-    centred: bool,
     precision: str,
 ) -> tuple[Tensor, Tensor]:
     _check(x, kernel_size, step, padding, dilation, num_matrices, num_blocks, block_channels, precision)
@@ -187,7 +178,6 @@ def _operator(
     )
     plan = plan_patches(features, num_matrices, num_blocks, samples, precision)
     fixed = {
-        "INTERLEAVED": interleaved,
         "BORDER": outside_h or outside_w,
         "ROWS": ROWS,
         "COLS": plan.columns,
@@ -210,7 +200,6 @@ def _operator(
             *geometry,
             *_shares(plan.products),
             plan.tiles,
-            CENTRED=centred,
             PRECISION=precision,
             **fixed,
         )
@@ -238,8 +227,6 @@ def _(
     num_matrices: int,
     num_blocks: int,
     block_channels: int,
-    interleaved: bool,
-    centred: bool,
     precision: str,
 ) -> tuple[Tensor, Tensor]:
     features = block_channels * math.prod(kernel_size)

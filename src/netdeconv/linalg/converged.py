@@ -25,7 +25,7 @@ from netdeconv.linalg.symmetric import symmetric_product
 
 
 @dataclasses.dataclass(frozen=True)
-class ConvergedNewtonSchulz:
+class Converged:
     """Newton-Schulz with tuned coefficients, to a tolerance.
 
     Args:

@@ -2,7 +2,7 @@ r"""Mean and covariance of sampled patches, with hand-written gradients.
 
 Letters: as in patches.py; n = S P rows of a matrix.
 
-Both functions also return the input itself. The convolution reads that alias, so in backward the gradient which the
+The function also returns the input itself. The convolution reads that alias, so in backward the gradient which the
 convolution produced arrives here, and the statistics' share is added at the sampled positions: no zero-filled gradient,
 no second pass over the activation, and the patches are read again instead of kept. ``exclusive`` adds in place.
 """
@@ -31,7 +31,6 @@ def patch_statistics(
     geometry: PatchGeometry,
     grouping: Grouping,
     *,
-    centred: bool = True,
     exclusive: bool = False,
     image_step: int = 1,
     factors: torch.dtype | None = None,
@@ -42,7 +41,6 @@ def patch_statistics(
 
     Args:
         x: input of any floating dtype; statistics are float32 or wider.
-        centred: whether the covariance is centred; False is the published channel whitening.
         exclusive: the caller promises that the returned ``x`` is read by one operation alone, whose backward makes
             the gradient of ``x`` anew (a convolution, a linear layer); backward then adds to it in place.
         image_step: sample every n-th entry of the batch.
@@ -64,9 +62,7 @@ def patch_statistics(
         float32: an entry is off by some thousandths of the product of two standard deviations, less than by the
         choice of the batch (``benchmarks.precision``). On processors only, where such products are cheaper.
     """
-    same, mean_GD, covariance_GDD = _PatchStatistics.apply(
-        x, geometry, grouping, centred, exclusive, image_step, factors
-    )
+    same, mean_GD, covariance_GDD = _PatchStatistics.apply(x, geometry, grouping, exclusive, image_step, factors)
     return same, mean_GD, covariance_GDD
 
 
@@ -77,21 +73,18 @@ class _PatchStatistics(torch.autograd.Function):
         x: Tensor,
         geometry: PatchGeometry,
         grouping: Grouping,
-        centred: bool,
         exclusive: bool,
         image_step: int,
         factors: torch.dtype | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         with full_precision(x):
             sample = x[::image_step]
-            if kernels.supports_patch_statistics(sample, geometry.kernel_size, raster=geometry.raster) and (
-                kernels.usable(sample)
-            ):
-                mean_GD, covariance_GDD = _by_kernel(sample, geometry, grouping, centred)
+            supported = kernels.supports_patch_statistics(sample, geometry.kernel_size) and not grouping.padding
+            if supported and kernels.usable(sample):
+                mean_GD, covariance_GDD = _by_kernel(sample, geometry, grouping)
             else:
-                mean_GD, covariance_GDD = _mean_and_covariance(sample, geometry, grouping, centred, factors)
-        ctx.geometry, ctx.grouping, ctx.centred, ctx.exclusive = geometry, grouping, centred, exclusive
-        ctx.image_step = image_step
+                mean_GD, covariance_GDD = _mean_and_covariance(sample, geometry, grouping, factors)
+        ctx.geometry, ctx.grouping, ctx.exclusive, ctx.image_step = geometry, grouping, exclusive, image_step
         ctx.save_for_backward(x, mean_GD)
         return x.view_as(x), mean_GD, covariance_GDD
 
@@ -108,8 +101,8 @@ class _PatchStatistics(torch.autograd.Function):
             # leaves a part of the mean in every row; the loss is then no longer indifferent to shifts, and diverges.
             # The mean itself is rounded as x is; what that leaves of it goes into the offset.
             dtype = x.dtype if x.dtype == torch.bfloat16 else mean_GD.dtype
-            centre_G1D = mean_GD.unsqueeze(1).to(dtype) if ctx.centred else None
-            if centre_G1D is not None and dtype != mean_GD.dtype:
+            centre_G1D = mean_GD.unsqueeze(1).to(dtype)
+            if dtype != mean_GD.dtype:
                 offset_G1D = offset_G1D - torch.bmm(mean_GD.unsqueeze(1) - centre_G1D, slope_GDD)
             slope_GDD, offset_G1D = slope_GDD.to(dtype), offset_G1D.to(dtype)
             grad_x = own_gradient(grad_x, exclusive=ctx.exclusive)
@@ -119,11 +112,11 @@ class _PatchStatistics(torch.autograd.Function):
                 patches = _centred(copier.gather(sample[part], x.dtype), centre_G1D, dtype, copier)
                 share = torch.baddbmm(offset_G1D, patches, slope_GDD).to(grad_x.dtype)
                 copier.scatter(share, into[part])
-        return grad_x, None, None, None, None, None, None
+        return grad_x, None, None, None, None, None
 
 
 def _mean_and_covariance(
-    sample: Tensor, geometry: PatchGeometry, grouping: Grouping, centred: bool, factors: torch.dtype | None = None
+    sample: Tensor, geometry: PatchGeometry, grouping: Grouping, factors: torch.dtype | None = None
 ) -> tuple[Tensor, Tensor]:
     """In portions, centred at the mean of a few entries, which is then corrected."""
     dtype = statistics_dtype(sample.dtype)
@@ -134,40 +127,39 @@ def _mean_and_covariance(
     one = len(parts) == 1
     patches = copier.gather(sample if one else sample[:: -(-len(sample) // _FEW)], sample.dtype)
     mean_GD = patches.mean(1, dtype=dtype)
-    centre_G1D = mean_GD.unsqueeze(1).to(factors) if centred else None
+    centre_G1D = mean_GD.unsqueeze(1).to(factors)
     sum_GD, count = torch.zeros_like(mean_GD), 0
     products_GDD = mean_GD.new_zeros((*mean_GD.shape, mean_GD.shape[1]))
     for part in parts:
         patches = patches if one else copier.gather(sample[part], sample.dtype)
         rows = _centred(patches, centre_G1D, factors, copier)
         add_gram(products_GDD, rows)
-        sum_GD += _sum(rows, centred)
+        sum_GD += _sum(rows)
         count += rows.shape[1]
     rest_GD, covariance_GDD = sum_GD / count, complete(products_GDD) / count
-    if centre_G1D is None:
-        return rest_GD, covariance_GDD
     return centre_G1D.squeeze(1) + rest_GD, covariance_GDD - rest_GD.unsqueeze(2) * rest_GD.unsqueeze(1)
 
 
-def _sum(rows: Tensor, centred: bool) -> Tensor:
+def _sum(rows: Tensor) -> Tensor:
     """(G, D), for centred bfloat16 rows rounded to bfloat16: a small part of what is left of the mean."""
-    if centred and rows.dtype == torch.bfloat16:  # their sum in float32 would make a float32 copy
+    if rows.dtype == torch.bfloat16:  # their sum in float32 would make a float32 copy
         return torch.bmm(rows.new_ones(1, 1, 1).expand(len(rows), 1, rows.shape[1]), rows).squeeze(1)
     return rows.sum(1)
 
 
-def _centred(patches: Tensor, centre_G1D: Tensor | None, dtype: torch.dtype, copier: PatchCopier) -> Tensor:
+def _centred(patches: Tensor, centre_G1D: Tensor, dtype: torch.dtype, copier: PatchCopier) -> Tensor:
     """Patches in another dtype, less a centre in it; in the copier's memory where nothing is recorded."""
     if torch.is_grad_enabled() or torch.compiler.is_compiling():
-        return patches.to(dtype) if centre_G1D is None else patches.to(dtype) - centre_G1D
+        centred: Tensor = patches.to(dtype) - centre_G1D
+        return centred
     rows = copier.memory("rows", tuple(patches.shape), patches, dtype)
-    if centre_G1D is not None and dtype == patches.dtype:
+    if dtype == patches.dtype:
         return torch.sub(patches, centre_G1D, out=rows)
     rows.copy_(patches)  # subtracting across dtypes would allocate the copy
-    return rows if centre_G1D is None else rows.sub_(centre_G1D)
+    return rows.sub_(centre_G1D)
 
 
-def _by_kernel(sample: Tensor, geometry: PatchGeometry, grouping: Grouping, centred: bool) -> tuple[Tensor, Tensor]:
+def _by_kernel(sample: Tensor, geometry: PatchGeometry, grouping: Grouping) -> tuple[Tensor, Tensor]:
     """The same without a copy of the patches, on a GPU."""
     return kernels.patch_statistics(
         sample,
@@ -178,8 +170,6 @@ def _by_kernel(sample: Tensor, geometry: PatchGeometry, grouping: Grouping, cent
         grouping.num_matrices,
         grouping.num_blocks,
         grouping.block_channels,
-        grouping.interleaved,
-        centred,
     )
 
 

@@ -24,19 +24,29 @@ class PatchGeometry:
         step: distance of sampled patches in input positions, the convolution's stride times the sampling stride.
         padding: zeros (before, after) the input.
         dilation: distance of the taps.
-        raster: sample every ``step[0]``-th row of the flattened N x positions raster instead (published, 1x1 only).
     """
 
     kernel_size: tuple[int, ...] = ()
     step: tuple[int, ...] = ()
     padding: tuple[tuple[int, int], ...] = ()
     dilation: tuple[int, ...] = ()
-    raster: bool = False
 
     @property
     def num_taps(self) -> int:
         """K."""
         return math.prod(self.kernel_size)
+
+    def along(self, axes: int) -> PatchGeometry:
+        """Itself, or single pixels of so many axes where it has none."""
+        if self.kernel_size or not axes:
+            return self
+        return PatchGeometry((1,) * axes, (1,) * axes, ((0, 0),) * axes, (1,) * axes)
+
+    @property
+    def pixels(self) -> PatchGeometry:
+        """Single pixels with the same step, of the input without padding."""
+        axes = len(self.kernel_size)
+        return PatchGeometry((1,) * axes, self.step, ((0, 0),) * axes, (1,) * axes)
 
     def grid(self, sizes: tuple[int, ...]) -> tuple[int, ...]:
         """Number of sampled positions along each axis of an input of these sizes.
@@ -59,8 +69,6 @@ class PatchGeometry:
 
     def num_samples(self, shape: torch.Size) -> int:
         """P, for an input of this shape (N, C, ...)."""
-        if self.raster:
-            return -(-(shape[0] * math.prod(shape[2:])) // self.step[0])
         return shape[0] * math.prod(self.grid(tuple(shape[2:])))
 
     def taps(self, sizes: tuple[int, ...]) -> Iterator[tuple[int, Slices, Slices]]:

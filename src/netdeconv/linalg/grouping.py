@@ -1,72 +1,80 @@
-"""How channels and kernel taps are divided into blocks that are whitened together.
+"""How channels are divided into blocks that are whitened together.
 
 Letters: N batch, G matrices (torch's groups of a convolution), S blocks that share a matrix, B channels of a block,
-C = G S B channels, K kernel taps, D = B K features of a patch block, O outputs per group.
+C channels, K kernel taps, D = B K features of a block, O outputs per group, n sampled rows of a matrix.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @dataclasses.dataclass(frozen=True)
 class Grouping:
-    """Division of C channels into G matrices, S blocks each, of B channels.
+    """Division of the channels of each of G groups into S blocks of B neighbouring channels.
 
     Args:
         num_matrices: G, one matrix for each group of a grouped convolution.
         num_blocks: S, blocks of a group; they share its matrix and are stacked as further samples.
         block_channels: B, channels in a block.
-        interleaved: whether neighbouring features go to different blocks, as published. With S blocks and
-            full patches, feature i = c K + k of a group goes to block i mod S; else channel c to block c mod S.
+        padding: channels of zeros that fill up the last block of a group.
 
     Raises:
-        ValueError: when a count is not positive.
+        ValueError: when a count is not positive, or a block would be nothing but padding.
     """
 
     num_matrices: int
     num_blocks: int
     block_channels: int
-    interleaved: bool = False
+    padding: int = 0
 
     def __post_init__(self) -> None:
         if min(self.num_matrices, self.num_blocks, self.block_channels) < 1:
             raise ValueError(f"counts of a grouping must be positive, got {self}")
+        if not 0 <= self.padding < self.block_channels:
+            raise ValueError(f"padding must be less than a block, got {self}")
 
     @classmethod
-    def of(cls, channels: int, groups: int, group_size: int, *, interleaved: bool, common_divisor: bool) -> Grouping:
-        """Blocks of at most ``group_size`` channels: the largest divisor, or the common divisor as published."""
+    def of(cls, channels: int, groups: int, group_size: int) -> Grouping:
+        """Blocks of at most ``group_size`` channels: the largest divisor, or padded blocks where it is less than half.
+
+        So 127 channels in blocks of at most 64 are two blocks of 64, the last of them with one channel of zeros.
+        """
         per_group = channels // groups
-        if common_divisor:
-            # published: grouped convolutions are never subdivided, a block above the channels is all of them
-            size = per_group if groups > 1 or group_size > per_group else math.gcd(group_size, per_group)
-        else:
-            size = max(divisor for divisor in range(1, min(group_size, per_group) + 1) if per_group % divisor == 0)
-        return cls(groups, per_group // size, size, interleaved)
+        most = min(group_size, per_group)
+        size = max(divisor for divisor in range(1, most + 1) if per_group % divisor == 0)
+        if 2 * size >= most:
+            return cls(groups, per_group // size, size)
+        blocks = -(-per_group // most)
+        size = -(-per_group // blocks)
+        return cls(groups, blocks, size, blocks * size - per_group)
 
-    def split(self, tensor: Tensor, dim: int) -> Tensor:
-        """View dimension ``dim`` of size C as three, G S B."""
-        shape = tensor.shape
-        g, s, b = self.num_matrices, self.num_blocks, self.block_channels
-        if not self.interleaved:
-            return tensor.reshape(*shape[:dim], g, s, b, *shape[dim + 1 :])
-        return tensor.reshape(*shape[:dim], g, b, s, *shape[dim + 1 :]).transpose(dim + 1, dim + 2)
+    @property
+    def num_channels(self) -> int:
+        """C, without padding."""
+        return self.num_matrices * self.group_channels
 
-    def merge(self, tensor: Tensor, dim: int) -> Tensor:
-        """The inverse of :meth:`split`: dimensions ``dim`` to ``dim + 2`` back to one of size C."""
-        if self.interleaved:
-            tensor = tensor.transpose(dim + 1, dim + 2)
-        size = math.prod(tensor.shape[dim : dim + 3])  # not -1: the tensor may be empty
-        return tensor.reshape(*tensor.shape[:dim], size, *tensor.shape[dim + 3 :])
+    @property
+    def group_channels(self) -> int:
+        """Channels of a group, without padding."""
+        return self.num_blocks * self.block_channels - self.padding
 
-    def split_patches(self, tensor: Tensor) -> Tensor:
-        """Features (..., C/G, K) of one group, channel-major, to interleaved blocks (..., S, D)."""
-        flat = tensor.reshape(*tensor.shape[:-2], -1, self.num_blocks)
-        return flat.transpose(-1, -2)
+    def split(self, tensor: Tensor, dim: int, *, groups: bool = True) -> Tensor:
+        """Dimension ``dim`` of size C as three, G S B; of size C / G as two, S B, without ``groups``. Not negative."""
+        if groups:
+            tensor, dim = tensor.unflatten(dim, (self.num_matrices, self.group_channels)), dim + 1
+        if self.padding:
+            after = tensor.dim() - dim - 1
+            tensor = nn.functional.pad(tensor, (0, 0) * after + (0, self.padding))
+        blocks: Tensor = tensor.unflatten(dim, (self.num_blocks, self.block_channels))
+        return blocks
 
-    def merge_patches(self, tensor: Tensor, num_taps: int) -> Tensor:
-        """The inverse of :meth:`split_patches`: (..., S, D) to (..., C/G, K)."""
-        return tensor.transpose(-1, -2).reshape(*tensor.shape[:-2], -1, num_taps)
+    def merge(self, tensor: Tensor, dim: int, *, groups: bool = True) -> Tensor:
+        """The inverse of :meth:`split`."""
+        start = dim + 1 if groups else dim
+        tensor = tensor.flatten(start, start + 1)
+        if self.padding:
+            tensor = tensor.narrow(start, 0, self.group_channels)
+        return tensor.flatten(dim, dim + 1) if groups else tensor

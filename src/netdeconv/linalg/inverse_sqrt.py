@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Callable
+from typing import TypeAlias
+
 from torch import Tensor
 
-from netdeconv.linalg.converged import ConvergedNewtonSchulz
-from netdeconv.linalg.eigendecomposition import Eigendecomposition
+from netdeconv.linalg.converged import Converged
+from netdeconv.linalg.eigen import Eigen
 from netdeconv.linalg.newton_schulz import NewtonSchulz
-from netdeconv.linalg.precision import full_precision, statistics_dtype
+from netdeconv.linalg.precision import statistics_dtype
 
-Method = NewtonSchulz | ConvergedNewtonSchulz | Eigendecomposition
+Root: TypeAlias = NewtonSchulz | Converged | Eigen | Callable[[Tensor], Tensor]
 
 
-def inverse_sqrt(matrix: Tensor, *, method: Method | None = None) -> Tensor:
+def inverse_sqrt(matrix: Tensor, *, method: Root | None = None) -> Tensor:
     r"""Inverse square root of symmetric positive definite matrices, differentiable.
 
     :math:`R = A^{-1/2}`, so that :math:`R A R = I`; partial, with small eigenvalues amplified less, for few
@@ -21,15 +23,15 @@ def inverse_sqrt(matrix: Tensor, *, method: Method | None = None) -> Tensor:
 
     Args:
         matrix: covariances. Only the symmetric part counts. Add eps to the diagonal beforehand.
-        method: :class:`NewtonSchulz` (default, five steps), :class:`ConvergedNewtonSchulz` or
-            :class:`Eigendecomposition`.
+        method: :class:`NewtonSchulz` (default, five steps), :class:`Converged`, :class:`Eigen`, or any function of
+            symmetric matrices (B, D, D).
 
     Shapes:
         matrix (..., D, D); result (..., D, D), symmetric.
 
     Returns:
         The roots, in float32 for half-precision input, else in the input's dtype, on its device. Newton-Schulz
-        methods never wait for the device; :func:`whitening_residual` measures what is left.
+        methods never wait for the device.
 
     Raises:
         ValueError: when the last two dimensions differ.
@@ -47,7 +49,7 @@ def inverse_sqrt(matrix: Tensor, *, method: Method | None = None) -> Tensor:
 
     Example:
         >>> covariance = torch.diag(torch.tensor([4.0, 1.0]))
-        >>> inverse_sqrt(covariance, method=Eigendecomposition()).diagonal()
+        >>> inverse_sqrt(covariance, method=Eigen()).diagonal()
         tensor([0.5000, 1.0000])
     """
     if matrix.dim() < 2 or matrix.shape[-1] != matrix.shape[-2]:
@@ -57,25 +59,3 @@ def inverse_sqrt(matrix: Tensor, *, method: Method | None = None) -> Tensor:
     method = method or NewtonSchulz()
     flat = matrix.to(statistics_dtype(matrix.dtype)).reshape(-1, *matrix.shape[-2:])
     return method(flat).reshape(matrix.shape)
-
-
-def whitening_residual(matrix: Tensor, root: Tensor) -> Tensor:
-    r"""Root mean square of the entries that R A R - I leaves per row: 0 is exact whitening, 1 none.
-
-    :math:`\|R A R - I\|_F / \sqrt{D}`.
-
-    Args:
-        matrix: symmetric matrices.
-        root: their inverse square roots, as :func:`inverse_sqrt` gives them.
-
-    Shapes:
-        matrix (..., D, D), root (..., D, D); result (...).
-
-    Returns:
-        The residual, on the device, which is not waited for.
-    """
-    with full_precision(matrix):
-        whitened = root @ matrix.to(root.dtype) @ root
-        identity = torch.eye(matrix.shape[-1], dtype=root.dtype, device=root.device)
-        residual: Tensor = torch.linalg.matrix_norm(whitened - identity) / matrix.shape[-1] ** 0.5
-        return residual

@@ -25,8 +25,6 @@ def portions(sample: Tensor, geometry: PatchGeometry, dtype: torch.dtype) -> lis
     whole = [slice(None)]
     if sample.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling():
         return whole
-    if geometry.raster:  # every n-th row of the whole batch
-        return whole
     bytes_of_entry = geometry.num_samples(sample[:1].shape) * sample.shape[1] * geometry.num_taps * dtype.itemsize
     step = max(1, _BYTES // max(1, bytes_of_entry))
     if step >= len(sample):

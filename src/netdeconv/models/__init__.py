@@ -11,7 +11,6 @@ from netdeconv.models.imagenet import (
     imagenet_architecture,
     parse_imagenet_name,
 )
-from netdeconv.models.iterative_norm import IterativeNorm
 from netdeconv.models.normalisation import NORMALISATIONS, Normalisation, NormConfig, normalise
 from netdeconv.models.norms import BATCH_NORM, NORMS, replace_norms
 from netdeconv.models.registry import ARCHITECTURES, architecture, build, list_names
@@ -25,7 +24,6 @@ __all__ = [
     "Architecture",
     "Cost",
     "ImagenetName",
-    "IterativeNorm",
     "NormConfig",
     "Normalisation",
     "StemSettings",

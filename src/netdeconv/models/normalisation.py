@@ -40,10 +40,6 @@ NORMALISATIONS: Mapping[str, Normalisation] = {
     NONE: Normalisation(description="no normalisation", norm=NONE),
     BATCH_NORM: Normalisation(description="batch norm"),
     "group_norm": Normalisation(description="group norm", norm="group_norm"),
-    "iterative_norm": Normalisation(
-        description="every layer's output is whitened, where batch norm stood (Huang et al. 2019)",
-        norm="iterative_norm",
-    ),
     "default": Normalisation(
         description="the first layer whitens its patches, the others their channels", settings=SETTINGS["default"]
     ),
@@ -148,8 +144,8 @@ class NormConfig:
             convolution=convolution,
             stem=self._stem(base, shared | self._given("group_size"), entry) if self.stem is not False else convolution,
             linear=self._linear(base, every),
-            grouped=_with_steps(_changed(base.grouped, blocks), entry and entry.grouped),
-            depthwise=_with_steps(_changed(base.depthwise, blocks), entry and entry.depthwise),
+            grouped=_with_steps(_changed(base.grouped, blocks), entry.grouped if entry else None),
+            depthwise=_with_steps(_changed(base.depthwise, blocks), entry.depthwise if entry else None),
         )
 
     def _given(self, *names: str) -> dict[str, Any]:

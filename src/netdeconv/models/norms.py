@@ -1,4 +1,4 @@
-"""What can stand in a network where batch norm stands: group norm, iterative normalisation, or nothing.
+"""What can stand in a network where batch norm stands: group norm, or nothing.
 
 A network is built with batch norm, and :func:`replace_norms` converts it, as :func:`netdeconv.convert` does for
 network deconvolution: no network knows which of them it trains with.
@@ -13,7 +13,6 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from netdeconv.lookup import look_up
-from netdeconv.models.iterative_norm import IterativeNorm
 from netdeconv.surgery.inplace import stop_overwriting
 from netdeconv.surgery.plain import is_plain, num_outputs
 from netdeconv.surgery.tree import names_of, replace
@@ -29,10 +28,6 @@ def _group_norm(norm: _BatchNorm) -> nn.Module:
     most = max(1, min(_GROUPS, channels // _SMALLEST_GROUP))
     groups = max(divisor for divisor in range(1, most + 1) if channels % divisor == 0)
     return _with_affine(norm, nn.GroupNorm(groups, channels, device=_device(norm)))
-
-
-def _iterative_norm(norm: _BatchNorm) -> nn.Module:
-    return _with_affine(norm, IterativeNorm(norm.num_features, device=_device(norm)))
 
 
 def _device(norm: _BatchNorm) -> torch.device | None:
@@ -55,7 +50,6 @@ def _nothing(norm: _BatchNorm) -> nn.Module:
 _REPLACEMENTS: dict[str, Callable[[_BatchNorm], nn.Module]] = {
     "group_norm": _group_norm,
     NONE: _nothing,
-    "iterative_norm": _iterative_norm,
 }
 NORMS: tuple[str, ...] = (BATCH_NORM, *_REPLACEMENTS)
 
@@ -79,8 +73,7 @@ def replace_norms(model: nn.Module, kind: str) -> nn.Module:
         ValueError: when the model is itself a batch norm, which cannot be replaced in place.
 
     Source:
-        Wu and He, "Group Normalization", 2018: 32 groups, fewer where a group would have a single channel. Huang et
-        al., "Iterative Normalization", 2019: see :class:`netdeconv.models.iterative_norm.IterativeNorm`.
+        Wu and He, "Group Normalization", 2018: 32 groups, fewer where a group would have a single channel.
 
     Example:
         >>> replace_norms(nn.Sequential(nn.Conv2d(3, 8, 1, bias=False), nn.BatchNorm2d(8)), "group_norm")[1]

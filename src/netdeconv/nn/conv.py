@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from netdeconv.linalg import Grouping, PatchGeometry
-from netdeconv.nn.functional import Statistics, batch_statistics, rescaled_statistics
-from netdeconv.nn.weighted import WeightedWhitenedLayer, compute_dtype
+from netdeconv.linalg import PatchGeometry
+from netdeconv.nn.layer import WeightedWhitenedLayer, batched
 from netdeconv.nn.whitening import Whitening
 
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
@@ -33,11 +32,13 @@ _SECTIONS = """
         whitening: a :class:`Whitening`, or None for its defaults.
 
     Shapes:
-        as torch's, unbatched input included. Buffers: ``running_mean`` (G, D), ``running_whitening`` (G, D, D),
-        with G = ``groups``.
+        as torch's, unbatched input included. Buffers of ``statistics``: ``running_mean`` (G, D),
+        ``running_whitening`` (G, D, D), with G = ``groups``.
 
     Raises:
-        ValueError: in training when fewer than two patches can be sampled, or the kernel is larger than the input.
+        TypeError: when the input is not of real floating-point numbers.
+        ValueError: for another number of dimensions or channels; in training when fewer than two patches can be
+            sampled, or the kernel is larger than the input.
 
     Numerics:
         Rows are sampled from the input as the convolution reads it (autocast's dtype). Sums, statistics and inverse
@@ -55,96 +56,45 @@ class _WhitenedConvNd(WeightedWhitenedLayer, _ConvNd):
     _convolution: ClassVar[Callable[..., Tensor]]
 
     def _set_up(self, whitening: Whitening | None) -> None:
-        whitening = whitening or Whitening()
-        reference = whitening.layout == "reference"
-        grouping = Grouping.of(
-            self.in_channels,
-            self.groups,
-            whitening.group_size,
-            interleaved=whitening.layout != "blocks",
-            common_divisor=reference,
-        )
-        step = tuple(stride * whitening.sampling_stride for stride in self.stride)
         axes = len(self.kernel_size)
         # torch keeps the padding of both sides, last axis first
         both = self._reversed_padding_repeated_twice
         padding = tuple((both[2 * axis], both[2 * axis + 1]) for axis in reversed(range(axes)))
         if self.padding_mode != "zeros":
             padding = ((0, 0),) * axes  # statistics see the input already padded
-        self._geometry = PatchGeometry(self.kernel_size, step, padding, self.dilation)
-        ones, none = (1,) * axes, ((0, 0),) * axes
-        self._pixels = PatchGeometry(ones, step, none, ones)
-        if reference and self._geometry.num_taps == 1:
-            self._geometry = PatchGeometry((1,), (step[0] ** 2,), raster=True)
-        self._register_statistics(
-            grouping, self._geometry.num_taps, whitening, self.weight, full=whitening.structure == "full"
-        )
+        geometry = PatchGeometry(self.kernel_size, self.stride, padding, self.dilation)
+        self._whiten_input(geometry, self.in_channels, self.groups, whitening)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Convolve the whitened input; shapes as torch's."""
+        x = self._prepare(input)
+        x, mean, matrix = self.statistics(x)
+        weight, bias = self._whiten(mean, matrix, x.dtype)
+        y = self._convolve(x, weight, bias)
+        return y.squeeze(0) if input.dim() < x.dim() else y
 
     def _prepare(self, input: Tensor) -> Tensor:
-        x = input.to(compute_dtype(input))
-        if x.dim() == len(self.kernel_size) + 1:
-            x = x.unsqueeze(0)
+        x = batched(input, len(self.kernel_size), self.in_channels, type(self).__name__)
         if self.padding_mode != "zeros":
             x = nn.functional.pad(x, self._reversed_padding_repeated_twice, mode=self.padding_mode)
         return x
 
-    def _sampling(self, x: Tensor) -> tuple[PatchGeometry, PatchGeometry]:
-        """Patches and pixels to sample: at every output position where the sampling stride leaves too few."""
-        if self._sharing:  # all ranks sample alike, however few rows one of them has
-            return self._geometry, self._pixels
-        for geometry, pixels in (
-            (self._geometry, self._pixels),
-            (_every_position(self._geometry, self.stride), _every_position(self._pixels, self.stride)),
-        ):
-            if self._features(geometry, pixels).num_samples(x.shape) * self.num_groups >= 2:
-                return geometry, pixels
-        raise ValueError(
-            f"whitening needs at least two sampled patches in training, got input {tuple(x.shape)}: "
-            "use a larger batch or input, or evaluation mode"
-        )
-
-    def _features(self, geometry: PatchGeometry, pixels: PatchGeometry) -> PatchGeometry:
-        """Whichever one whitening matrix covers."""
-        return geometry if self.whitening.structure == "full" else pixels
-
-    def _batch_statistics(self, x: Tensor) -> tuple[Tensor, Statistics]:
-        geometry, pixels = self._sampling(x)
-        return batch_statistics(x, geometry, pixels, self.grouping, self.whitening, exclusive=True, **self._sharing)
-
-    def _rescaled_statistics(self, x: Tensor, held: Statistics) -> tuple[Tensor, Statistics]:
-        features = self._features(*self._sampling(x))
-        return rescaled_statistics(x, held, features, self.grouping, self.whitening, exclusive=True, **self._sharing)
+    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        stride, padding = self.stride, self.padding if self.padding_mode == "zeros" else 0
+        if max(self.kernel_size) == 1 < max(stride):
+            # torch 2.15 corrupts memory in backward of strided 1x1 convolutions with few channels (docs/user-guide.md)
+            x = nn.functional.pad(x, self._reversed_padding_repeated_twice) if self.padding_mode == "zeros" else x
+            every = (slice(None, None, step) for step in stride)
+            x = x[(slice(None), slice(None), *every)]
+            stride, padding = (1,) * len(stride), 0
+        with torch.autocast(x.device.type, enabled=False):
+            return type(self)._convolution(x, weight, bias, stride, padding, self.dilation, self.groups)
 
     def _weight_rows(self, weight: Tensor) -> Tensor:
         return weight.flatten(2)
 
     def _from_rows(self, rows: Tensor) -> Tensor:
         return rows.reshape(self.weight.shape)
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Convolve the whitened input; shapes as torch's."""
-        x, weight, bias = self._effective(self._prepare(input))
-        y = self._convolve(x, weight, bias)
-        return y.squeeze(0) if input.dim() == len(self.kernel_size) + 1 else y
-
-    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        padding = self.padding if self.padding_mode == "zeros" else 0
-        stride = self.stride
-        if max(self.kernel_size) == 1 < max(stride) and padding in ("valid", 0, (0,) * len(stride)):
-            # torch 2.15 corrupts memory in backward of strided 1x1 convolutions with few channels (docs/user-guide.md)
-            x, stride = x[(..., *(slice(None, None, step) for step in stride))], (1,) * len(stride)
-        with torch.autocast(x.device.type, enabled=False):
-            return type(self)._convolution(x, weight, bias, stride, padding, self.dilation, self.groups)
-
-    def extra_repr(self) -> str:
-        """Torch's description, then the whitening's."""
-        return f"{super().extra_repr()}, {self._extra_repr()}"  # type: ignore[no-untyped-call]
-
-
-def _every_position(geometry: PatchGeometry, stride: tuple[int, ...]) -> PatchGeometry:
-    """The same patches, sampled at every output position."""
-    step = (1,) if geometry.raster else stride
-    return PatchGeometry(geometry.kernel_size, step, geometry.padding, geometry.dilation, geometry.raster)
 
 
 class WhitenedConv1d(_WhitenedConvNd, nn.Conv1d):  # noqa: D101 (assigned)

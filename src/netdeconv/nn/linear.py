@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from netdeconv.linalg import Grouping, PatchGeometry
-from netdeconv.nn.functional import Statistics, batch_statistics, rescaled_statistics
-from netdeconv.nn.weighted import WeightedWhitenedLayer, compute_dtype
+from netdeconv.linalg import PatchGeometry
+from netdeconv.nn.layer import WeightedWhitenedLayer, compute_dtype
 from netdeconv.nn.whitening import Whitening
 
 
@@ -25,10 +24,11 @@ class WhitenedLinear(WeightedWhitenedLayer, nn.Linear):  # type: ignore[misc]  #
         whitening: a :class:`Whitening`, whose ``group_size`` counts features, or None for its defaults.
 
     Shapes:
-        (..., F) to (..., O); rows of all leading dimensions are samples. Buffers ``running_mean`` (1, B),
-        ``running_whitening`` (1, B, B).
+        (..., F) to (..., O); rows of all leading dimensions are samples. Buffers of ``statistics``:
+        ``running_mean`` (1, B), ``running_whitening`` (1, B, B).
 
     Raises:
+        TypeError: when the input is not of real floating-point numbers.
         ValueError: for another number of features, or in training with fewer than two rows.
 
     Numerics:
@@ -43,8 +43,6 @@ class WhitenedLinear(WeightedWhitenedLayer, nn.Linear):  # type: ignore[misc]  #
         torch.Size([8, 2])
     """
 
-    _rows = PatchGeometry()
-
     def __init__(
         self,
         in_features: int,
@@ -56,51 +54,24 @@ class WhitenedLinear(WeightedWhitenedLayer, nn.Linear):  # type: ignore[misc]  #
         whitening: Whitening | None = None,
     ) -> None:
         super().__init__(in_features, out_features, bias, device, dtype)
-        whitening = whitening or Whitening()
-        grouping = Grouping.of(
-            self.in_features,
-            1,
-            whitening.group_size,
-            interleaved=False,  # the published linear layer groups neighbouring features in every layout
-            common_divisor=whitening.layout == "reference",
-        )
-        self._register_statistics(grouping, 1, whitening, self.weight, full=False)
+        self._whiten_input(PatchGeometry(), in_features, 1, whitening)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply to (..., F)."""
+        x = self._prepare(input)
+        x, mean, matrix = self.statistics(x)
+        weight, bias = self._whiten(mean, matrix, x.dtype)
+        with torch.autocast(x.device.type, enabled=False):
+            y = nn.functional.linear(x, weight, bias)
+        return y.reshape(*input.shape[:-1], self.out_features)
 
     def _prepare(self, input: Tensor) -> Tensor:
         if input.shape[-1] != self.in_features:
-            raise ValueError(f"expected input (..., {self.in_features}), got {tuple(input.shape)}")
+            raise ValueError(f"WhitenedLinear expects input (..., {self.in_features}), got {tuple(input.shape)}")
         return input.to(compute_dtype(input)).reshape(-1, self.in_features)
-
-    def _check(self, x: Tensor) -> None:
-        if x.shape[0] * self.num_groups < 2 and not self._sharing:  # other ranks may have more
-            raise ValueError(
-                f"whitening needs at least two rows in training, got {x.shape[0]}: "
-                "use a larger batch, or evaluation mode"
-            )
-
-    def _batch_statistics(self, x: Tensor) -> tuple[Tensor, Statistics]:
-        self._check(x)
-        return batch_statistics(
-            x, self._rows, self._rows, self.grouping, self.whitening, exclusive=True, **self._sharing
-        )
-
-    def _rescaled_statistics(self, x: Tensor, held: Statistics) -> tuple[Tensor, Statistics]:
-        self._check(x)
-        return rescaled_statistics(x, held, self._rows, self.grouping, self.whitening, exclusive=True, **self._sharing)
 
     def _weight_rows(self, weight: Tensor) -> Tensor:
         return weight.unsqueeze(2)
 
     def _from_rows(self, rows: Tensor) -> Tensor:
         return rows.squeeze(2)
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply to (..., F)."""
-        x, weight, bias = self._effective(self._prepare(input))
-        with torch.autocast(x.device.type, enabled=False):
-            y = nn.functional.linear(x, weight, bias)
-        return y.reshape(*input.shape[:-1], self.out_features)
-
-    def extra_repr(self) -> str:
-        """Torch's description, then the whitening's."""
-        return f"{super().extra_repr()}, {self._extra_repr()}"

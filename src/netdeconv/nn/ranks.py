@@ -59,21 +59,6 @@ class Ranks:
         offset = sums / count
         return shift + offset, products / count - offset.unsqueeze(2) * offset.unsqueeze(1)
 
-    def pool_scale(self, rows: int, mean: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean (G, D) and mean variance (G,) of the rows of all ranks, from a rank's own."""
-        count = mean.new_full((1,), rows)
-        offset = mean - shift
-        squares = rows * (scale + offset.square().mean(1))
-        count, sums, squares = self.add_up(count, rows * offset, squares)
-        _require_rows(count)
-        offset = sums / count
-        return shift + offset, squares / count - offset.square().mean(1)
-
-    def pool_average(self, rows: int, average: Tensor) -> Tensor:
-        """An average over rows of all ranks, from a rank's own."""
-        count, sums = self.add_up(average.new_full((1,), rows), rows * average)
-        return sums / count
-
 
 def _require_rows(count: Tensor) -> None:
     if count.device.type == "cpu" and not torch.compiler.is_compiling() and count < 2:

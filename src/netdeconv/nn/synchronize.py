@@ -29,8 +29,8 @@ def sync_statistics(model: M, process_group: Any = None) -> M:
         ValueError: when the model has no whitened layer.
 
     Numerics:
-        One all-reduce of 1 + G (D + D^2) numbers for each layer and training step, and another of their gradient
-        (structure "separable": two each, the second of 1 + G K^2). Products are taken about the running mean, which all
+        One all-reduce of 1 + G (D + D^2) numbers for each layer and training step, and another of their gradient.
+        Products are taken about the running mean, which all
         ranks share, so that large means do not cancel. Ranks may have batches of different sizes, also none. With one
         rank nothing is communicated.
 
@@ -44,5 +44,5 @@ def sync_statistics(model: M, process_group: Any = None) -> M:
     if not layers:
         raise ValueError("the model has no whitened layer: convert it first")
     for layer in layers:
-        layer._ranks = Ranks(process_group)
+        layer.statistics.ranks = Ranks(process_group)
     return model

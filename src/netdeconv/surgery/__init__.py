@@ -6,8 +6,7 @@ from netdeconv.surgery.describe import Description, LayerCost, LayerDescription,
 from netdeconv.surgery.finite import check_finite
 from netdeconv.surgery.fold import fold
 from netdeconv.surgery.notices import CalibrationWarning, NothingChangedWarning
-from netdeconv.surgery.recalibrate import recalibrate
-from netdeconv.surgery.reference import LoadedKeys, load_reference_state_dict
+from netdeconv.surgery.recalibrate import batch_statistics, recalibrate
 from netdeconv.surgery.settings import SETTINGS, Settings
 
 __all__ = [
@@ -17,13 +16,12 @@ __all__ = [
     "Description",
     "LayerCost",
     "LayerDescription",
-    "LoadedKeys",
     "NothingChangedWarning",
     "Settings",
+    "batch_statistics",
     "check_finite",
     "convert",
     "describe",
     "fold",
-    "load_reference_state_dict",
     "recalibrate",
 ]

@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvTransposeNd
 
-from netdeconv.nn import WhitenedLayer, Whitening
+from netdeconv.nn import WhitenedLayer, Whitening, statistics_mode
 from netdeconv.surgery.affine import ChannelAffine
 from netdeconv.surgery.batches import Call, calls
 from netdeconv.surgery.plain import is_plain, num_outputs, whitened_twin
 from netdeconv.surgery.policy import Plan
-from netdeconv.surgery.statistics import equal_weights
 from netdeconv.surgery.trace import Trace
 from netdeconv.surgery.tree import evaluation_mode
 
@@ -77,7 +77,8 @@ def _observe(
     with contextlib.ExitStack() as stack:
         stack.enter_context(torch.no_grad())
         stack.enter_context(evaluation_mode(model))
-        stack.enter_context(equal_weights(twins.values()))
+        for twin in twins.values():
+            stack.enter_context(statistics_mode(twin, "average"))
         names = {layer: name for name, layer in model.named_modules()}
         for layer, twin in twins.items():
             hook = layer.register_forward_pre_hook(_observer(twin, names[layer]), with_kwargs=True)
@@ -146,9 +147,9 @@ def _plain_function(layer: nn.Module, norm: nn.Module | None) -> tuple[Tensor, T
     if norm is None:
         return weight, bias
     scale, shift = _affine_of(norm)
-    if isinstance(layer, nn.ConvTranspose2d):  # (G C, O, k, k): outputs are the second dimension of each group
+    if isinstance(layer, _ConvTransposeNd):  # (G C, O, taps): outputs are the second dimension of each group
         groups = weight.unflatten(0, (layer.groups, -1))
-        weight = (groups * scale.view(layer.groups, 1, -1, 1, 1)).view_as(weight)
+        weight = (groups * scale.view(layer.groups, 1, -1, *(1,) * (weight.dim() - 2))).view_as(weight)
     else:
         weight = weight * scale.view(-1, *(1,) * (weight.dim() - 1))
     return weight, bias * scale + shift

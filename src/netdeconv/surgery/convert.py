@@ -163,10 +163,10 @@ def _blocks(layer: nn.Module) -> str:
     """The blocks that a whitened layer settled on, beside those that were asked for."""
     if not isinstance(layer, WhitenedLayer):
         return ""
-    size = layer.matrix_size
+    size, grouping = layer.sampler.matrix_size, layer.sampler.grouping
     return (
-        f": {layer.whitening.structure}, {layer.num_matrices} x {size}x{size}, {layer.num_groups} group(s) "
-        f"of {layer.group_size} channels (asked: {layer.whitening.group_size})"
+        f": {layer.whitening.structure}, {grouping.num_matrices} x {size}x{size}, {grouping.num_blocks} group(s) "
+        f"of {grouping.block_channels} channels (asked: {layer.whitening.group_size})"
     )
 
 

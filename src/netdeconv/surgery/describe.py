@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvTransposeNd
 
 from netdeconv.nn import ChannelWhitening, WhitenedLayer
 from netdeconv.surgery.batches import calls
@@ -105,7 +105,7 @@ def describe(model: nn.Module, example_input: Any = None) -> Description:
 
     With P sampled rows of D features in each of G matrices, S blocks, n steps and O·C/G·K weights,
     multiply-adds are covariance :math:`G P S D^2`, inverse root :math:`G (3n - 3) D^3`, weight product
-    :math:`(O·C/G·K) D`; a separable layer adds those of its tap matrix. They are given relative to the plain
+    :math:`(O·C/G·K) D`. They are given relative to the plain
     layer's own; a backward pass costs about twice as much of each.
 
     Args:
@@ -129,24 +129,17 @@ def describe(model: nn.Module, example_input: Any = None) -> Description:
             LayerDescription(
                 name,
                 type(layer).__name__,
-                _structure(layer),
-                layer.group_size,
-                layer.num_groups,
-                layer.num_matrices,
-                layer.matrix_size,
+                "channel" if layer.sampler.geometry.num_taps == 1 else "full",
+                layer.sampler.grouping.block_channels,
+                layer.sampler.grouping.num_blocks,
+                layer.sampler.grouping.num_matrices,
+                layer.sampler.matrix_size,
                 layer.whitening.num_iterations,
                 costs.get(layer),
             )
             for layer, name in layers.items()
         )
     )
-
-
-def _structure(layer: WhitenedLayer) -> str:
-    """What the layer does: without kernel taps, or where it is transposed, every structure is "channel"."""
-    if layer.running_tap_whitening is not None:
-        return "separable"
-    return layer.whitening.structure if layer.matrix_size > layer.group_size else "channel"
 
 
 def _costs(model: nn.Module, layers: dict[WhitenedLayer, str], example: Any) -> dict[WhitenedLayer, LayerCost]:
@@ -168,43 +161,21 @@ def _costs(model: nn.Module, layers: dict[WhitenedLayer, str], example: Any) -> 
 
 
 def _cost(layer: WhitenedLayer, input: Tensor, output: Tensor) -> LayerCost:
-    rows, plain, weights = _sizes(layer, input, output)
-    matrices, size = layer.num_matrices, layer.matrix_size
-    samples = rows * layer.num_groups
+    sampler, x = layer.sampler, layer._prepare(input)
+    matrices, size, rows = sampler.grouping.num_matrices, sampler.matrix_size, sampler.num_rows(x.shape)
     products = 3 * layer.whitening.num_iterations - 3  # the first step needs one product, the last two
-    covariance = matrices * samples * size**2
-    root = matrices * products * size**3
-    weight = weights * size
-    taps = layer.running_tap_whitening
-    if taps is not None:
-        k = taps.shape[-1]
-        covariance += (
-            matrices * samples * layer.group_size * (k * size + k**2)
-        )  # metric times taps, then their products
-        root += matrices * (products * k**3 + size**3)  # the metric is the matrix squared
-        weight += weights * k
-    return LayerCost(covariance / plain, root / plain, weight / plain)
+    plain, weights = _sizes(layer, x, output)
+    return LayerCost(matrices * rows * size**2 / plain, matrices * products * size**3 / plain, weights * size / plain)
 
 
-def _sizes(layer: WhitenedLayer, input: Tensor, output: Tensor) -> tuple[int, int, int]:
-    """Sampled rows, multiply-adds of the plain layer, and weights (of channel whitening: its own C·B)."""
-    step = layer.whitening.sampling_stride
+def _sizes(layer: WhitenedLayer, x: Tensor, output: Tensor) -> tuple[int, int]:
+    """Multiply-adds of the plain layer, and weights that are multiplied by D (channel whitening has none)."""
     if isinstance(layer, ChannelWhitening):
-        positions = input.numel() // layer.num_features
-        weights = layer.num_features * layer.group_size
-        spatial = input.shape[2:]
-        return input.shape[0] * math.prod(-(-n // step) for n in spatial), positions * weights, 0
+        return x.numel() * layer.sampler.grouping.block_channels, 0
     weight = layer.weight
     assert isinstance(weight, Tensor)
+    if isinstance(layer, _ConvTransposeNd):
+        return x.numel() // weight.shape[0] * weight.numel(), weight.numel()
     if isinstance(layer, nn.Linear):
-        rows = input.numel() // layer.in_features
-        return rows, rows * weight.numel(), weight.numel()
-    seen = input if isinstance(layer, nn.ConvTranspose2d) else output
-    axes = weight.dim() - 2
-    spatial = seen.shape[-axes:]
-    batch = seen.shape[0] if seen.dim() == axes + 2 else 1
-    return (
-        batch * math.prod(-(-n // step) for n in spatial),
-        batch * math.prod(spatial) * weight.numel(),
-        weight.numel(),
-    )
+        return x.shape[0] * weight.numel(), weight.numel()
+    return output.numel() // weight.shape[0] * weight.numel(), weight.numel()

@@ -6,25 +6,30 @@ from typing import Any, TypeAlias, TypeGuard
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvTransposeNd
 
 from netdeconv.nn import (
     WhitenedConv1d,
     WhitenedConv2d,
     WhitenedConv3d,
+    WhitenedConvTranspose1d,
     WhitenedConvTranspose2d,
+    WhitenedConvTranspose3d,
     WhitenedLayer,
     WhitenedLinear,
     Whitening,
 )
 
-PlainLayer: TypeAlias = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.Linear
+PlainLayer: TypeAlias = nn.Conv1d | nn.Conv2d | nn.Conv3d | _ConvTransposeNd | nn.Linear
 
 # Exact types: a subclass may read its weight in another way, or have its weight read by its parent.
 _TWINS: dict[type[nn.Module], Any] = {
     nn.Conv1d: WhitenedConv1d,
     nn.Conv2d: WhitenedConv2d,
     nn.Conv3d: WhitenedConv3d,
+    nn.ConvTranspose1d: WhitenedConvTranspose1d,
     nn.ConvTranspose2d: WhitenedConvTranspose2d,
+    nn.ConvTranspose3d: WhitenedConvTranspose3d,
     nn.Linear: WhitenedLinear,
 }
 _PLAIN: dict[type[nn.Module], Any] = {whitened: plain for plain, whitened in _TWINS.items()}
@@ -59,7 +64,7 @@ def _arguments(layer: nn.Module) -> dict[str, Any]:
             "groups",
             "padding_mode",
         ]
-    if isinstance(layer, nn.ConvTranspose2d):
+    if isinstance(layer, _ConvTransposeNd):
         names.append("output_padding")
     return {name: getattr(layer, name) for name in names}
 
@@ -82,10 +87,10 @@ def whitened_twin(layer: PlainLayer, whitening: Whitening, *, bias: bool) -> Whi
         **_arguments(layer), bias=own is not None, device="meta", dtype=weight.dtype, whitening=whitening
     )
     twin.weight, twin.bias = weight, own
-    for name, buffer in twin.named_buffers(recurse=False):
-        setattr(twin, name, torch.empty_like(buffer, device=weight.device))
     assert isinstance(twin, WhitenedLayer)
-    twin.reset_running_stats()
+    for name, buffer in twin.statistics.named_buffers():
+        setattr(twin.statistics, name, torch.empty_like(buffer, device=weight.device))
+    twin.statistics.reset()
     return twin
 
 

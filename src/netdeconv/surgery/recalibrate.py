@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from netdeconv.nn import WhitenedLayer
+from netdeconv.nn import InputStatistics, statistics_mode
 from netdeconv.surgery.batches import calls
 from netdeconv.surgery.notices import NothingChangedWarning, logger
-from netdeconv.surgery.statistics import equal_weights
 from netdeconv.surgery.tree import evaluation_mode
 
 
-def recalibrate(model: nn.Module, batches: Iterable[Any]) -> nn.Module:
-    """Compute the running statistics of all whitened layers anew, as the average over the batches.
+def recalibrate(
+    model: nn.Module, batches: Iterable[Any], *, forward: Callable[[Any], object] | None = None
+) -> nn.Module:
+    """Compute the running statistics of all whitened layers and batch norms anew, as the average over the batches.
 
-    Whitened layers whiten with each batch's own statistics, as in training, so that every layer sees what it
-    saw there; all else (dropout, batch norm) is in evaluation mode. No gradient, no random numbers.
+    They normalise with each batch's own statistics, as in training, so that every layer sees what it saw there; all
+    else (dropout) is in evaluation mode. No gradient, no random numbers. A few batches are enough: after an epoch of
+    training, running averages lag behind a network that still moves (docs/user-guide.md).
 
     Args:
-        model: any module with whitened layers; changed in place.
+        model: any module with whitened layers or batch norm; changed in place.
         batches: each a tensor, a tuple or list whose first element is the input, or a mapping of keyword
-            arguments.
+            arguments; anything, where ``forward`` is given.
+        forward: runs the model on one batch, where calling it with the batch is not enough.
 
     Returns:
         The model. Every module has its mode, momentum and place in a freeze schedule back; a layer that no
@@ -37,41 +42,105 @@ def recalibrate(model: nn.Module, batches: Iterable[Any]) -> nn.Module:
             as before.
 
     Warns:
-        NothingChangedWarning: when the model has no whitened layer.
+        NothingChangedWarning: when the model has no whitened layer and no batch norm.
 
     Example:
         >>> net = nn.Sequential(WhitenedLinear(4, 2))
-        >>> int(recalibrate(net, [torch.randn(8, 4), torch.randn(8, 4)])[0].num_batches_tracked)
+        >>> int(recalibrate(net, [torch.randn(8, 4), torch.randn(8, 4)])[0].statistics.num_batches_tracked)
         2
     """
-    layers = {module: name for name, module in model.named_modules() if isinstance(module, WhitenedLayer)}
+    layers = {module: name for name, module in model.named_modules() if _has_statistics(module)}
     if not layers:
-        warnings.warn("recalibrate changed nothing: no whitened layer", NothingChangedWarning, stacklevel=2)
+        warnings.warn("recalibrate changed nothing: no running statistics", NothingChangedWarning, stacklevel=2)
         return model
     before = {layer: {name: buffer.clone() for name, buffer in layer.named_buffers()} for layer in layers}
-    todo = calls(batches, model)
-    with torch.no_grad(), evaluation_mode(model), equal_weights(layers):
+    runs = _runs(model, batches, forward)
+    with torch.no_grad(), evaluation_mode(model), statistics_mode(model, "average"), _equal_weights(layers):
         for layer in layers:
-            layer.reset_running_stats()
+            _reset(layer)
             layer.train()
         try:
-            for call in todo:
-                model(*call.args, **call.kwargs)
+            for run in runs:
+                run()
         except BaseException:
             for layer, buffers in before.items():
                 _restore(layer, buffers)
             raise
     for layer, name in layers.items():
-        if int(layer.num_batches_tracked) == 0:
+        buffers = before[layer]
+        if not int(layer.num_batches_tracked):  # type: ignore[arg-type]
             logger.info("%s: no batch reached it, its statistics stay as they were", name or "the model")
-            _restore(layer, before[layer])
-        elif layer.num_steps is not None and layer.held_whitening is None:  # what was held is forgotten
-            layer.num_steps.copy_(before[layer]["num_steps"])
+            _restore(layer, buffers)
+        else:
+            _restore(layer, {key: value for key, value in buffers.items() if key == "num_steps"})
     return model
 
 
+@contextlib.contextmanager
+def batch_statistics(model: nn.Module) -> Iterator[nn.Module]:
+    """Evaluate with each batch's own statistics, as in training, and keep none of them.
+
+    For as long as the context lasts, whitened layers, frozen ones too, and batch norms normalise with the statistics
+    of the batch; all else is in evaluation mode. Buffers and modes are as before afterwards.
+
+    Args:
+        model: any module.
+
+    Returns:
+        A context manager that gives the model.
+
+    Example:
+        >>> with batch_statistics(nn.Sequential(WhitenedLinear(4, 2))) as net:
+        ...     net(torch.randn(8, 4)).shape
+        torch.Size([8, 2])
+    """
+    layers = [module for module in model.modules() if _has_statistics(module)]
+    before = {layer: {name: buffer.clone() for name, buffer in layer.named_buffers()} for layer in layers}
+    with evaluation_mode(model), statistics_mode(model, "batch"):
+        for layer in layers:
+            layer.train()
+        try:
+            yield model
+        finally:
+            for layer, buffers in before.items():
+                _restore(layer, buffers)
+
+
+def _has_statistics(module: nn.Module) -> bool:
+    return isinstance(module, InputStatistics) or (isinstance(module, _BatchNorm) and module.track_running_stats)
+
+
+def _runs(
+    model: nn.Module, batches: Iterable[Any], forward: Callable[[Any], object] | None
+) -> Iterator[Callable[[], object]]:
+    """One forward pass for each batch."""
+    if forward is None:
+        return (lambda call=call: model(*call.args, **call.kwargs) for call in calls(batches, model))
+    return (lambda batch=batch: forward(batch) for batch in batches)
+
+
+def _reset(layer: nn.Module) -> None:
+    if isinstance(layer, InputStatistics):
+        layer.reset()
+    elif isinstance(layer, _BatchNorm):
+        layer.reset_running_stats()
+
+
+@contextlib.contextmanager
+def _equal_weights(layers: Iterable[nn.Module]) -> Iterator[None]:
+    """Batch norms average all batches alike; their momentum is an attribute that torch reads."""
+    momenta = {layer: layer.momentum for layer in layers if isinstance(layer, _BatchNorm)}
+    try:
+        for norm in momenta:
+            norm.momentum = None
+        yield
+    finally:
+        for norm, momentum in momenta.items():
+            norm.momentum = momentum
+
+
 @torch.no_grad()
-def _restore(layer: WhitenedLayer, buffers: dict[str, Tensor]) -> None:
+def _restore(layer: nn.Module, buffers: dict[str, torch.Tensor]) -> None:
     for name, buffer in layer.named_buffers():
-        buffer.copy_(buffers[name])
-    layer.read_schedule()
+        if name in buffers:
+            buffer.copy_(buffers[name])

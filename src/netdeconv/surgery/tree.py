@@ -69,7 +69,4 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         for module, training in modes.items():
-            if next(module.children(), None) is None:
-                module.train(training)  # whitened layers drop what they cached for evaluation
-            else:
-                module.training = training  # train() would switch the children too
+            module.training = training  # train() would switch the children too

@@ -13,7 +13,7 @@ from netdeconv.linalg.precision import full_precision
 
 
 @dataclasses.dataclass(frozen=True)
-class Eigendecomposition:
+class Eigen:
     """Exact whitening by ``torch.linalg.eigh``; waits for the device on CUDA.
 
     Eigenvalues below ``D eps(dtype)`` times the largest are raised to it, so that degenerate and slightly

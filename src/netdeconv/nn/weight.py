@@ -1,0 +1,96 @@
+r"""The product of a layer's weight with whitening matrices, and its hand-written gradient.
+
+Letters: as in linalg/grouping.py.
+The data is not transformed: (x - mean) D w + b is computed as x (D w) + (b - mean D w).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from netdeconv.linalg import Grouping
+from netdeconv.linalg.precision import full_precision
+
+
+def whiten_weight(
+    weight: Tensor, mean: Tensor, matrix: Tensor, grouping: Grouping, *, dtype: torch.dtype | None = None
+) -> tuple[Tensor, Tensor]:
+    """Multiply a layer's weight by its whitening matrices.
+
+    Args:
+        weight: rows of a convolution or linear layer.
+        mean: of the features.
+        matrix: whitening matrices, symmetric; of channels where D is B, of patches where it is K B.
+        grouping: the blocks.
+        dtype: of the product; None: of the statistics.
+
+    Shapes:
+        weight (G O, C/G, K), mean (G, D), matrix (G, D, D); results (G O, C/G, K) and the response to the mean (G O,).
+
+    Returns:
+        ``D w`` in ``dtype``, and ``mean D w`` in the statistics' dtype, which the layer's bias has to lose.
+    """
+    product, response = _WhitenedWeight.apply(weight, mean, matrix, grouping, dtype or matrix.dtype)
+    return product, response
+
+
+def _rows(weight: Tensor, size: int, grouping: Grouping, dtype: torch.dtype) -> tuple[Tensor, torch.Size]:
+    """Rows (G, n, D) of a weight's blocks, cast before they are copied, and the shape (G, O, S, K, B) of the blocks."""
+    grouped = weight.to(dtype).unflatten(0, (grouping.num_matrices, -1))
+    blocks = grouping.split(grouped, 2, groups=False).transpose(-1, -2)
+    return blocks.reshape(grouping.num_matrices, -1, size), blocks.shape
+
+
+def _like(weight: Tensor, rows: Tensor, shape: torch.Size, grouping: Grouping) -> Tensor:
+    """Rows as a weight with another's memory format: every other would cost the convolution a slow copy."""
+    blocks = rows.view(shape)
+    if weight.stride(1) < weight.stride(2):  # neighbouring channels: (G, O, K, C/G)
+        taps_first = grouping.merge(blocks.transpose(2, 3), 3, groups=False)
+        return taps_first.reshape(weight.shape[0], weight.shape[2], weight.shape[1]).transpose(1, 2)
+    return grouping.merge(blocks.transpose(-1, -2), 2, groups=False).reshape(weight.shape)
+
+
+class _WhitenedWeight(torch.autograd.Function):
+    """Keeps weight, mean and matrix alone; the blocks are made again in backward, which is differentiable itself."""
+
+    @staticmethod
+    def forward(
+        weight: Tensor, mean: Tensor, matrix: Tensor, grouping: Grouping, dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor]:
+        with full_precision(weight):
+            rows, shape = _rows(weight, matrix.shape[-1], grouping, dtype)
+            product = torch.bmm(rows, matrix.to(dtype))
+            response = torch.bmm(product, mean.to(dtype).unsqueeze(-1)).to(mean.dtype)
+            return _like(weight, product, shape, grouping), response.view(weight.shape[0], -1).sum(1)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        del output
+        weight, mean, matrix, ctx.grouping, ctx.dtype = inputs
+        ctx.save_for_backward(weight, mean, matrix)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        weight, mean, matrix = ctx.saved_tensors
+        grad_product, grad_response = grads
+        grouping, dtype = ctx.grouping, ctx.dtype
+        g, size = matrix.shape[:2]
+        grad_matrix = grad_mean = None
+        with full_precision(weight):
+            grad_rows, shape = _rows(grad_product, size, grouping, dtype)
+            # a row's share in its output's response, (G, n, 1)
+            share = grad_response.view(g, -1, 1).to(dtype)
+            share = share.expand(-1, -1, grad_rows.shape[1] // share.shape[1]).reshape(g, -1, 1)
+            grad_rows = torch.baddbmm(grad_rows, share, mean.to(dtype).unsqueeze(1))
+            grad_blocks = torch.bmm(grad_rows, matrix.to(dtype))
+            grad_weight = _like(weight, grad_blocks, shape, grouping).to(weight.dtype)
+            if any(ctx.needs_input_grad[1:3]):
+                rows, _ = _rows(weight, size, grouping, dtype)
+                pull = torch.bmm(rows.mT, share).to(matrix.dtype)  # (G, D, 1)
+                grad_mean = torch.bmm(matrix, pull).squeeze(-1)
+            if ctx.needs_input_grad[2]:
+                grad_matrix = torch.bmm(rows.mT, grad_rows).to(matrix.dtype)
+        return grad_weight, grad_mean, grad_matrix, None, None
