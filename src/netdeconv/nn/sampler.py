@@ -6,6 +6,7 @@ Letters: as in linalg/grouping.py.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -43,16 +44,16 @@ class Sampler:
 
     def plan(self, shape: torch.Size) -> tuple[PatchGeometry, int]:
         """Where patches of an input (N, C, ...) are taken, and of which entries of the batch: every n-th."""
-        geometry = self.geometry.along(len(shape) - 2)
+        geometry, wanted = self.geometry.along(len(shape) - 2), self.whitening.sampling_stride
         counts = geometry.grid(tuple(shape[2:]))
-        strides = [max(1, min(self.whitening.sampling_stride, -(-n // _FEWEST_POSITIONS))) for n in counts]
-        steps = tuple(step * stride for step, stride in zip(geometry.step, strides, strict=True))
-        sampled = dataclasses.replace(geometry, step=steps)
-        if self.whitening.rows_per_feature is None:
-            return sampled, 1
-        rows = sampled.num_samples(shape) * self.grouping.num_blocks
-        enough = self.whitening.rows_per_feature * self.matrix_size
-        return sampled, max(1, min(rows // enough, shape[0] // _FEWEST_ENTRIES))
+        strides = [max(1, min(wanted, -(-n // _FEWEST_POSITIONS))) for n in counts]
+        sampled = _strided(geometry, strides)
+        # where a small map is sampled more densely, so many fewer images do
+        step = sampled.num_samples(shape) // max(1, _strided(geometry, [wanted] * len(counts)).num_samples(shape))
+        if self.whitening.rows_per_feature is not None:
+            rows = sampled.num_samples(shape) * self.grouping.num_blocks
+            step = max(step, rows // (self.whitening.rows_per_feature * self.matrix_size))
+        return sampled, max(1, min(step, shape[0] // _FEWEST_ENTRIES))
 
     def num_rows(self, shape: torch.Size) -> int:
         """Rows that a matrix is estimated from, for an input (N, C, ...)."""
@@ -79,6 +80,12 @@ class Sampler:
         geometry, step = self.plan(x.shape)
         factors = product_dtype(x.dtype, wide, self.whitening)
         return patch_statistics(x, geometry, self.grouping, exclusive=exclusive, image_step=step, factors=factors)
+
+
+def _strided(geometry: PatchGeometry, strides: Sequence[int]) -> PatchGeometry:
+    """Patches at every n-th position of each axis."""
+    steps = (step * stride for step, stride in zip(geometry.step, strides, strict=True))
+    return dataclasses.replace(geometry, step=tuple(steps))
 
 
 def product_dtype(dtype: torch.dtype, statistics: torch.dtype, whitening: Whitening) -> torch.dtype:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -68,7 +69,7 @@ def recalibrate(
             raise
     for layer, name in layers.items():
         buffers = before[layer]
-        if not int(layer.num_batches_tracked):  # type: ignore[arg-type]
+        if not int(layer.num_batches_tracked):
             logger.info("%s: no batch reached it, its statistics stay as they were", name or "the model")
             _restore(layer, buffers)
         else:
@@ -114,9 +115,9 @@ def _runs(
     model: nn.Module, batches: Iterable[Any], forward: Callable[[Any], object] | None
 ) -> Iterator[Callable[[], object]]:
     """One forward pass for each batch."""
-    if forward is None:
-        return (lambda call=call: model(*call.args, **call.kwargs) for call in calls(batches, model))
-    return (lambda batch=batch: forward(batch) for batch in batches)
+    if forward is not None:
+        return (functools.partial(forward, batch) for batch in batches)
+    return (functools.partial(model, *call.args, **call.kwargs) for call in calls(batches, model))
 
 
 def _reset(layer: nn.Module) -> None:
