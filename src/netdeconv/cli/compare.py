@@ -14,19 +14,23 @@ from rich.console import Console
 from rich.table import Table
 
 from netdeconv.cli import options as tables
+from netdeconv.cli.normalisation import changes
 from netdeconv.cli.parser import Option, Parser, UsageError
 from netdeconv.cli.reporting import reporters
-from netdeconv.cli.settings import base_config, whitening_choice
-from netdeconv.experiments import VARIANTS, Comparison, compare, is_batch_norm, plan
+from netdeconv.cli.settings import base_config
+from netdeconv.experiments import Comparison, compare, plan
 from netdeconv.lookup import look_up
+from netdeconv.models import BATCH_NORM, NORMALISATIONS
 from netdeconv.tasks import TASKS, Segmentation
 from netdeconv.training import TrainingConfig, from_plain, read_config
 from netdeconv.viz.curves import in_words
 
 # A network and a number of epochs that three variants finish in a minute on two cores.
-SMALLER = {"--width": 0.25, "--epochs": 8, "--block": 16, "--batch-size": 64}
+SMALLER = {"--width": 0.25, "--epochs": 8, "--batch-size": 64}
 OWN: dict[str, Option] = {
-    "--variants": Option(["batch_norm", "channel", "full"], f"of {', '.join(VARIANTS)}", {"nargs": "+", "type": str}),
+    "--variants": Option(
+        ["batch_norm", "default", "paper"], f"of {', '.join(NORMALISATIONS)}", {"nargs": "+", "type": str}
+    ),
     "--bn-lr": Option(
         [0.1, 0.02],
         "of networks whose inputs are not whitened, one run each, batch norm's best counts: the paper's, and "
@@ -40,9 +44,9 @@ CLASSIFY, SEGMENT = "classify", "segment"
 TASK_DEFAULTS: dict[str, dict[str, Any]] = {
     CLASSIFY: SMALLER,
     SEGMENT: {
-        **{"--variants": ["batch_norm", "channel", "separable", "full"], "--bn-lr": [0.1, 0.02]},
+        **{"--variants": ["batch_norm", "default", "channel", "full16"], "--bn-lr": [0.1, 0.02]},
         **{"--dataset": "camvid", "--model": "fcn_resnet18", "--width": 0.25, "--size": "240x180"},
-        **{"--epochs": 15, "--batch-size": 8, "--block": 16},
+        **{"--epochs": 15, "--batch-size": 8},
     },
 }
 TASK = {"--task": Option(CLASSIFY, f"{' or '.join(TASK_DEFAULTS)}; the options of either: --task NAME --help")}
@@ -98,7 +102,7 @@ def _base(options: argparse.Namespace) -> TrainingConfig:
 
 def main(arguments: Sequence[str]) -> int:
     """Compare as the arguments say, print the table, and say where everything is."""
-    options, _ = parser(task_of(arguments)).parse(arguments)
+    options, given = parser(task_of(arguments)).parse(arguments)
     if options.resume:
         runs = _saved_runs(options.resume)
         path = options.resume
@@ -106,7 +110,7 @@ def main(arguments: Sequence[str]) -> int:
         runs = plan(
             _base(options),
             options.variants,
-            choice=whitening_choice(options),
+            changes=changes(options, given),
             baseline_lrs=options.bn_lr,
         )
         path = options.result_path
@@ -115,8 +119,9 @@ def main(arguments: Sequence[str]) -> int:
     text = render(comparison, runs)
     (comparison.path / "table.txt").write_text(text, encoding="utf-8")
     print(text, end="")
-    print(f"curves, settings, versions and measurements: {comparison.path}")
-    return 0
+    finished = any(not row.failure for row in comparison.rows)
+    print(f"{'curves, ' if finished else ''}settings, versions and measurements: {comparison.path}")
+    return 0 if finished else 1
 
 
 def _saved_runs(folder: str) -> dict[str, TrainingConfig]:
@@ -162,7 +167,7 @@ def _size(config: TrainingConfig) -> str:
 def caption(comparison: Comparison, runs: Mapping[str, TrainingConfig]) -> str:
     """Say what was compared, in sentences."""
     config = next(iter(runs.values()))
-    tried = [row.lr for row in comparison.rows if is_batch_norm(runs[row.label].network)]
+    tried = [row.lr for row in comparison.rows if runs[row.label].network.norm.name == BATCH_NORM]
     optimizer, data, network = config.optimizer, config.data, config.network
     text = (
         f"{network.arch}, width {network.width:g}, {data.dataset}{_size(config)}, {config.epochs} epochs, "

@@ -12,7 +12,7 @@ import torch
 from netdeconv import data, models
 from netdeconv.cli.parser import Parser, switch
 from netdeconv.data.segmentation import SEGMENTATION_DATASETS, SegmentationInfo
-from netdeconv.experiments import recipe, recipe_names
+from netdeconv.experiments import experiment, names
 from netdeconv.lookup import look_up
 from netdeconv.models.segmentation import SEGMENTATION_NETWORKS, build_segmentation
 
@@ -69,10 +69,10 @@ def _dataset_line(row: Row) -> str:
     return f"{row['name']:17} {shape:11} {row['num_classes']:4} {kind}  {row['source']} ({row['licence']})"
 
 
-def _recipes() -> list[Row]:
+def _experiments() -> list[Row]:
     found: list[Row] = []
-    for name in recipe_names():
-        own = recipe(name)
+    for name in names():
+        own = experiment(name)
         rows = [
             {
                 "label": label,
@@ -90,7 +90,7 @@ def _recipes() -> list[Row]:
     return found
 
 
-def _recipe_line(row: Row) -> str:
+def _experiment_line(row: Row) -> str:
     return f"{row['name']:26} {len(row['rows']):3} rows  {row['title']} ({row['status'].rstrip('.')})"
 
 
@@ -136,14 +136,14 @@ LISTS: dict[str, Listing] = {
         _model_line,
         "of `netdeconv segment`, with batch norm, auxiliary head and 21 classes; d appended: converted",
     ),
-    "recipes": Listing(_recipes, _recipe_line, "netdeconv reproduce NAME [ROW ...]; --json has every row"),
+    "experiments": Listing(_experiments, _experiment_line, "netdeconv reproduce NAME [ROW ...]; --json has every row"),
 }
 
 
 def parser() -> Parser:
     """Return the parser of ``netdeconv list``."""
     built = Parser(prog="netdeconv list", description="List the names that other commands take.")
-    built.add_argument("what", help="archs, datasets, models or recipes")
+    built.add_argument("what", help="archs, datasets, models or experiments")
     built.add_options({"--json": switch("print the list as JSON, with exact numbers")})
     return built
 

@@ -20,9 +20,8 @@ COMMANDS: dict[str, str] = {
     "segment": "train a segmentation network, with batch norm or with network deconvolution",
     "predict": "colour images by the classes that a trained segmentation network sees in them",
     "reproduce": "a published experiment, or rows of it, beside the expected numbers",
-    "find-lr": "which learning rate to start from: a range test, its picture, a suggestion",
     "sweep": "search learning rate and weight decay on images cut from the training set",
-    "list": "list archs, datasets, models or recipes",
+    "list": "list archs, datasets, models or experiments",
 }
 _MODULES = {"list": "listing"}
 

@@ -1,88 +1,76 @@
-"""Which normalisation the options ask for: ``--norm``, or the original program's keywords for the same."""
+"""Which normalisation the options ask for: ``--norm``, or the published program's keywords for the same."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from collections.abc import Collection
+from typing import Any
 
 from netdeconv.cli.parser import UsageError
-from netdeconv.experiments import WhiteningChoice, variant
-from netdeconv.training import NetworkConfig
+from netdeconv.models import BATCH_NORM, NORMALISATIONS, NormConfig
+from netdeconv.surgery.settings import DEFAULT
 
-# They keep batch norm wherever nothing is whitened.
-_WITH_BATCH_NORM = ("batch_norm", "stem")
-_WITH_PATCH_STEM = ("stem", "stem_channel")
+# Settings of the whitening by the option that names them: the published keywords, and ours.
+FIELDS = {
+    "structure": "structure",
+    "block": "group_size",
+    "block_fc": "linear_group_size",
+    "deconv_iter": "num_iterations",
+    "eps": "eps",
+    "stride": "sampling_stride",
+    "rows_per_feature": "rows_per_feature",
+    "freeze": "freeze",
+    "stem": "stem",
+    "bias": "bias",
+    "published": "published",
+}
+NAMES = frozenset({"norm", "deconv", "batchnorm"})
 
 
-def normalised(
-    network: NetworkConfig, choice: WhiteningChoice, options: argparse.Namespace, given: Collection[str]
-) -> NetworkConfig:
-    """Return the network with the normalisation that the options ask for.
+def norm_config(options: argparse.Namespace, given: Collection[str]) -> NormConfig:
+    """Return the normalisation that the options ask for.
 
     Args:
-        network: name and width.
-        choice: settings of the whitening.
         options: values of all options.
-        given: names of those that were typed: they decide where defaults would be silent.
+        given: names of those that were typed.
 
     Raises:
-        ValueError: when a name is unknown, or options contradict each other.
+        ValueError: when a name is unknown, options contradict each other, or one says how to whiten and nothing is.
     """
-    _refuse_contradictions(options, given)
-    if options.norm:
-        built = variant(options.norm).network(choice, network)
-    elif options.deconv:
-        built = dataclasses.replace(
-            network,
-            whitening=dataclasses.replace(choice.base, structure=options.structure),
-            stem=choice.patch_stem(network.arch),
-            linear=choice.linear(),
-        )
-    else:
-        built = dataclasses.replace(network, norm="batch_norm" if options.batchnorm else "none")
-    built = _with_linear_layers(built, choice, options, given)
-    return dataclasses.replace(built, published=options.published)
-
-
-def _with_linear_layers(
-    network: NetworkConfig, choice: WhiteningChoice, options: argparse.Namespace, given: Collection[str]
-) -> NetworkConfig:
-    """What was typed of linear layers holds with every normalisation, as in the published program."""
-    if not options.delinear:
-        return network if network.whitening is None else dataclasses.replace(network, linear=False)
-    if not {"delinear", "block_fc"} & set(given):
-        return network
-    linear = choice.linear()
-    if network.whitening is not None:
-        return dataclasses.replace(network, linear=linear)
-    return network if linear is False else dataclasses.replace(network, whitening=False, linear=linear)
-
-
-def _refuse_contradictions(options: argparse.Namespace, given: Collection[str]) -> None:
     for first, second in _contradictions(options, given):
         raise UsageError(f"{first} and {second} contradict each other: leave one of them out")
-    whitens = variant(options.norm).whitens if options.norm else options.deconv
-    if options.published and not whitens:
-        raise UsageError("--published says what is whitened: it needs --deconv True, or a --norm that whitens")
+    name = options.norm or (DEFAULT if options.deconv else BATCH_NORM if options.batchnorm else "none")
+    changed = changes(options, given)
+    if name in NORMALISATIONS and NORMALISATIONS[name].settings is None:
+        if changed.get("linear_group_size") == 0:  # the published program's way to say that nothing is whitened
+            del changed["linear_group_size"]
+        typed = [_typed(options, option) for option, field in FIELDS.items() if field in changed]
+        if typed:
+            raise UsageError(f"{' and '.join(typed)}: says how to whiten, but the norm is {name}: add --deconv True")
+    return NormConfig(name=name, **changed)
+
+
+def changes(options: argparse.Namespace, given: Collection[str]) -> dict[str, Any]:
+    """Return the settings of the whitening that were typed."""
+    found = {field: getattr(options, option) for option, field in FIELDS.items() if option in given}
+    if "delinear" in given and not options.delinear:
+        found["linear_group_size"] = 0
+    return found
+
+
+def _typed(options: argparse.Namespace, name: str) -> str:
+    return f"--{name.replace('_', '-')} {getattr(options, name, '')}"
 
 
 def _contradictions(options: argparse.Namespace, given: Collection[str]) -> list[tuple[str, str]]:
     """Pairs of options that were typed and cannot both hold."""
     found = []
-    typed = {name: f"--{name.replace('_', '-')} {getattr(options, name)}" for name in given if hasattr(options, name)}
     if "delinear" in given and "block_fc" in given and options.delinear == (options.block_fc == 0):
-        found.append((typed["delinear"], typed["block_fc"]))
+        found.append(("delinear", "block_fc"))
     if "deconv" in given and "batchnorm" in given and options.deconv and options.batchnorm:
-        found.append((typed["deconv"], typed["batchnorm"]))
-    norm = options.norm
-    if not norm:
-        return found
-    conflicts = {
-        "deconv": variant(norm).whitens != options.deconv,
-        "batchnorm": (norm in _WITH_BATCH_NORM) != options.batchnorm,
-        "structure": options.structure != norm.removesuffix("16"),
-        "block": norm == "full16" and options.block != 16,
-        "stem": norm in _WITH_PATCH_STEM and not options.stem,
-    }
-    return found + [(f"--norm {norm}", typed[name]) for name, differs in conflicts.items() if name in given and differs]
+        found.append(("deconv", "batchnorm"))
+    norm = NORMALISATIONS.get(options.norm)
+    if norm is not None:
+        meant = {"deconv": norm.settings is not None, "batchnorm": norm.norm == BATCH_NORM and norm.settings is None}
+        found += [("norm", name) for name, value in meant.items() if name in given and getattr(options, name) != value]
+    return [(_typed(options, first), _typed(options, second)) for first, second in found]

@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Collection, Mapping
 from typing import Any, get_args
 
-from netdeconv.cli.parser import Option, switch
+from netdeconv.cli.parser import Option, switch, true_or_false
 from netdeconv.data import Decoder
-from netdeconv.experiments import VARIANTS
-from netdeconv.nn.whitening import Layout, Structure
+from netdeconv.models import NORMALISATIONS
+from netdeconv.nn.whitening import Structure
 from netdeconv.training.devices import StrategyName
 from netdeconv.training.precision import Precision
 
@@ -38,28 +38,29 @@ TRAINING: dict[str, Option] = {
     "--keep-best": switch("keep the network of the best epoch on validation images in best.pt"),
     "--seed": Option(0, "of weights, order and augmentation"),
 }
+# Each of them changes what the normalisation's name says; not given, it is as the name says.
 WHITENING: dict[str, Option] = {
-    "--block": Option(64, "channels that share one whitening block in convolutions"),
-    "--block-fc": Option(512, "features that share one block in linear layers; 0 leaves linear layers plain"),
-    "--deconv-iter": Option(5, "Newton-Schulz steps"),
-    "--eps": Option(1e-5, "added to the covariance's diagonal"),
-    "--stride": Option(3, "take a patch at every n-th position"),
+    "--block": Option(None, "channels that share one whitening block in convolutions", {"type": int}),
+    "--block-fc": Option(None, "features that share one block in linear layers; 0 leaves them plain", {"type": int}),
+    "--deconv-iter": Option(None, "Newton-Schulz steps, the first layer's excepted", {"type": int}),
+    "--eps": Option(None, "added to the covariance's diagonal", {"type": float}),
+    "--stride": Option(None, "take a patch at every n-th position", {"type": int}),
     "--bias": Option(True, "whether whitened convolutions have a bias"),
-    "--freeze": Option(True, "hold the first layer's whitening constant in 900 of 1000 steps"),
+    "--freeze": Option(None, "hold the first layer's whitening constant in 900 of 1000 steps", {"type": true_or_false}),
     "--rows-per-feature": Option(
-        None, "sampled rows that are enough for each feature: fewer images are sampled; else all", {"type": int}
+        None, "sampled rows that are enough for each feature: fewer images are sampled", {"type": int}
     ),
-    "--refresh-interval": Option(1, "compute whitening matrices at every n-th step, the frozen stem's excepted"),
-    "--layout": Option("interleaved", "which features form a block", {"choices": get_args(Layout)}),
 }
 STRUCTURE: dict[str, Option] = {
-    "--norm": Option("", f"{', '.join(VARIANTS)}; without it, --deconv and --batchnorm decide"),
-    "--deconv": Option(False, "True: network deconvolution in place of batch norm"),
+    "--norm": Option("", f"{', '.join(NORMALISATIONS)}; without it, --deconv and --batchnorm decide"),
+    "--deconv": Option(False, "True: network deconvolution in place of batch norm, --norm default"),
     "--batchnorm": Option(True, "False, without --deconv: no normalisation at all"),
     "--delinear": Option(True, "with --deconv, whiten linear layers too; False leaves them plain"),
     "--published": Option(False, "whiten only what the published experiments did (efficientnet_b0: stem and head)"),
-    "--structure": Option("full", "what one whitening matrix covers, stem excepted", {"choices": get_args(Structure)}),
-    "--stem": Option(True, "whiten the first convolution's whole patches, with more steps; False: as the others"),
+    "--structure": Option(
+        None, "what one whitening matrix covers, stem excepted", {"choices": get_args(Structure), "type": str}
+    ),
+    "--stem": Option(None, "False: the first convolution is whitened as the others", {"type": true_or_false}),
 }
 DATA: dict[str, Option] = {
     "--data-dir": Option(None, "folder of the data sets; else NETDECONV_DATA, else ./data", {"type": str}),

@@ -17,7 +17,7 @@ from netdeconv.cli.parser import Parser
 from netdeconv.cli.recipe_options import overridden
 from netdeconv.cli.reporting import reporters
 from netdeconv.cli.train import TABLES
-from netdeconv.experiments import Recipe, Reproduced, Reproduction, recipe, reproduce
+from netdeconv.experiments import Experiment, Reproduced, Reproduction, experiment, reproduce
 
 # They change no number of a run.
 _HARMLESS = {"data_dir", "download", "device", "threads", "msg", "num_workers", "loggers", "result_path", "no_verify"}
@@ -27,11 +27,11 @@ def parser() -> Parser:
     """Return the parser of ``netdeconv reproduce``."""
     built = Parser(
         prog="netdeconv reproduce",
-        description="Run a recipe's rows into one directory, runs/NAME unless --result-path names another, and print "
-        "what they give beside what is expected. Given again, the command continues. The options are those of "
-        "`netdeconv train`: one that is not given is the recipe's own, whatever default is shown.",
+        description="Run an experiment's rows into one directory, runs/NAME unless --result-path names another, and "
+        "print what they give beside what is expected. Given again, the command continues. The options are those of "
+        "`netdeconv train`: one that is not given is the experiment's own, whatever default is shown.",
     )
-    built.add_argument("name", help="see `netdeconv list recipes`")
+    built.add_argument("name", help="see `netdeconv list experiments`")
     built.add_argument("rows", nargs="*", help="labels or patterns of rows, such as 'vgg16*'; else all")
     for table in TABLES:
         built.add_options(table)
@@ -41,7 +41,7 @@ def parser() -> Parser:
 def main(arguments: Sequence[str]) -> int:
     """Run the rows, print the table, and say where everything is."""
     options, given = parser().parse(arguments)
-    chosen = recipe(options.name)
+    chosen = experiment(options.name)
     labels = chosen.select(options.rows)
     path = Path(options.result_path or Path("runs") / chosen.name)
     with reporters(options.msg) as reporter:
@@ -66,11 +66,11 @@ def _changes(options: argparse.Namespace, given: set[str]) -> list[str]:
     return [f"--{name.replace('_', '-')} {shlex.quote(str(getattr(options, name)))}" for name in named]
 
 
-def _write(chosen: Recipe, found: Reproduction) -> None:
+def _write(chosen: Experiment, found: Reproduction) -> None:
     (found.path / "table.txt").write_text(render(chosen, found), encoding="utf-8")
 
 
-def render(chosen: Recipe, found: Reproduction) -> str:
+def render(chosen: Experiment, found: Reproduction) -> str:
     """Return the table as text, with what has to be said of it."""
     sources = list(dict.fromkeys(source for row in found.rows for source in row.expected))
     table = Table()
@@ -94,11 +94,11 @@ def _percent(score: float | None) -> str:
     return "-" if score is None else f"{score:.2f}"
 
 
-def _caption(chosen: Recipe, found: Reproduction) -> str:
+def _caption(chosen: Experiment, found: Reproduction) -> str:
     parts = [f"Per cent on the {found.evaluated_on} images, after the last epoch." if found.evaluated_on else ""]
     parts.append(f"Expected: {chosen.head['Expected']} Spread: {chosen.head['Spread']}")
     if found.changes:
-        parts.append(f"NOT the recipe's settings: {', '.join(found.changes)}.")
+        parts.append(f"NOT the experiment's settings: {', '.join(found.changes)}.")
     parts += [_failed(row) for row in found.rows if row.failure]
     return " ".join(part for part in parts if part)
 

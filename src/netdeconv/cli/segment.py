@@ -9,7 +9,7 @@ from netdeconv.cli.parser import Option, Parser, UsageError
 from netdeconv.cli.segmentation_options import add_options, segmentation_config
 from netdeconv.cli.train import RESUME, resumed, run_folder
 from netdeconv.data import explained_deaths
-from netdeconv.experiments.overlays import prediction_panels
+from netdeconv.experiments.running.overlays import prediction_panels
 from netdeconv.tasks.segmentation import Segmentation
 from netdeconv.tasks.trained import BEST, LAST, TrainedSegmentation
 from netdeconv.training import RunResult, is_first_process, read_config, run

@@ -9,9 +9,9 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from netdeconv.cli import options as tables
-from netdeconv.cli.normalisation import normalised
+from netdeconv.cli.normalisation import norm_config
 from netdeconv.cli.parser import Option, Parser, UsageError, switch
-from netdeconv.cli.settings import config_of, whitening_choice
+from netdeconv.cli.settings import config_of
 from netdeconv.data.segmentation import Views, segmentation_info
 from netdeconv.lookup import look_up
 from netdeconv.models.segmentation import SEGMENTATION_NETWORKS, parse_segmentation_name
@@ -116,8 +116,9 @@ def segmentation_config(
         if "deconv" in given and not options.deconv:
             raise UsageError(f"{options.model!r} means {options.arch!r} converted: --deconv False contradicts it")
         options.deconv = True
-    choice = dataclasses.replace(whitening_choice(options), stem=options.stem)
-    return dataclasses.replace(config, network=normalised(config.network, choice, options, given))
+    if options.named_converted:
+        given = {*given, "deconv"}
+    return dataclasses.replace(config, network=dataclasses.replace(config.network, norm=norm_config(options, given)))
 
 
 def _size(flag: str, text: str) -> tuple[int, int] | None:

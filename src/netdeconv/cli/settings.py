@@ -8,11 +8,9 @@ from collections.abc import Collection
 from typing import Any
 
 from netdeconv import models
-from netdeconv.cli.normalisation import normalised
+from netdeconv.cli.normalisation import norm_config
 from netdeconv.data import DataConfig
 from netdeconv.data import info as dataset_info
-from netdeconv.experiments import WhiteningChoice
-from netdeconv.nn import Whitening
 from netdeconv.tasks import Classification
 from netdeconv.training import NetworkConfig, OptimizerConfig, ParallelConfig, TrainingConfig
 from netdeconv.training.task import Task
@@ -53,7 +51,7 @@ def config_of(options: argparse.Namespace, task: Task) -> TrainingConfig:
             decode=options.decode,
             skip_corrupt=options.skip_corrupt,
         ),
-        network=NetworkConfig(arch=options.arch, width=options.width, bias=options.bias),
+        network=NetworkConfig(arch=options.arch, width=options.width),
         optimizer=OptimizerConfig(
             name=options.optimizer,
             lr=options.lr,
@@ -95,27 +93,6 @@ def machine_settings(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def whitening_choice(options: argparse.Namespace) -> WhiteningChoice:
-    """Return the settings of the whitening, all structures "full".
-
-    Raises:
-        ValueError: when a number is out of range.
-    """
-    return WhiteningChoice(
-        base=Whitening(
-            group_size=options.block,
-            num_iterations=options.deconv_iter,
-            eps=options.eps,
-            sampling_stride=options.stride,
-            rows_per_feature=options.rows_per_feature,
-            refresh_interval=options.refresh_interval,
-            layout=options.layout,
-        ),
-        block_fc=options.block_fc,
-        freeze=options.freeze,
-    )
-
-
 def training_config(options: argparse.Namespace, given: Collection[str] = ()) -> TrainingConfig:
     """Return the settings of ``netdeconv train``.
 
@@ -128,5 +105,4 @@ def training_config(options: argparse.Namespace, given: Collection[str] = ()) ->
             each other.
     """
     config = base_config(options)
-    choice = dataclasses.replace(whitening_choice(options), stem=options.stem)
-    return dataclasses.replace(config, network=normalised(config.network, choice, options, given))
+    return dataclasses.replace(config, network=dataclasses.replace(config.network, norm=norm_config(options, given)))

@@ -1,27 +1,25 @@
-"""Experiments: comparisons and, one file each, the paper's tables and figures."""
+"""Experiments, one file each: the paper's tables and figures, and this project's studies.
+
+A file's docstring says what is known of its experiment, ``rows()`` gives the settings of its runs (or ``ROWS`` those of
+several experiments by name). The machinery that runs them is :mod:`netdeconv.experiments.running`.
+"""
 
 from __future__ import annotations
 
-from netdeconv.experiments.book import recipe, recipe_names
-from netdeconv.experiments.comparison import Comparison, Row, compare, plan, seconds_to
-from netdeconv.experiments.rate_curve import RateCurve, read_curve
-from netdeconv.experiments.rate_finder import RangeTest, find_rate
-from netdeconv.experiments.recipe import Recipe, RecipeRow
-from netdeconv.experiments.reproduction import Reproduced, Reproduction, reproduce
-from netdeconv.experiments.rows import Failure, Trained, train_rows
-from netdeconv.experiments.search import search
-from netdeconv.experiments.search_space import Axis, Search, Space, Trial
-from netdeconv.experiments.variants import VARIANTS, Variant, WhiteningChoice, is_batch_norm, variant
+from netdeconv.experiments.running.book import experiment, names
+from netdeconv.experiments.running.comparison import Comparison, Row, compare, plan, seconds_to
+from netdeconv.experiments.running.experiment import Experiment, ExperimentRow
+from netdeconv.experiments.running.reproduction import Reproduced, Reproduction, reproduce
+from netdeconv.experiments.running.rows import Failure, Trained, train_rows
+from netdeconv.experiments.running.search import search
+from netdeconv.experiments.running.search_space import Axis, Search, Space, Trial
 
 __all__ = [
-    "VARIANTS",
     "Axis",
     "Comparison",
+    "Experiment",
+    "ExperimentRow",
     "Failure",
-    "RangeTest",
-    "RateCurve",
-    "Recipe",
-    "RecipeRow",
     "Reproduced",
     "Reproduction",
     "Row",
@@ -29,18 +27,12 @@ __all__ = [
     "Space",
     "Trained",
     "Trial",
-    "Variant",
-    "WhiteningChoice",
     "compare",
-    "find_rate",
-    "is_batch_norm",
+    "experiment",
+    "names",
     "plan",
-    "read_curve",
-    "recipe",
-    "recipe_names",
     "reproduce",
     "search",
     "seconds_to",
     "train_rows",
-    "variant",
 ]

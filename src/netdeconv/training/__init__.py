@@ -5,7 +5,7 @@ from __future__ import annotations
 from netdeconv.training.checkpoint import CheckpointError, load_checkpoint, restore_model, save_checkpoint
 from netdeconv.training.config import NetworkConfig, TrainingConfig, differing_settings, from_plain, to_plain
 from netdeconv.training.devices import ParallelConfig, is_first_process
-from netdeconv.training.evaluation import batch_statistics, evaluate
+from netdeconv.training.evaluation import evaluate
 from netdeconv.training.loop import run
 from netdeconv.training.network import build_network
 from netdeconv.training.optimizers import OPTIMIZERS, SCHEDULES, OptimizerConfig
@@ -28,7 +28,6 @@ __all__ = [
     "RunResult",
     "Silent",
     "TrainingConfig",
-    "batch_statistics",
     "build_network",
     "differing_settings",
     "environment",

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from netdeconv.data import Splits
 from netdeconv.nn import WhitenedLayer, sync_statistics
-from netdeconv.surgery import check_finite
-from netdeconv.training.averaging import averaged_model, copy_of, fit_statistics
+from netdeconv.surgery import batch_statistics, check_finite, recalibrate
+from netdeconv.training.averaging import averaged_model, copy_of
 from netdeconv.training.checkpoint import load_checkpoint, save_checkpoint
 from netdeconv.training.config import TrainingConfig, differing_settings, to_plain
 from netdeconv.training.devices import mean_over_processes
-from netdeconv.training.evaluation import batch_statistics, evaluate
+from netdeconv.training.evaluation import evaluate
 from netdeconv.training.loggers import build_loggers, scalars
 from netdeconv.training.optimizers import build_optimizer, set_learning_rate
 from netdeconv.training.progress import Reporter
@@ -220,7 +220,7 @@ class Session:
             network, forward = self.average.module, self._forward_average
             batches = itertools.islice(self.data.train.epoch(epoch), self.config.averaging_batches)
             with self.fabric.autocast():
-                fit_statistics(network, (inputs for inputs, _ in batches))
+                recalibrate(network, (inputs for inputs, _ in batches))
             self._share_statistics(network)
         network.eval()
         measured = evaluate(forward, self.data.evaluation, self._meter())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from netdeconv.viz.curves import curves
 from netdeconv.viz.overlays import labelled_overlay, overlay, panels
-from netdeconv.viz.rates import rate_curve
 from netdeconv.viz.search import Point, search_map
 
-__all__ = ["Point", "curves", "labelled_overlay", "overlay", "panels", "rate_curve", "search_map"]
+__all__ = ["Point", "curves", "labelled_overlay", "overlay", "panels", "search_map"]

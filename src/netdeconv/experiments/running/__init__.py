@@ -1,0 +1,1 @@
+"""What runs experiments: rows one after the other, comparisons, searches, tables."""
