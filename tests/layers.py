@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import netdeconv.nn as nnd
+from netdeconv.linalg import Eigen
 
 KINDS: dict[str, tuple[type[nn.Module], tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
     "conv1d": (nnd.WhitenedConv1d, (4, 6, 3), (5, 4, 9), {"padding": 1}),
@@ -29,6 +30,10 @@ KINDS: dict[str, tuple[type[nn.Module], tuple[int, ...], tuple[int, ...], dict[s
         (3, 4, 5, 4),
         {"stride": 2, "padding": 1, "output_padding": 1, "groups": 2},
     ),
+    "transposed 1d": (nnd.WhitenedConvTranspose1d, (4, 3, 4), (5, 4, 9), {"stride": 3, "padding": 1}),
+    "transposed 3d": (nnd.WhitenedConvTranspose3d, (5, 2, 2), (3, 5, 3, 3, 2), {"stride": (1, 2, 1)}),
+    "conv2d padded blocks": (nnd.WhitenedConv2d, (5, 4, 2), (4, 5, 7, 6), {"stride": 2}),
+    "conv2d 1x1 strided": (nnd.WhitenedConv2d, (4, 6, 1), (4, 4, 7, 6), {"stride": 2, "padding": 1}),
     "linear": (nnd.WhitenedLinear, (4, 3), (7, 4), {}),
     "linear sequence": (nnd.WhitenedLinear, (4, 3), (3, 4, 4), {"bias": False}),
     "channel map": (nnd.ChannelWhitening, (4,), (3, 4, 5, 4), {}),
@@ -39,18 +44,20 @@ PLAIN = {
     nnd.WhitenedConv1d: nn.Conv1d,
     nnd.WhitenedConv2d: nn.Conv2d,
     nnd.WhitenedConv3d: nn.Conv3d,
+    nnd.WhitenedConvTranspose1d: nn.ConvTranspose1d,
     nnd.WhitenedConvTranspose2d: nn.ConvTranspose2d,
+    nnd.WhitenedConvTranspose3d: nn.ConvTranspose3d,
     nnd.WhitenedLinear: nn.Linear,
 }
 SETTINGS = [
-    nnd.Whitening(structure=structure, layout=layout, group_size=2, sampling_stride=2, eps=1e-2, num_iterations=3)
-    for structure in ("full", "channel", "separable")
-    for layout in ("blocks", "interleaved")
+    nnd.Whitening(structure="full", group_size=2, sampling_stride=2, eps=1e-2, num_iterations=3),
+    nnd.Whitening(structure="channel", group_size=2, sampling_stride=2, eps=1e-2, num_iterations=3),
+    nnd.Whitening(structure="full", group_size=3, sampling_stride=2, eps=1e-2, root=Eigen()),
 ]
 
 
 def setting_id(settings: nnd.Whitening) -> str:
-    return f"{settings.structure}-{settings.layout}"
+    return f"{settings.structure}-{settings.group_size}"
 
 
 def build(

@@ -10,10 +10,10 @@ from benchmarks.variants import VARIANTS, build_network, without_norm
 from torch import nn
 
 from netdeconv.data import info
-from netdeconv.lookup import UnknownNameError
-from netdeconv.nn import WhitenedLayer
 from netdeconv.experiments import VARIANTS as RECIPES
 from netdeconv.experiments import WhiteningChoice, variant
+from netdeconv.lookup import UnknownNameError
+from netdeconv.nn import WhitenedLayer
 from netdeconv.training import NetworkConfig
 from netdeconv.training import build_network as build_recipe
 

@@ -8,8 +8,8 @@ import pytest
 
 from netdeconv.cli import train
 from netdeconv.cli.settings import training_config
-from netdeconv.nn import Freeze, Whitening
 from netdeconv.experiments import VARIANTS, WhiteningChoice
+from netdeconv.nn import Freeze, Whitening
 from netdeconv.training import NetworkConfig
 
 PLAIN = NetworkConfig()

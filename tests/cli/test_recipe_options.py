@@ -9,8 +9,8 @@ import pytest
 
 from netdeconv.cli import train
 from netdeconv.cli.recipe_options import recipe_config
-from netdeconv.nn import Freeze, Whitening
 from netdeconv.experiments import recipe
+from netdeconv.nn import Freeze, Whitening
 from netdeconv.training import TrainingConfig
 
 VGG = "--recipe table1-epoch1 --row 'vgg16 full'"

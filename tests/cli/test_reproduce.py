@@ -7,10 +7,10 @@ import shlex
 from pathlib import Path
 
 import pytest
+from netdeconv.experiments.reproduction import Reproduced, Reproduction
 
 from netdeconv.cli import main, reproduce
 from netdeconv.experiments import recipe
-from netdeconv.experiments.reproduction import Reproduced, Reproduction
 
 SMALL = "--dataset digits --width .25 --batch-size 256 --threads 1 --msg False"
 

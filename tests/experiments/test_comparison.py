@@ -10,8 +10,8 @@ import torch
 
 from netdeconv.cli.compare import render
 from netdeconv.data import info
-from netdeconv.nn import Freeze, WhitenedLayer, Whitening
 from netdeconv.experiments import VARIANTS, WhiteningChoice, compare, plan, seconds_to
+from netdeconv.nn import Freeze, WhitenedLayer, Whitening
 from netdeconv.training import NetworkConfig, RunDirectoryError, Silent, build_network
 from small_runs import numbers, plain_config
 

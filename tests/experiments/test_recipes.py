@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 import torch
+from netdeconv.experiments.recipe import HEAD, read_head
 from torch import nn
 
 from netdeconv.data import info
 from netdeconv.data.segmentation import segmentation_info
+from netdeconv.experiments import RecipeRow, published, recipe, recipe_names
 from netdeconv.models import IMAGENET, IterativeNorm
 from netdeconv.nn import Freeze, WhitenedLayer, Whitening
-from netdeconv.experiments import RecipeRow, published, recipe, recipe_names
-from netdeconv.experiments.recipe import HEAD, read_head
 from netdeconv.tasks import TASKS, Segmentation
 from netdeconv.training import NetworkConfig, TrainingConfig, from_plain, to_plain
 from netdeconv.training.optimizers import build_optimizer

@@ -12,14 +12,14 @@ from tolerances import assert_close, assert_within, tolerance
 if not torch.cuda.is_available():
     pytest.skip("these sizes need a GPU", allow_module_level=True)
 
-# input, kernel, step, padding, G, S, B, interleaved
+# input, kernel, step, padding, G, S, B
 LAYERS = {
-    "stem": ((64, 3, 64, 64), 7, 6, 3, 1, 1, 3, True),
-    "blocks of 64": ((32, 128, 28, 28), 3, 3, 1, 1, 2, 64, False),
-    "interleaved": ((16, 192, 14, 14), 3, 3, 1, 1, 3, 64, True),
-    "pointwise": ((16, 256, 14, 14), 1, 3, 0, 1, 4, 64, True),
-    "depthwise": ((16, 96, 28, 28), 3, 3, 1, 96, 1, 1, True),
-    "grouped": ((8, 128, 15, 13), 5, 4, 2, 2, 4, 16, False),
+    "stem": ((64, 3, 64, 64), 7, 6, 3, 1, 1, 3),
+    "blocks of 64": ((32, 128, 28, 28), 3, 3, 1, 1, 2, 64),
+    "three blocks": ((16, 192, 14, 14), 3, 3, 1, 1, 3, 64),
+    "pointwise": ((16, 256, 14, 14), 1, 3, 0, 1, 4, 64),
+    "depthwise": ((16, 96, 28, 28), 3, 3, 1, 96, 1, 1),
+    "grouped": ((8, 128, 15, 13), 5, 4, 2, 2, 4, 16),
 }
 
 

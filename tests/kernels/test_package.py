@@ -133,22 +133,20 @@ def test_roots_are_padded_to_the_next_power():
 
 
 @pytest.mark.parametrize(
-    ("x", "kernel", "raster", "supported"),
+    ("x", "kernel", "supported"),
     [
-        (torch.zeros(1, 2, 3, 3), (1, 1), False, True),
-        (torch.zeros(1, 2, 3, 3, dtype=torch.bfloat16), (3, 3), False, True),
-        (torch.zeros(1, 2, 3, 3, dtype=torch.float16), (3, 3), False, True),
-        (torch.zeros(1, 2, 3, 3, dtype=torch.float64), (1, 1), False, False),
-        (torch.zeros(1, 2, 3, 3), (1,), True, False),
-        (torch.zeros(1, 2, 3, 3), (1, 1), True, False),
-        (torch.zeros(0, 2, 3, 3), (1, 1), False, False),
-        (torch.zeros(4, 2), (), False, False),
-        (torch.zeros(1, 2, 3), (1,), False, False),
-        (torch.zeros(1, 2, 3, 3, 3), (1, 1, 1), False, False),
+        (torch.zeros(1, 2, 3, 3), (1, 1), True),
+        (torch.zeros(1, 2, 3, 3, dtype=torch.bfloat16), (3, 3), True),
+        (torch.zeros(1, 2, 3, 3, dtype=torch.float16), (3, 3), True),
+        (torch.zeros(1, 2, 3, 3, dtype=torch.float64), (1, 1), False),
+        (torch.zeros(0, 2, 3, 3), (1, 1), False),
+        (torch.zeros(4, 2), (), False),
+        (torch.zeros(1, 2, 3), (1,), False),
+        (torch.zeros(1, 2, 3, 3, 3), (1, 1, 1), False),
     ],
 )
-def test_supported_patches(x, kernel, raster, supported):
-    assert kernels.supports_patch_statistics(x, kernel, raster=raster) == supported
+def test_supported_patches(x, kernel, supported):
+    assert kernels.supports_patch_statistics(x, kernel) == supported
 
 
 @pytest.mark.parametrize(
@@ -170,7 +168,7 @@ def test_supported_roots(matrix, supported):
 
 
 X = torch.zeros(1, 4, 3, 3)
-GEOMETRY = ((2, 2), (1, 1), (0, 0, 0, 0), (1, 1), 1, 2, 2, True)
+GEOMETRY = ((2, 2), (1, 1), (0, 0, 0, 0), (1, 1), 1, 2, 2)
 A = torch.eye(3)[None]
 
 
@@ -224,8 +222,8 @@ def test_kernels_compile_for_a_gpu_without_one(name, tmp_path, monkeypatch):
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     root = {"TINY": 1e-38, "SIZE": 16, "CHUNK": 16, "PRECISION": "ieee"}
-    sums = {"stride_c": 1, "INTERLEAVED": True, "BORDER": True, "ROWS": patch_plan.ROWS, "COLS": 64}
-    products = {**sums, "CENTRED": True, "PRECISION": "ieee"}
+    sums = {"stride_c": 1, "BORDER": True, "ROWS": patch_plan.ROWS, "COLS": 64}
+    products = {**sums, "PRECISION": "ieee"}
     function, constants, warps, stages = {
         "root_forward": (root_kernels.root_forward, root, 1, 1),
         "root_backward": (root_kernels.root_backward, root, 1, 1),

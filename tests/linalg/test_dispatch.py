@@ -9,7 +9,7 @@ from netdeconv import kernels
 from netdeconv.linalg import Grouping, NewtonSchulz, PatchGeometry, covariance, inverse_sqrt, patch_statistics
 
 GEOMETRY = PatchGeometry((3, 2), (2, 1), ((0, 1), (2, 0)), (1, 2))
-GROUPING = Grouping(2, 3, 2, True)
+GROUPING = Grouping(2, 3, 2)
 
 
 def spd(dtype: torch.dtype = torch.float32, size: int = 6) -> torch.Tensor:
@@ -33,10 +33,10 @@ def calls(monkeypatch):
         noted.append(("backward", (matrix.shape, num_iterations)))
         return torch.full_like(matrix, 7.0)
 
-    def statistics(x, kernel_size, step, padding, dilation, g, s, b, interleaved, centred):
-        noted.append(("statistics", (kernel_size, step, list(padding), dilation, g, s, b, interleaved, centred)))
+    def statistics(x, kernel_size, step, padding, dilation, g, s, b):
+        noted.append(("statistics", (kernel_size, step, list(padding), dilation, g, s, b)))
         geometry = PatchGeometry(kernel_size, step, ((padding[0], padding[1]), (padding[2], padding[3])), dilation)
-        return covariance._mean_and_covariance(x, geometry, Grouping(g, s, b, interleaved), centred)
+        return covariance._mean_and_covariance(x, geometry, Grouping(g, s, b))
 
     monkeypatch.setattr(kernels, "usable", lambda tensor: True)
     monkeypatch.setattr(kernels, "newton_schulz_root", root)
@@ -66,11 +66,15 @@ def test_what_a_kernel_does_not_take_is_computed_plainly(calls, dtype, size):
     assert calls == []
 
 
-@pytest.mark.parametrize("centred", [True, False])
-def test_statistics_go_to_the_kernel_with_their_geometry(calls, centred):
+def test_statistics_go_to_the_kernel_with_their_geometry(calls):
     x = torch.randn(4, 12, 7, 6)
-    _, mean, product = patch_statistics(x, GEOMETRY, GROUPING, centred=centred, image_step=2)
-    assert calls == [("statistics", ((3, 2), (2, 1), [0, 1, 2, 0], (1, 2), 2, 3, 2, True, centred))]
-    expected = covariance._mean_and_covariance(x[::2], GEOMETRY, GROUPING, centred)
+    _, mean, product = patch_statistics(x, GEOMETRY, GROUPING, image_step=2)
+    assert calls == [("statistics", ((3, 2), (2, 1), [0, 1, 2, 0], (1, 2), 2, 3, 2))]
+    expected = covariance._mean_and_covariance(x[::2], GEOMETRY, GROUPING)
     assert torch.equal(mean, expected[0])
     assert torch.equal(product, expected[1])
+
+
+def test_padded_blocks_are_no_work_for_the_kernel(calls):
+    patch_statistics(torch.randn(4, 5, 7, 6), GEOMETRY, Grouping(1, 2, 3, 1))
+    assert calls == []

@@ -15,7 +15,6 @@ from netdeconv.linalg import (
     gather_patches,
     patch_statistics,
     scatter_patches,
-    tap_covariance,
 )
 from netdeconv.linalg.portions import portions
 from netdeconv.linalg.symmetric import add_gram, complete
@@ -36,8 +35,8 @@ def geometries(draw) -> tuple[PatchGeometry, torch.Size, Grouping]:
     dilation = (draw(st.integers(1, 2)), draw(st.integers(1, 2)))
     padding = ((draw(st.integers(0, 2)), draw(st.integers(0, 2))), (draw(st.integers(0, 2)), draw(st.integers(0, 2))))
     step = (draw(st.integers(1, 4)), draw(st.integers(1, 4)))
-    grouping = Grouping(draw(small), draw(small), draw(small), draw(st.booleans()))
-    channels = grouping.num_matrices * grouping.num_blocks * grouping.block_channels
+    grouping = Grouping(draw(small), draw(small), (size := draw(small)), draw(st.integers(0, size - 1)))
+    channels = grouping.num_channels
     shape = torch.Size(
         (draw(st.sampled_from([1, 2, 5, 19])), channels, draw(st.integers(5, 8)), draw(st.integers(5, 8)))
     )
@@ -45,56 +44,47 @@ def geometries(draw) -> tuple[PatchGeometry, torch.Size, Grouping]:
 
 
 def unfolded(x: torch.Tensor, geometry: PatchGeometry, grouping: Grouping) -> torch.Tensor:
-    """Rows of all blocks by torch's im2col, in the order C then K, (G, S, P, B K): the published way."""
+    """Rows of all blocks by torch's im2col, (G, S, P, K B), padded blocks with zeros."""
     (top, bottom), (left, right) = geometry.padding
     padded = torch.nn.functional.pad(x, (left, right, top, bottom))
     columns = torch.nn.functional.unfold(padded, geometry.kernel_size, geometry.dilation, 0, geometry.step)
-    rows = columns.transpose(1, 2).reshape(-1, grouping.num_matrices, columns.shape[1] // grouping.num_matrices)
-    if grouping.interleaved:
-        return rows.unflatten(2, (-1, grouping.num_blocks)).permute(1, 3, 0, 2)
-    return rows.unflatten(2, (grouping.num_blocks, -1)).permute(1, 2, 0, 3)
-
-
-def to_published_order(patches: torch.Tensor, geometry: PatchGeometry, grouping: Grouping) -> torch.Tensor:
-    """Blocks of whole channels are taps then channels here, channels then taps in :func:`unfolded`."""
-    if grouping.interleaved:
-        return patches
-    return patches.unflatten(2, (geometry.num_taps, -1)).transpose(2, 3).flatten(2)
+    rows = columns.transpose(1, 2).flatten(0, 1).unflatten(1, (grouping.num_matrices, -1, geometry.num_taps))
+    rows = torch.nn.functional.pad(rows, (0, 0, 0, grouping.padding))  # P G C/G K
+    blocks = rows.unflatten(2, (grouping.num_blocks, -1))
+    return blocks.permute(1, 2, 0, 4, 3).flatten(3)
 
 
 @given(geometries())
 def test_patches_are_those_of_unfold(case):
     geometry, shape, grouping = case
     x = torch.randn(shape, dtype=torch.float64)
-    actual = to_published_order(gather_patches(x, geometry, grouping, dtype=x.dtype), geometry, grouping)
+    actual = gather_patches(x, geometry, grouping, dtype=x.dtype)
     assert torch.equal(actual, unfolded(x, geometry, grouping).flatten(1, 2))
     assert geometry.num_samples(shape) * grouping.num_blocks == actual.shape[1]
 
 
-@given(geometries(), st.booleans())
-def test_scattering_is_the_adjoint_of_gathering(case, taps_first):
+@given(geometries())
+def test_scattering_is_the_adjoint_of_gathering(case):
     geometry, shape, grouping = case
     x = torch.randn(shape, dtype=torch.float64)
-    patches = gather_patches(x, geometry, grouping, dtype=x.dtype, taps_first=taps_first)
+    patches = gather_patches(x, geometry, grouping, dtype=x.dtype)
     other = torch.randn_like(patches)
-    back = scatter_patches(other, torch.zeros_like(x), geometry, grouping, taps_first=taps_first)
+    back = scatter_patches(other, torch.zeros_like(x), geometry, grouping)
     assert_close((patches * other).sum(), (x * back).sum(), size=patches.numel(), c=16)
 
 
-@given(geometries(), st.booleans(), st.booleans(), budgets)
-def test_statistics_and_gradient_equal_plain_autograd(case, centred, exclusive, budget):
+@given(geometries(), st.booleans(), budgets)
+def test_statistics_and_gradient_equal_plain_autograd(case, exclusive, budget):
     geometry, shape, grouping = case
     x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
     with portions_of(budget):
-        same, mean, covariance = patch_statistics(x, geometry, grouping, centred=centred, exclusive=exclusive)
+        same, mean, covariance = patch_statistics(x, geometry, grouping, exclusive=exclusive)
         weights = [torch.randn_like(t) for t in (x, mean, covariance)]
         total = sum((t * w).sum() for t, w in zip((same.mul(2), mean, covariance), weights, strict=True))
         (gradient,) = torch.autograd.grad(total, x)
     rows = unfolded(x, geometry, grouping).flatten(1, 2)
-    if not grouping.interleaved:  # to the order taps then channels
-        rows = rows.unflatten(2, (-1, geometry.num_taps)).transpose(2, 3).flatten(2)
     plain_mean = rows.mean(1)
-    centre = rows - plain_mean.unsqueeze(1) if centred else rows
+    centre = rows - plain_mean.unsqueeze(1)
     plain_covariance = centre.mT @ centre / rows.shape[1]
     plain = (2 * x * weights[0]).sum() + (plain_mean * weights[1]).sum() + (plain_covariance * weights[2]).sum()
     (expected,) = torch.autograd.grad(plain, x)
@@ -102,32 +92,6 @@ def test_statistics_and_gradient_equal_plain_autograd(case, centred, exclusive, 
     assert_close(mean, plain_mean, size=size)
     assert_close(covariance, plain_covariance, size=size)
     assert_close(gradient, expected, size=size, c=16)
-
-
-@given(geometries(), budgets)
-def test_tap_covariance_and_gradients_equal_plain_autograd(case, budget):
-    geometry, shape, grouping = case
-    g, b, k = grouping.num_matrices, grouping.block_channels, geometry.num_taps
-    x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
-    mean = torch.randn(g, b, dtype=torch.float64, requires_grad=True)
-    factor = torch.randn(g, b, b, dtype=torch.float64)
-    metric = (factor @ factor.mT).requires_grad_()
-    with portions_of(budget):
-        same, covariance = tap_covariance(x, mean, metric, geometry, grouping)
-        weight = torch.randn_like(covariance)
-        actual = torch.autograd.grad((same * 3).sum() + (covariance * weight).sum(), (x, mean, metric))
-    channelwise = Grouping(g, grouping.num_blocks, b, grouping.interleaved)
-    whole = Grouping(g, 1, grouping.num_blocks * b)
-    columns = unfolded(x, geometry, whole)[:, 0].unflatten(2, (-1, k))  # G P C/G K
-    inner = Grouping(1, channelwise.num_blocks, b, channelwise.interleaved)
-    rows = inner.split(columns, 2).squeeze(2).transpose(1, 2).flatten(1, 2) - mean[:, None, :, None]  # G (S P) B K
-    plain = torch.einsum("gnbk,gbc,gncl->gkl", rows, metric, rows) / (rows.shape[1] * b)
-    wanted = torch.autograd.grad((x * 3).sum() + (plain * weight).sum(), (x, mean, metric))
-    size = rows.numel()
-    assert_close(covariance, plain, size=size)
-    assert_close(actual[0], wanted[0], size=size, c=16)
-    assert_close(actual[1], wanted[1], size=size, c=16)
-    assert_close(actual[2], (wanted[2] + wanted[2].mT) / 2, size=size, c=16)
 
 
 @pytest.mark.parametrize("axes", [0, 1, 3])
@@ -141,16 +105,6 @@ def test_other_numbers_of_axes(axes):
     assert_close(mean, patches.mean(1), size=patches.shape[1])
     centre = patches - patches.mean(1, keepdim=True)
     assert_close(covariance, centre.mT @ centre / patches.shape[1], size=patches.shape[1])
-
-
-def test_raster_samples_rows_of_batch_and_positions():
-    x = torch.arange(2 * 3 * 3 * 5.0).view(2, 3, 3, 5)
-    geometry = PatchGeometry((1,), (4,), raster=True)
-    patches = gather_patches(x, geometry, Grouping(1, 1, 3), dtype=x.dtype)
-    assert torch.equal(patches[0], x.permute(0, 2, 3, 1).reshape(-1, 3)[::4])
-    back = scatter_patches(patches, torch.zeros_like(x), geometry, Grouping(1, 1, 3))
-    assert torch.equal(back.permute(0, 2, 3, 1).reshape(-1, 3)[::4], patches[0])
-    assert float(back.sum()) == float(patches.sum())
 
 
 @pytest.mark.parametrize("budget", [1, 2**22])
@@ -178,7 +132,7 @@ def test_bfloat16_input_gives_float32_statistics():
 @pytest.mark.parametrize("size", [4, 40])
 def test_rounded_factors_change_a_covariance_by_their_rounding_wherever_the_mean_is(size, budget):
     geometry = PatchGeometry((3, 3), (3, 3), ((0, 0), (0, 0)), (1, 1))
-    grouping = Grouping(1, 2, size, True)
+    grouping = Grouping(1, 2, size)
     x = (30 + torch.randn(32, 2 * size, 9, 9)).bfloat16()
     with portions_of(budget):
         _, mean, covariance = patch_statistics(x, geometry, grouping, factors=torch.bfloat16)
@@ -196,10 +150,9 @@ def test_rounded_factors_change_a_covariance_by_their_rounding_wherever_the_mean
     assert (wide - expected).abs().max() < (covariance - expected).abs().max() / 8
 
 
-@pytest.mark.parametrize("layout", ["interleaved", "blocks"])
-def test_the_bfloat16_gradient_is_the_float32_one_rounded_wherever_the_mean_is(layout):
+def test_the_bfloat16_gradient_is_the_float32_one_rounded_wherever_the_mean_is():
     geometry = PatchGeometry((3, 3), (3, 3), ((0, 0), (0, 0)), (1, 1))
-    grouping = Grouping(1, 2, 4, layout == "interleaved")
+    grouping = Grouping(1, 2, 4)
     x = (30 + torch.randn(16, 8, 9, 9)).bfloat16()
     slope = torch.randn(1, 36, 36)
     gradients = []
@@ -217,13 +170,12 @@ def test_the_bfloat16_gradient_is_the_float32_one_rounded_wherever_the_mean_is(l
     assert drift < torch.finfo(torch.bfloat16).eps / 8
 
 
-@pytest.mark.parametrize("centred", [True, False])
-def test_portions_give_the_statistics_of_the_whole(centred):
+def test_portions_give_the_statistics_of_the_whole():
     x = torch.arange(19.0).view(-1, 1, 1, 1) + torch.randn(19, 4, 6, 6, dtype=torch.float64)
-    geometry, grouping = PatchGeometry((3, 3), (2, 2), ((1, 1), (1, 1)), (1, 1)), Grouping(1, 2, 2, True)
-    whole = patch_statistics(x, geometry, grouping, centred=centred)
+    geometry, grouping = PatchGeometry((3, 3), (2, 2), ((1, 1), (1, 1)), (1, 1)), Grouping(1, 2, 2)
+    whole = patch_statistics(x, geometry, grouping)
     with portions_of(5000):
-        _, mean, covariance = patch_statistics(x, geometry, grouping, centred=centred)
+        _, mean, covariance = patch_statistics(x, geometry, grouping)
     assert_close(mean, whole[1], size=19 * 9 * 2)
     assert_close(covariance, whole[2], size=19 * 9 * 2)
 
@@ -249,7 +201,6 @@ def test_a_batch_is_worked_on_in_portions():
         assert len(portions(x.repeat(1, 4, 1), pixels, torch.float32)) == 10
         assert portions(x[:3], pixels, torch.float32) == [slice(None)]
         assert portions(x.to("meta"), pixels, torch.float32) == [slice(None)]
-        assert portions(x, PatchGeometry((1,), (2,), raster=True), torch.float32) == [slice(None)]
     with portions_of(300):  # autograd records one function of all
         assert portions(x, pixels, torch.float32) == [slice(None)]
 
@@ -261,18 +212,21 @@ def test_kernel_larger_than_input_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("channels", "groups", "size", "published", "expected"),
-    [(64, 1, 64, False, (1, 64)), (96, 1, 64, False, (2, 48)), (96, 1, 64, True, (3, 32)), (3, 1, 64, True, (1, 3)),
-     (12, 1, 8, True, (3, 4)), (12, 1, 8, False, (2, 6)), (8, 2, 64, False, (1, 4)), (7, 1, 4, False, (7, 1))],
+    ("channels", "groups", "size", "expected"),
+    [(64, 1, 64, (1, 64, 0)), (96, 1, 64, (2, 48, 0)), (12, 1, 8, (2, 6, 0)), (8, 2, 64, (1, 4, 0)),
+     (7, 1, 4, (2, 4, 1)), (17, 1, 16, (2, 9, 1)), (127, 1, 64, (2, 64, 1)), (334, 1, 64, (6, 56, 2))],
 )  # fmt: skip
-def test_blocks_divide_the_channels(channels, groups, size, published, expected):
-    grouping = Grouping.of(channels, groups, size, interleaved=False, common_divisor=published)
-    assert (grouping.num_blocks, grouping.block_channels) == expected
+def test_blocks_divide_the_channels_or_are_filled_up(channels, groups, size, expected):
+    grouping = Grouping.of(channels, groups, size)
+    assert (grouping.num_blocks, grouping.block_channels, grouping.padding) == expected
+    assert grouping.num_channels == channels
 
 
 def test_a_grouping_needs_positive_counts():
     with pytest.raises(ValueError, match="positive"):
         Grouping(1, 0, 4)
+    with pytest.raises(ValueError, match="less than a block"):
+        Grouping(1, 2, 4, 4)
 
 
 @given(geometries())

@@ -12,7 +12,8 @@ from torch import nn
 
 import netdeconv.nn as nnd
 from layers import KINDS, SETTINGS, WEIGHTED, build, build_plain, setting_id
-from netdeconv.linalg import gather_patches
+from netdeconv.linalg import Eigen, gather_patches
+from netdeconv.nn import InputStatistics
 from tolerances import FOLDED_FLOAT32, assert_close, assert_within
 
 all_settings = pytest.mark.parametrize("settings", SETTINGS, ids=setting_id)
@@ -74,8 +75,8 @@ def test_assigned_folded_parameters_come_back(kind, settings):
 
 
 @given(
-    st.sampled_from(["blocks", "interleaved"]),
     st.integers(1, 2),
+    st.integers(1, 5),
     st.integers(1, 2),
     small,
     small,
@@ -84,61 +85,57 @@ def test_assigned_folded_parameters_come_back(kind, settings):
     st.integers(1, 2),
     st.booleans(),
 )
-def test_geometry(layout, groups, blocks, kernel, stride, dilation, padding, sampling, bias):
-    """Training equals the convolution of explicitly whitened patches, whatever the geometry."""
-    channels = 2 * groups * blocks
-    settings = nnd.Whitening(layout=layout, group_size=2, sampling_stride=sampling, eps=0.1)
+def test_geometry(groups, per_group, outputs, kernel, stride, dilation, padding, sampling, bias):
+    """Training equals the convolution of explicitly whitened patches, whatever the geometry; blocks of 2, or padded."""
+    channels = per_group * groups
+    settings = nnd.Whitening(group_size=2, sampling_stride=sampling, eps=0.1)
     layer = nnd.WhitenedConv2d(
-        channels, 2 * groups, kernel, stride, padding, dilation, groups, bias, dtype=torch.float64, whitening=settings
-    )
+        channels, outputs * groups, kernel, stride, padding, dilation, groups, bias, dtype=torch.float64,
+        whitening=settings,
+    )  # fmt: skip
     x = torch.randn(4, channels, 7, 8, dtype=torch.float64)
     y = layer(x)
-    statistics = layer.running_statistics()  # the first batch counts fully
-    every = dataclasses.replace(layer._geometry, step=(stride, stride))
-    grouping = layer.grouping
-    rows = gather_patches(x, every, grouping, dtype=x.dtype)
-    whitened = (rows - statistics.mean.unsqueeze(1)) @ statistics.matrix
-    weight = layer.weight.flatten(2).unflatten(0, (groups, -1))  # G O C/G K
-    if layout == "interleaved":
-        weight = weight.flatten(2).unflatten(2, (-1, grouping.num_blocks)).permute(0, 3, 2, 1)
-    else:
-        weight = weight.unflatten(2, (grouping.num_blocks, -1)).permute(0, 2, 4, 3, 1).flatten(2, 3)  # G S D O
-    expected = (whitened.unflatten(1, (grouping.num_blocks, -1)) @ weight).sum(1)  # G P O
+    mean, matrix = layer.statistics.running_mean, layer.statistics.running_whitening  # the first batch counts fully
+    grouping = layer.sampler.grouping
+    rows = gather_patches(x, layer.sampler.geometry, grouping, dtype=x.dtype)
+    whitened = ((rows - mean.unsqueeze(1)) @ matrix).unflatten(1, (grouping.num_blocks, -1))  # G S P D
+    weight = nn.functional.pad(layer.weight.flatten(2), (0, 0, 0, grouping.padding))
+    weight = weight.unflatten(0, (groups, -1)).unflatten(2, (grouping.num_blocks, -1))  # G O S B K
+    expected = torch.einsum("gspd,gosd->gpo", whitened, weight.transpose(3, 4).flatten(3))
     expected = expected.unflatten(1, (4, -1)).permute(1, 0, 3, 2).reshape(y.shape)
     if bias:
         expected = expected + layer.bias.view(1, -1, 1, 1)
-    assert_close(y, expected, size=rows.shape[2] * blocks, condition=10)
+    assert_close(y, expected, size=rows.shape[2] * grouping.num_blocks, condition=10)
 
 
-@all_settings
+@pytest.mark.parametrize("settings", SETTINGS[:2], ids=setting_id)
 @pytest.mark.parametrize("kind", ["conv1d", "conv2d strided", "conv2d grouped", "conv3d", "transposed", "linear"])
-def test_sampled_rows_have_identity_covariance_at_convergence(kind, settings):
+def test_sampled_rows_have_identity_covariance_at_convergence(kind, settings, monkeypatch):
+    monkeypatch.setattr(InputStatistics, "_shrinkage", staticmethod(lambda size, rows: 0.0))
     settings = dataclasses.replace(settings, num_iterations=40, eps=1e-12)
     layer, x = build(kind, settings)
     x = torch.randn(64, *x.shape[1:], dtype=x.dtype)
     mixing = torch.randn(x.shape[1], x.shape[1], dtype=x.dtype)
     x = torch.tensordot(x, mixing, ([1], [0])).movedim(-1, 1) + 5  # correlated channels, not centred
     layer(x)
-    statistics = layer.running_statistics()
-    if kind == "linear":
-        geometry, pixels = layer._rows, layer._rows
-    elif kind == "transposed":
-        geometry = pixels = layer._pixels
-    else:
-        geometry, pixels = layer._geometry, layer._pixels
-    full = settings.structure == "full" and layer.matrix_size > layer.group_size
-    rows = gather_patches(x, geometry if full else pixels, layer.grouping, dtype=x.dtype)
-    white = (rows - statistics.mean.unsqueeze(1)) @ statistics.matrix
-    identity = torch.eye(layer.matrix_size, dtype=x.dtype).expand(layer.num_matrices, -1, -1)
+    rows = layer.sampled_rows(x)
+    white = (rows - layer.statistics.running_mean.unsqueeze(1)) @ layer.statistics.running_whitening
+    identity = torch.eye(rows.shape[2], dtype=x.dtype).expand(rows.shape[0], -1, -1)
     assert_close(white.mean(1), torch.zeros_like(white[:, 0]), size=rows.shape[1], condition=1e3)
     assert_close(white.mT @ white / rows.shape[1], identity, size=rows.shape[1], condition=1e3)
-    if statistics.taps is not None:
-        taps = gather_patches(x, geometry, layer.grouping, dtype=x.dtype, taps_first=True)
-        taps = taps.unflatten(2, (-1, layer.group_size)) - statistics.mean[:, None, None]
-        taps = (taps @ statistics.matrix[:, None]).flatten(2)
-        taps = statistics.taps @ taps
-        identity = torch.eye(taps.shape[1], dtype=x.dtype).expand(layer.num_matrices, -1, -1)
-        assert_close(taps @ taps.mT / taps.shape[2], identity, size=rows.shape[1], condition=1e4)
+
+
+@pytest.mark.parametrize("count", [4, 4000])
+def test_few_rows_shrink_correlations_and_many_do_not(count):
+    """D / (n + D) of the correlations is taken out: most of them for fewer rows than features."""
+    layer = nnd.WhitenedLinear(8, 2, dtype=torch.float64, whitening=nnd.Whitening(eps=1e-9, root=Eigen()))
+    x = torch.randn(count, 8, dtype=torch.float64) @ torch.randn(8, 8, dtype=torch.float64)
+    layer(x)
+    covariance = torch.cov(x.T, correction=0)
+    share = 8 / (count + 8)
+    expected = (1 - share) * covariance + share * covariance.diag().diag() + 1e-9 * torch.eye(8, dtype=x.dtype)
+    matrix = layer.statistics.running_whitening[0]
+    assert_close(matrix @ expected @ matrix, torch.eye(8, dtype=x.dtype), size=8, condition=1e5)
 
 
 def test_transposed_convolution_whitens_its_input():
@@ -147,7 +144,7 @@ def test_transposed_convolution_whitens_its_input():
     )
     x = torch.randn(4, 3, 5, 5, dtype=torch.float64) + 2
     y = layer(x)
-    mean, matrix, *_ = layer.running_statistics()
+    mean, matrix = layer.statistics.running_mean, layer.statistics.running_whitening
     white = torch.einsum("nchw,cd->ndhw", x - mean[0].view(1, 3, 1, 1), matrix[0])
     # kernel = stride: every output phase has one tap, but the mean's response differs between the taps
     expected = nn.functional.conv_transpose2d(white, layer.weight, layer.bias, 2)
@@ -157,21 +154,23 @@ def test_transposed_convolution_whitens_its_input():
     assert_close(y, expected, size=3, condition=100)
 
 
-def test_channel_whitening_applies_the_matrix_to_the_data():
-    for layout in ("blocks", "interleaved"):
-        settings = nnd.Whitening(group_size=2, layout=layout, num_iterations=40, eps=1e-12, sampling_stride=1)
-        layer = nnd.ChannelWhitening(6, whitening=settings, dtype=torch.float64)
-        x = torch.randn(8, 6, 5, 5, dtype=torch.float64).cumsum(1) + 1
-        y = layer(x)
-        blocks = layer.grouping.split(y, 1)[:, 0].permute(1, 0, 3, 4, 2).reshape(-1, 2)
+@pytest.mark.parametrize("channels", [6, 5])
+def test_channel_whitening_applies_the_matrix_to_the_data(channels, monkeypatch):
+    monkeypatch.setattr(InputStatistics, "_shrinkage", staticmethod(lambda size, rows: 0.0))
+    settings = nnd.Whitening(group_size=2, num_iterations=40, eps=1e-12, sampling_stride=1)
+    layer = nnd.ChannelWhitening(channels, whitening=settings, dtype=torch.float64)
+    x = torch.randn(8, channels, 5, 5, dtype=torch.float64).cumsum(1) + 1
+    y = layer(x)
+    if channels == 6:  # no padding in a block
+        blocks = layer.sampler.grouping.split(y, 1)[:, 0].permute(1, 0, 3, 4, 2).reshape(-1, 2)
         assert_close(blocks.T @ blocks / len(blocks), torch.eye(2, dtype=y.dtype), size=len(blocks), condition=1e3)
-        matrix, bias = layer.folded_matrix_and_bias()
-        expected = torch.einsum("dc,nchw->ndhw", matrix, x) + bias.view(1, -1, 1, 1)
-        assert_close(layer.eval()(x), expected, size=6, condition=100)
+    matrix, bias = layer.folded_matrix_and_bias()
+    expected = torch.einsum("dc,nchw->ndhw", matrix, x) + bias.view(1, -1, 1, 1)
+    assert_close(layer.eval()(x), expected, size=6, condition=100)
 
 
 def test_unbatched_input():
-    for kind in ("conv1d", "conv2d", "conv3d", "transposed"):
+    for kind in ("conv1d", "conv2d", "conv3d", "transposed", "transposed 1d"):
         layer, x = build(kind)
         layer(x)
         layer.eval()
@@ -180,28 +179,22 @@ def test_unbatched_input():
         assert layer(x[0]).shape == layer(x)[0].shape
 
 
-@pytest.mark.parametrize("layout", ["blocks", "interleaved"])
-@pytest.mark.parametrize("structure", ["channel", "separable"])
-def test_factors_multiply_the_weight(structure, layout):
-    """Every block of channels is multiplied by the channel matrix, and the taps by the tap matrix."""
-    settings = nnd.Whitening(structure=structure, layout=layout, group_size=2, eps=0.1)
+def test_channel_matrices_multiply_every_block_of_the_weight():
+    settings = nnd.Whitening(structure="channel", group_size=2, eps=0.1)
     layer = nnd.WhitenedConv2d(8, 6, (3, 2), groups=2, dtype=torch.float64, whitening=settings)
     layer(torch.randn(5, 8, 9, 9, dtype=torch.float64).cumsum(1).cumsum(3) + 1)
-    mean, matrix, taps, *_ = layer.running_statistics()
+    mean, matrix = layer.statistics.running_mean, layer.statistics.running_whitening
     expected = torch.zeros(6, 4, 6, dtype=torch.float64)
     expected_bias = layer.bias.detach().clone()
     for group in range(2):
         outputs = slice(3 * group, 3 * group + 3)
         for block in range(2):
-            channels = [block, block + 2] if layout == "interleaved" else [2 * block, 2 * block + 1]
+            channels = [2 * block, 2 * block + 1]
             weight = layer.weight.detach().flatten(2)[outputs, channels]
             product = torch.einsum("ock,cd->odk", weight, matrix[group])
-            if structure == "separable":
-                product = torch.einsum("odk,kl->odl", product, taps[group])
             expected[outputs, channels] = product
             expected_bias[outputs] -= torch.einsum("odl,d->o", product, mean[group])
     weight, bias = layer.folded_weight_and_bias()
-    assert (taps is not None) == (structure == "separable")
     assert_close(weight.flatten(2), expected, size=12, condition=10)
     assert_close(bias, expected_bias, size=24, condition=10)
 
@@ -219,13 +212,4 @@ def test_padding_takes_part_in_the_statistics(padding, mode):
     before = nn.functional.pad(x, (*columns, *rows), mode=name)
     y = padded(x)
     assert_close(y, plain(before), size=30, condition=10)
-    assert_close(padded.running_mean, plain.running_mean, size=100)
-
-
-def test_published_one_by_one_layers_sample_rows_of_the_raster():
-    settings = nnd.Whitening(layout="reference", sampling_stride=2, momentum=1.0)
-    layer = nnd.WhitenedConv2d(3, 2, 1, stride=2, dtype=torch.float64, whitening=settings)
-    x = torch.randn(2, 3, 9, 9, dtype=torch.float64)
-    layer(x)
-    rows = x.permute(0, 2, 3, 1).reshape(-1, 3)[:: (2 * 2) ** 2]
-    assert_close(layer.running_mean[0], rows.mean(0), size=len(rows))
+    assert_close(padded.statistics.running_mean, plain.statistics.running_mean, size=100)

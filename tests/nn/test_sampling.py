@@ -6,11 +6,11 @@ import dataclasses
 
 import pytest
 import torch
+from netdeconv.nn.functional import image_step
 
 import netdeconv.nn as nnd
 from layers import SETTINGS, setting_id
 from netdeconv.linalg import Grouping, PatchGeometry
-from netdeconv.nn.functional import image_step
 from tolerances import assert_close
 
 PIXELS = PatchGeometry((1, 1), (2, 2), ((0, 0), (0, 0)), (1, 1))

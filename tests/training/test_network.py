@@ -10,9 +10,9 @@ from torch import nn
 
 from netdeconv import models
 from netdeconv.data import info
+from netdeconv.experiments import VARIANTS, WhiteningChoice
 from netdeconv.models import NORMS
 from netdeconv.nn import WhitenedConv2d, WhitenedLayer, Whitening
-from netdeconv.experiments import VARIANTS, WhiteningChoice
 from netdeconv.surgery.plain import is_plain
 from netdeconv.training import NetworkConfig, build_network
 

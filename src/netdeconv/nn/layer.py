@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from netdeconv.linalg import Grouping, PatchGeometry
 from netdeconv.nn.sampler import Sampler, product_dtype
 from netdeconv.nn.statistics import InputStatistics
-from netdeconv.nn.weight import whiten_weight
+from netdeconv.nn.weight import unwhiten_weight, whiten_weight
 from netdeconv.nn.whitening import Whitening
 
 
@@ -122,7 +122,7 @@ class WeightedWhitenedLayer(WhitenedLayer):
             raise ValueError(f"weight has shape {tuple(weight.shape)}, the layer's has {tuple(self.weight.shape)}")
         mean, matrix = self.statistics.running_mean.double(), self.statistics.running_whitening.double()
         plain, grouping = self._weight_rows(weight.double()), self.sampler.grouping
-        rows, _ = whiten_weight(plain, mean, torch.linalg.inv(matrix), grouping)
+        rows = unwhiten_weight(plain, matrix, grouping)
         total = self._reduce_response(whiten_weight(rows, mean, matrix, grouping)[1])
         if bias is not None:
             total = total + bias.double()

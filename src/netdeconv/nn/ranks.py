@@ -45,8 +45,8 @@ class Ranks:
         pieces = flat.split([part.numel() for part in parts])
         return [piece.view(part.shape) for piece, part in zip(pieces, parts, strict=True)]
 
-    def pool(self, rows: int, mean: Tensor, covariance: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean (G, D) and covariance (G, D, D) of the rows of all ranks, from a rank's own.
+    def pool(self, rows: int, mean: Tensor, covariance: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Number (1,), mean (G, D) and covariance (G, D, D) of the rows of all ranks, from a rank's own.
 
         Raises:
             ValueError: on a processor, when all ranks together have fewer than two rows.
@@ -57,7 +57,7 @@ class Ranks:
         count, sums, products = self.add_up(count, rows * offset, products)
         _require_rows(count)
         offset = sums / count
-        return shift + offset, products / count - offset.unsqueeze(2) * offset.unsqueeze(1)
+        return count, shift + offset, products / count - offset.unsqueeze(2) * offset.unsqueeze(1)
 
 
 def _require_rows(count: Tensor) -> None:

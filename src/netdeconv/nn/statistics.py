@@ -115,10 +115,22 @@ class InputStatistics(nn.Module):
                 "use a larger batch or input, or evaluation mode"
             )
         x, mean, covariance = self.sampler.statistics(x, exclusive=exclusive)
+        count: Tensor | int = rows
         if shared and self.ranks is not None:
-            mean, covariance = self.ranks.pool(rows, mean, covariance, self.running_mean.clone())
-        eye = torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device)
-        return x, mean, inverse_sqrt(covariance + self.whitening.eps * eye, method=self.whitening.method)
+            count, mean, covariance = self.ranks.pool(rows, mean, covariance, self.running_mean.clone())
+        return x, mean, inverse_sqrt(self._regularized(covariance, count), method=self.whitening.method)
+
+    def _regularized(self, covariance: Tensor, rows: Tensor | int) -> Tensor:
+        r"""Few rows say little of correlations: :math:`\Sigma + a (diag \Sigma - \Sigma) + eps`, a = D / (n + D)."""
+        size = covariance.shape[-1]
+        variances = torch.diag_embed(covariance.diagonal(dim1=-2, dim2=-1))
+        eye = torch.eye(size, dtype=covariance.dtype, device=covariance.device)
+        return covariance.lerp(variances, self._shrinkage(size, rows)) + self.whitening.eps * eye
+
+    @staticmethod
+    def _shrinkage(size: int, rows: Tensor | int) -> Tensor | float:
+        """Share of the correlations that is taken out."""
+        return size / (rows + size)
 
     def _scheduled(
         self, x: Tensor, num_steps: Tensor, freeze: Freeze, *, exclusive: bool

@@ -49,8 +49,24 @@ def _like(weight: Tensor, rows: Tensor, shape: torch.Size, grouping: Grouping) -
     blocks = rows.view(shape)
     if weight.stride(1) < weight.stride(2):  # neighbouring channels: (G, O, K, C/G)
         taps_first = grouping.merge(blocks.transpose(2, 3), 3, groups=False)
-        return taps_first.reshape(weight.shape[0], weight.shape[2], weight.shape[1]).transpose(1, 2)
-    return grouping.merge(blocks.transpose(-1, -2), 2, groups=False).reshape(weight.shape)
+        return taps_first.reshape(weight.shape[0], weight.shape[2], weight.shape[1]).contiguous().transpose(1, 2)
+    return grouping.merge(blocks.transpose(-1, -2), 2, groups=False).reshape(weight.shape).contiguous()
+
+
+def unwhiten_weight(weight: Tensor, matrix: Tensor, grouping: Grouping) -> Tensor:
+    """The weight (G O, C/G, K) whose product with the whitening matrices (G, D, D) is the given one.
+
+    A block that is filled up with zeros has the matrix of its own features alone.
+    """
+    size, channels = matrix.shape[-1], grouping.block_channels
+    rows, shape = _rows(weight, size, grouping, matrix.dtype)
+    own = torch.arange(grouping.num_blocks * channels, device=matrix.device) < grouping.group_channels
+    own = own.view(grouping.num_blocks, 1, channels).expand(-1, size // channels, -1).flatten(1)  # S D
+    both = own.unsqueeze(2) & own.unsqueeze(1)
+    eye = torch.eye(size, dtype=matrix.dtype, device=matrix.device)
+    inverse = torch.linalg.inv(torch.where(both, matrix.unsqueeze(1), eye))  # G S D D
+    blocks = rows.view(*shape[:3], -1, size) @ inverse.unsqueeze(1)
+    return _like(weight, blocks.flatten(1, 3), shape, grouping)
 
 
 class _WhitenedWeight(torch.autograd.Function):
