@@ -15,8 +15,7 @@ STEPS, LR = 10, 0.05
 SETTINGS = {
     "full": nnd.Whitening(group_size=2, sampling_stride=2, eps=1e-2),
     "channel": nnd.Whitening(structure="channel", group_size=2, sampling_stride=2, eps=1e-2),
-    "separable": nnd.Whitening(structure="separable", group_size=2, eps=1e-2),
-    "refreshed": nnd.Whitening(group_size=2, refresh_interval=3, eps=1e-2, layout="blocks"),
+    "padded": nnd.Whitening(group_size=3, eps=1e-2),
     "frozen": nnd.Whitening(group_size=2, freeze=nnd.Freeze(active=2, period=4), eps=1e-2),
 }
 
@@ -97,7 +96,7 @@ def main(rank: int, sizes: list[int], folder: str) -> None:
     if len(set(sizes)) == 1:
         results["full", True] = together("full", sizes, True)
     copied = copy.deepcopy(nnd.sync_statistics(network(SETTINGS["full"])))
-    assert copied[0]._ranks is not None
+    assert copied[0].statistics.ranks is not None
     torch.save(results, Path(folder) / f"{rank}.pt")
     try:
         too_few(rank)

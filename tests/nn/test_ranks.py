@@ -62,8 +62,8 @@ def test_a_model_without_whitened_layers_is_refused():
 
 def test_only_the_whole_of_all_ranks_is_pickled():
     layer = nnd.sync_statistics(nnd.WhitenedLinear(3, 2))
-    assert pickle.loads(pickle.dumps(layer))._ranks is not None
-    layer._ranks = Ranks(object())
-    assert copy.deepcopy(layer)._ranks is layer._ranks
+    assert pickle.loads(pickle.dumps(layer)).statistics.ranks is not None
+    layer.statistics.ranks = Ranks(object())
+    assert copy.deepcopy(layer).statistics.ranks is layer.statistics.ranks
     with pytest.raises(TypeError, match="cannot be pickled"):
         pickle.dumps(layer)

@@ -1,4 +1,4 @@
-"""State: running statistics, schedule, saving, copying, casting, and the cached evaluation weights."""
+"""State: running statistics, schedule, saving, copying, casting, and evaluation that sees every change."""
 
 from __future__ import annotations
 
@@ -57,18 +57,16 @@ COPIES = {
 @pytest.mark.parametrize("freeze", [None, FREEZE], ids=["unfrozen", "frozen"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_copy_takes_the_identical_next_step(kind, freeze, how):
-    layer, x = trained(kind, dataclasses.replace(SETTINGS[4], freeze=freeze))
-    layer.eval()(x)  # fill the cache
+    layer, x = trained(kind, dataclasses.replace(SETTINGS[0], freeze=freeze))
     other = COPIES[how](layer, kind)
     for ours, theirs in zip(next_step(layer, x), next_step(other, x), strict=True):
         assert torch.equal(ours, theirs)
 
 
-def test_state_dict_names_and_version():
-    layer, _ = build("conv2d", nnd.Whitening(structure="separable", freeze=FREEZE))
-    names = ["weight", "bias", "running_mean", "running_whitening", "running_tap_whitening"]
-    assert list(layer.state_dict()) == [*names, "num_batches_tracked", "num_steps"]
-    assert layer.state_dict()._metadata[""]["version"] == 1
+def test_state_dict_names():
+    layer, _ = build("conv2d", nnd.Whitening(freeze=FREEZE))
+    running = ["running_mean", "running_whitening", "num_batches_tracked", "num_batches_skipped", "num_steps"]
+    assert list(layer.state_dict()) == ["weight", "bias", *(f"statistics.{name}" for name in running)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -91,7 +89,7 @@ def test_first_batch_counts_fully_then_the_bias_is_corrected():
         weights *= 0.75
         weights[index] = 0.25
         expected = sum(w * b.mean(0) for w, b in zip(weights / weights.sum(), batches, strict=True))
-        assert_close(layer.running_mean[0], expected, size=16)
+        assert_close(layer.statistics.running_mean[0], expected, size=16)
 
 
 def test_no_momentum_averages_all_batches_equally():
@@ -99,7 +97,7 @@ def test_no_momentum_averages_all_batches_equally():
     batches = [torch.randn(16, 3, dtype=torch.float64) + i for i in range(4)]
     for batch in batches:
         layer.observe(batch)
-    assert_close(layer.running_mean[0], torch.stack(batches).mean((0, 1)), size=64)
+    assert_close(layer.statistics.running_mean[0], torch.stack(batches).mean((0, 1)), size=64)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -113,10 +111,10 @@ def test_observing_updates_as_a_training_step(kind):
 
 
 def test_reset_forgets_everything():
-    fresh, _ = build("conv2d", dataclasses.replace(SETTINGS[4], freeze=FREEZE))
+    fresh, _ = build("conv2d", dataclasses.replace(SETTINGS[0], freeze=FREEZE))
     layer = copy.deepcopy(fresh)
     layer(torch.randn(3, 4, 7, 6, dtype=torch.float64))
-    layer.reset_running_stats()
+    layer.statistics.reset()
     for ours, theirs in zip(layer.state_dict().values(), fresh.state_dict().values(), strict=True):
         assert torch.equal(ours, theirs)
 
@@ -129,13 +127,13 @@ def test_frozen_steps_use_and_keep_the_running_statistics():
         batch = torch.randn_like(x)
         reference = copy.deepcopy(layer).eval()(batch)
         y = layer(batch)
-        moved = not torch.equal(before["running_whitening"], layer.running_whitening)
+        moved = not torch.equal(before["statistics.running_whitening"], layer.statistics.running_whitening)
         assert moved == (step % 4 < 2)
         if not moved:
             assert_close(y, reference, size=36)
-            assert torch.equal(before["running_mean"], layer.running_mean)
-        assert int(layer.num_steps) == step + 1
-    assert int(layer.num_batches_tracked) == 6
+            assert torch.equal(before["statistics.running_mean"], layer.statistics.running_mean)
+        assert int(layer.statistics.num_steps) == step + 1
+    assert int(layer.statistics.num_batches_tracked) == 6
 
 
 def test_frozen_steps_ignore_what_is_not_finite():
@@ -161,28 +159,13 @@ def test_frozen_gradient_is_that_of_constant_statistics(kind):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_modules_keep_float32_statistics(dtype):
     layer, x = trained("conv2d", SETTINGS[0])
-    before = layer.running_whitening.clone()
+    before = layer.statistics.running_whitening.clone()
     layer.to(dtype)
     assert layer.weight.dtype == dtype
-    assert layer.running_whitening.dtype == layer.running_mean.dtype == torch.float32
-    assert torch.equal(layer.running_whitening, before)
+    assert layer.statistics.running_whitening.dtype == layer.statistics.running_mean.dtype == torch.float32
+    assert torch.equal(layer.statistics.running_whitening, before)
     assert layer(x.to(dtype)).dtype == dtype
     assert layer.eval()(x.to(dtype)).dtype == dtype
-
-
-# -- cached evaluation weights ------------------------------------------------------------------------------------
-
-
-def count_products(layer: torch.nn.Module, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    calls = []
-    original = layer._transformed
-
-    def counted(*args):
-        calls.append(1)
-        return original(*args)
-
-    monkeypatch.setattr(layer, "_transformed", counted, raising=False)
-    return calls
 
 
 @torch.enable_grad()
@@ -195,8 +178,8 @@ def fused_step(layer: torch.nn.Module) -> None:
 CHANGES = {
     "weight in place": lambda layer: layer.weight.mul_(2),
     "bias in place": lambda layer: layer.bias.add_(1),
-    "statistics in place": lambda layer: layer.running_whitening.mul_(2),
-    "mean in place": lambda layer: layer.running_mean.add_(1),
+    "statistics in place": lambda layer: layer.statistics.running_whitening.mul_(2),
+    "mean in place": lambda layer: layer.statistics.running_mean.add_(1),
     "optimiser": lambda layer: torch.optim.SGD(layer.parameters(), lr=0.1).step(),
     "fused optimiser": lambda layer: fused_step(layer),
     "load": lambda layer: layer.load_state_dict({k: v * 2 for k, v in layer.state_dict().items()}),
@@ -204,11 +187,12 @@ CHANGES = {
         {k: v * 2 for k, v in layer.state_dict().items()}, assign=True
     ),
     "new parameter": lambda layer: setattr(layer, "weight", torch.nn.Parameter(layer.weight * 2)),
-    "data, then eval()": lambda layer: (layer.weight.data.mul_(2), layer.eval()),
+    "data": lambda layer: layer.weight.data.mul_(2),
+    "data of statistics": lambda layer: layer.statistics.running_whitening.data.mul_(2),
     "data replaced": lambda layer: setattr(layer.weight, "data", layer.weight.data * 2),
     "a training step": lambda layer: (layer.train(), layer(torch.randn(3, 4, 7, 6)), layer.eval()),
     "observe": lambda layer: layer.observe(torch.randn(3, 4, 7, 6)),
-    "reset": lambda layer: layer.reset_running_stats(),
+    "reset": lambda layer: layer.statistics.reset(),
     "assign_folded_": lambda layer: layer.assign_folded_(layer.weight * 3, layer.bias * 2),
 }
 
@@ -226,31 +210,6 @@ def test_every_change_is_seen(change):
         weight, bias = layer.folded_weight_and_bias()
         expected = torch.conv2d(x, weight, bias, padding=1)
     assert_close(y, expected, size=36)
-
-
-def test_the_product_is_made_once(monkeypatch):
-    layer, x = trained("conv2d", SETTINGS[0])
-    layer.eval()
-    calls = count_products(layer, monkeypatch)
-    with torch.no_grad():
-        for _ in range(3):
-            layer(x)
-        assert len(calls) == 1
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            layer(x)
-            layer(x)
-        assert len(calls) == 2  # another dtype
-    with torch.inference_mode():
-        layer(x)
-    leaf = x.clone().requires_grad_()
-    for parameter in layer.parameters():
-        parameter.requires_grad_(False)
-    layer(leaf).sum().backward()  # the cached weights may be saved for backward even if inference mode made them
-    layer.weight.requires_grad_()
-    made = len(calls)
-    layer(x).sum().backward()  # wants the weight's gradient: not from a cache
-    assert len(calls) == made + 1
-    assert layer.weight.grad is not None
 
 
 def test_functional_call_sees_the_given_parameters():
@@ -276,12 +235,25 @@ def test_functional_call_with_another_view_of_the_same_storage():
         assert_close(turned, layer(x), size=4)
 
 
-def test_caches_do_not_travel():
-    layer, x = trained("conv2d", SETTINGS[0])
-    layer.eval()
-    with torch.no_grad():
-        layer(x)
-    assert layer._cache is not None
-    assert copy.deepcopy(layer)._cache is None
-    assert pickle.loads(pickle.dumps(layer))._cache is None
-    assert layer.double()._cache is None
+@pytest.mark.parametrize("freeze", [None, FREEZE], ids=["unfrozen", "frozen"])
+def test_batch_mode_uses_the_batch_and_keeps_nothing(freeze):
+    settings = dataclasses.replace(SETTINGS[0], freeze=freeze)
+    layer, x = trained("conv2d", settings, torch.float64)
+    before = copy.deepcopy(layer.state_dict())
+    fresh, _ = build("conv2d", dataclasses.replace(settings, freeze=None))
+    fresh.load_state_dict({k: v for k, v in before.items() if k != "statistics.num_steps"})
+    with nnd.statistics_mode(layer, "batch"):
+        for _ in range(3):  # where a schedule would be over
+            assert torch.equal(layer(x), fresh(x))
+    assert layer.statistics.mode == "scheduled"
+    assert all(torch.equal(value, before[name]) for name, value in layer.state_dict().items())
+
+
+def test_average_mode_weighs_batches_alike_and_moves_no_schedule():
+    layer = nnd.WhitenedLinear(3, 2, whitening=nnd.Whitening(freeze=FREEZE), dtype=torch.float64)
+    batches = [torch.randn(16, 3, dtype=torch.float64) + i for i in range(4)]
+    with nnd.statistics_mode(layer, "average"):
+        for batch in batches:
+            layer(batch)
+    assert_close(layer.statistics.running_mean[0], torch.stack(batches).mean((0, 1)), size=64)
+    assert int(layer.statistics.num_steps) == 0

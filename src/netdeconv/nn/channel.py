@@ -77,7 +77,7 @@ class ChannelWhitening(WhitenedLayer):
         with full_precision(x):
             shift = (matrix @ mean).to(x.dtype).unsqueeze(-1)
             blocks = grouping.split(x, 1, groups=False)  # N S B ...
-            whitened = matrix.to(x.dtype) @ blocks.reshape(*blocks.shape[:3], -1) - shift
+            whitened = matrix.to(x.dtype) @ blocks.unsqueeze(-1).flatten(3) - shift
             return grouping.merge(whitened.reshape(blocks.shape), 1, groups=False)
 
     @torch.no_grad()
