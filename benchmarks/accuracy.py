@@ -61,7 +61,7 @@ def _row(key: str, config: TrainingConfig, result: RunResult) -> dict[str, Any]:
         "train_loss": [round(record["train_loss"], 4) for record in result.history],
         "accuracy": [round(record["accuracy"], 2) for record in result.history],
     }
-    if config.evaluate_batch_statistics:
+    if config.evaluate_all_statistics:
         row["accuracy_batch_statistics"] = round(result.history[-1]["accuracy_batch_statistics"], 2)
     return row | {"minutes": round(result.seconds / 60, 1)}
 

@@ -88,7 +88,7 @@ def test_options_of_the_run_arrive():
     assert (data.validation_size, data.verify, data.download, data.data_dir) == (100, False, True, "here")
     optimizer = config.optimizer
     assert (optimizer.momentum, optimizer.schedule, optimizer.name) == (0.8, "multistep", "AdamW")
-    assert (config.evaluate_batch_statistics, config.check_finite, config.result_path) == (
+    assert (config.evaluate_all_statistics, config.check_finite, config.result_path) == (
         True,
         True,
         "there",

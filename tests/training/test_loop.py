@@ -175,7 +175,7 @@ def test_batch_statistics_are_used_and_leave_no_trace(tmp_path):
 
 def test_evaluating_with_batch_statistics_does_not_change_training(tmp_path):
     plain = run(small_config(tmp_path / "a"), progress=False)
-    both = run(small_config(tmp_path / "b", evaluate_batch_statistics=True), progress=False)
+    both = run(small_config(tmp_path / "b", evaluate_all_statistics=True), progress=False)
     extra = ("loss_batch_statistics", "accuracy_batch_statistics")
     assert all(name in record for record in both.history for name in extra)
     kept = [{name: v for name, v in record.items() if name not in extra} for record in both.history]

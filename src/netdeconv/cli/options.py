@@ -94,7 +94,8 @@ MACHINE: dict[str, Option] = {
     "--sync-statistics": switch("whiten with the statistics of all processes' images"),
     "--threads": Option(None, "processor threads; else torch's choice", {"type": int}),
     "--msg": Option(True, "show progress"),
-    "--evaluate-batch-statistics": switch("evaluate a second time with each batch's own statistics"),
+    "--recalibration": Option(16, "training batches that statistics are taken from before an evaluation; 0: none"),
+    "--evaluate-all-statistics": switch("evaluate also on the running statistics, and on each batch's own"),
     "--check-finite": switch("look for NaN and infinity before every whitened layer, and name the first (slow)"),
     "--loggers": Option(
         ("csv", "tensorboard"), "note every epoch with csv, tensorboard, wandb", {"nargs": "+", "type": str}

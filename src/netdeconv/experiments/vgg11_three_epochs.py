@@ -23,7 +23,7 @@ SEARCHED_LR = 0.01
 
 def rows() -> dict[str, ExperimentRow]:
     """Return the runs by label."""
-    base = dataclasses.replace(cifar("vgg11", 3), evaluate_batch_statistics=True)
+    base = dataclasses.replace(cifar("vgg11", 3), evaluate_all_statistics=True)
     names = ["batch_norm", "channel", "full16", "paper"]
     runs = plan(base, names, baseline_lrs=[SEARCHED_LR, PAPER_LR])
     return {label: ExperimentRow(config=config) for label, config in runs.items()}

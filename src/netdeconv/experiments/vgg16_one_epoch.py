@@ -20,4 +20,4 @@ from netdeconv.experiments.running.families import table1
 def rows() -> dict[str, ExperimentRow]:
     """Return the runs by label."""
     row = table1("cifar10", 1)["vgg16 paper"]
-    return {"paper": dataclasses.replace(row, config=dataclasses.replace(row.config, evaluate_batch_statistics=True))}
+    return {"paper": dataclasses.replace(row, config=dataclasses.replace(row.config, evaluate_all_statistics=True))}

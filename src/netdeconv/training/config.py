@@ -68,13 +68,14 @@ class TrainingConfig:
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
         parallel: how many processes train together.
         threads: processor threads; ``None`` leaves torch's choice.
-        evaluate_batch_statistics: whether every epoch is evaluated a second time with the whitened
-            layers using each batch's own statistics.
+        recalibration: training batches whose average statistics replace the running ones before every evaluation,
+            for whitened layers and batch norm alike (see :func:`netdeconv.recalibrate`); 0: the running ones stay.
+        evaluate_all_statistics: whether every epoch is also evaluated on the running statistics as training left
+            them, and on each batch's own.
         accumulation: parts that every batch is cut into, one after the other through the network, with one
             update of the weights for all; every part is whitened with its own statistics.
         averaging: weight of the old value in an exponential average of the weights, which is then what is
-            evaluated, with statistics from ``averaging_batches`` training batches; 0 for none.
-        averaging_batches: see there.
+            evaluated; it needs ``recalibration``. 0 for none.
         patience: stop after so many epochs without a better score; ``None`` for never.
         keep_best: whether the network with the best score is kept, in ``best.pt``. It and ``patience`` need
             evaluation images other than the test images.
@@ -98,21 +99,25 @@ class TrainingConfig:
     threads: int | None = None
     accumulation: int = 1
     averaging: float = 0.0
-    averaging_batches: int = 20
     patience: int | None = None
     keep_best: bool = False
-    evaluate_batch_statistics: bool = False
+    recalibration: int = 16
+    evaluate_all_statistics: bool = False
     check_finite: bool = False
     loggers: tuple[str, ...] = ()
     result_path: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "threads", "accumulation", "averaging_batches", "patience"):
+        for name in ("epochs", "threads", "accumulation", "patience"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         if not 0 <= self.start_epoch < self.epochs:
             raise ValueError(f"start_epoch must be in [0, {self.epochs}), the epochs, got {self.start_epoch}")
+        if self.recalibration < 0:
+            raise ValueError(f"recalibration must be at least 0, got {self.recalibration}")
+        if self.averaging and not self.recalibration:
+            raise ValueError("averaging needs recalibration: running statistics are of other weights")
         if not 0 <= self.averaging < 1:
             raise ValueError(f"averaging must be in [0, 1), got {self.averaging}")
         if self.averaging and self.parallel.strategy == "fsdp":
@@ -174,7 +179,7 @@ FREE_SETTINGS = frozenset(
         "result_path",
         "threads",
         "loggers",
-        "evaluate_batch_statistics",
+        "evaluate_all_statistics",
         "data.data_dir",
         "data.download",
         "data.verify",

@@ -6,6 +6,8 @@ import contextlib
 import itertools
 import statistics
 import time
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from torch import Tensor, nn
 
 from netdeconv.data import Splits
 from netdeconv.nn import WhitenedLayer, sync_statistics
-from netdeconv.surgery import batch_statistics, check_finite, recalibrate
+from netdeconv.surgery import NothingChangedWarning, batch_statistics, check_finite, recalibrate
 from netdeconv.training.averaging import averaged_model, copy_of
 from netdeconv.training.checkpoint import load_checkpoint, save_checkpoint
 from netdeconv.training.config import TrainingConfig, differing_settings, to_plain
@@ -218,17 +220,32 @@ class Session:
         network, forward = self.network, self.model
         if self.average is not None:
             network, forward = self.average.module, self._forward_average
-            batches = itertools.islice(self.data.train.epoch(epoch), self.config.averaging_batches)
-            with self.fabric.autocast():
-                recalibrate(network, (inputs for inputs, _ in batches))
-            self._share_statistics(network)
-        network.eval()
-        measured = evaluate(forward, self.data.evaluation, self._meter())
-        if self.config.evaluate_batch_statistics:
+        measured: dict[str, Any] = {}
+        if self.config.evaluate_all_statistics:
             with batch_statistics(network):
-                again = evaluate(forward, self.data.evaluation, self._meter())
-            measured |= {f"{name}_batch_statistics": value for name, value in again.items()}
-        return measured
+                measured |= self._measure(forward, "_batch_statistics")
+            measured |= self._measure(forward, "_running_statistics", network)
+        self._recalibrate(network, epoch)
+        return self._measure(forward, "", network) | measured
+
+    def _measure(
+        self, forward: Callable[[Tensor], Any], suffix: str, network: nn.Module | None = None
+    ) -> dict[str, Any]:
+        """What the meter says of the evaluation data; the network in evaluation mode, where it is given."""
+        if network is not None:
+            network.eval()
+        measured = evaluate(forward, self.data.evaluation, self._meter())
+        return {f"{name}{suffix}": value for name, value in measured.items()}
+
+    def _recalibrate(self, network: nn.Module, epoch: int) -> None:
+        """Statistics of the network as it is now: running averages are of one that was still moving."""
+        if not self.config.recalibration or not any(True for _ in network.buffers()):
+            return
+        batches = itertools.islice(self.data.train.epoch(epoch), self.config.recalibration)
+        with self.fabric.autocast(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", NothingChangedWarning)  # a network without any normalisation
+            recalibrate(network, (inputs for inputs, _ in batches))
+        self._share_statistics(network)
 
     def _forward_average(self, inputs: Tensor) -> Any:
         """The averaged network in the run's precision; Fabric wraps only the trained one."""
