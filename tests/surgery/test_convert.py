@@ -160,7 +160,9 @@ def test_bad_arguments_are_refused():
         nd.convert(Net(), select=3)
     with pytest.raises(TypeError, match=r"must hold name patterns \(strings\)"):
         nd.convert(Net(), select=[nn.Linear])
-    for name in ("whitening", "linear", "stem", "grouped", "depthwise"):
+    with pytest.raises(TypeError, match="whitening must be a Whitening, a name, Settings, None or False, got 64"):
+        nd.convert(Net(), 64)
+    for name in ("linear", "stem", "grouped", "depthwise"):
         with pytest.raises(TypeError, match=f"{name} must be a Whitening, None or False, got 64"):
             nd.convert(Net(), **{name: 64})
     with pytest.raises(ValueError, match="single layer cannot be replaced in place"):

@@ -45,20 +45,99 @@ def test_later_layers_see_what_they_see_in_training():
     assert_close(model[2].statistics.running_mean, torch.stack(means).mean(0), size=8 * 25)
 
 
-def test_modes_batch_norm_dropout_and_gradients_are_left_alone():
+def test_modes_dropout_and_gradients_are_left_alone():
     model = nd.convert(Residual(), select="stem")
     model.train()
     model.body.eval()
-    norm = model.hidden_norm
-    before = {name: buffer.clone() for name, buffer in norm.named_buffers()}
     data = batches()
     state = torch.get_rng_state()
     nd.recalibrate(model, ((batch, 0) for batch in data))
     assert torch.equal(torch.get_rng_state(), state)
-    assert all(torch.equal(buffer, before[name]) for name, buffer in norm.named_buffers())
     assert all(parameter.grad is None for parameter in model.parameters())
     assert not any(buffer.requires_grad for buffer in model.buffers())
     assert [model.stem[0].training, model.body[0].training, model.dropout.training] == [True, False, True]
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_batch_norms_average_the_same_batches(momentum):
+    model = nn.Sequential(nd.WhitenedLinear(4, 3), nn.BatchNorm1d(3, momentum=momentum)).eval()
+    model[1].running_mean.fill_(9)
+    data = [torch.randn(8, 4) * scale + scale for scale in (1, 2, 4)]
+    nd.recalibrate(model, data)
+    with torch.no_grad():
+        inner = [model[0].train()(batch) for batch in data]
+    assert_close(model[1].running_mean, torch.stack([each.mean(0) for each in inner]).mean(0), size=24)
+    assert_close(model[1].running_var, torch.stack([each.var(0) for each in inner]).mean(0), size=24)
+    assert int(model[1].num_batches_tracked) == 3
+    assert model[1].momentum == momentum
+    assert not model[1].training
+
+
+def test_batch_norm_alone_is_enough_and_one_without_statistics_stays():
+    model = nn.Sequential(nn.BatchNorm1d(4), nn.BatchNorm1d(4, track_running_stats=False))
+    x = torch.randn(8, 4) + 3
+    nd.recalibrate(model, [x])
+    assert_close(model[0].running_mean, x.mean(0), size=8)
+    assert model[1].running_mean is None
+
+
+def test_a_failing_batch_gives_momentum_and_norms_back():
+    model = nn.Sequential(nn.BatchNorm1d(4), nd.WhitenedLinear(4, 2))
+    model(torch.randn(8, 4))
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    with pytest.raises(RuntimeError):
+        nd.recalibrate(model, [torch.randn(8, 4), torch.randn(8, 5)])
+    assert all(torch.equal(buffer, before[name]) for name, buffer in model.named_buffers())
+    assert (model[0].momentum, model[0].training) == (0.1, True)
+
+
+def test_forward_takes_batches_of_any_kind():
+    data = [torch.randn(16, 4) + shift for shift in (1, 3)]
+    layer = nd.WhitenedLinear(4, 2)
+    seen = []
+
+    def forward(batch):
+        seen.append(batch["name"])
+        layer(batch["rows"])
+
+    nd.recalibrate(layer, ({"rows": rows, "name": number} for number, rows in enumerate(data)), forward=forward)
+    assert seen == [0, 1]
+    assert_close(layer.statistics.running_mean[0], torch.cat(data).mean(0), size=32)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_statistics_normalise_with_the_batch_and_keep_nothing(training):
+    freeze = nd.Freeze(active=1, period=4)
+    held = nd.WhitenedLinear(4, 4, whitening=nd.Whitening(freeze=freeze))
+    model = nn.Sequential(held, nn.BatchNorm1d(4), nn.Dropout(), nd.WhitenedLinear(4, 2))
+    model(torch.randn(16, 4))  # its schedule now holds the first layer's statistics
+    model.train(training)
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    x = torch.randn(16, 4) * 3 + 5
+    with nd.surgery.batch_statistics(model) as same, torch.no_grad():
+        assert same is model
+        assert not model[2].training
+        actual = model(x)
+    fresh = nd.WhitenedLinear(4, 4)
+    fresh.load_state_dict(held.state_dict(), strict=False)
+    with torch.no_grad():
+        inner = nn.functional.batch_norm(fresh(x), None, None, model[1].weight, model[1].bias, training=True)
+        last = nd.WhitenedLinear(4, 2)
+        last.load_state_dict(model[3].state_dict())
+        assert_close(actual, last(inner), size=64)
+    assert all(torch.equal(buffer, before[name]) for name, buffer in model.named_buffers())
+    assert {module.training for module in model.modules()} == {training}
+    with torch.no_grad():
+        assert not torch.allclose(model.eval()(x), actual, rtol=0.1)
+
+
+def test_batch_statistics_end_with_an_error_too():
+    model = nn.Sequential(nd.WhitenedLinear(4, 2), nn.BatchNorm1d(2)).eval()
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    with pytest.raises(ValueError, match="at least two sampled rows"), nd.surgery.batch_statistics(model):
+        model(torch.randn(1, 4))
+    assert not any(module.training for module in model.modules())
+    assert all(torch.equal(buffer, before[name]) for name, buffer in model.named_buffers())
 
 
 def test_a_frozen_layer_is_recalibrated_too_and_keeps_its_place_in_the_schedule():
@@ -110,5 +189,5 @@ def test_bad_batches_leave_the_statistics_as_they_were():
 
 
 def test_nothing_to_recalibrate_warns():
-    with pytest.warns(NothingChangedWarning, match="no whitened layer"):
+    with pytest.warns(NothingChangedWarning, match="recalibrate changed nothing: no running statistics"):
         nd.recalibrate(nn.Linear(2, 2), [torch.randn(4, 2)])
