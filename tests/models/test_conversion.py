@@ -56,7 +56,7 @@ def test_networks_of_one_layer_have_no_stem_that_is_held():
 
 def test_the_published_efficientnet_whitens_its_ends():
     plain = small("efficientnet_b0")
-    model = nd.convert(plain, nd.Whitening.paper(), select=models.architecture("efficientnet_b0").published_select)
+    model = nd.convert(plain, "paper", select=models.architecture("efficientnet_b0").published_select)
     assert [name for name, module in model.named_modules() if isinstance(module, WhitenedLayer)] == ["stem.0", "head.2"]
     before, after = (sum(isinstance(m, nn.BatchNorm2d) for m in net.modules()) for net in (plain, model))
     assert before - after == 1

@@ -11,7 +11,7 @@ from torchvision.models import ResNet18_Weights, resnet50
 from torchvision.models import segmentation as zoo
 
 import netdeconv as nd
-from netdeconv.models import stem_settings
+from netdeconv.models import StemSettings
 from netdeconv.models.segmentation import (
     SEGMENTATION_NETWORKS,
     _dilate,
@@ -124,9 +124,7 @@ def test_a_name_that_is_none_is_refused_with_or_without_d():
 
 # The large ones have the heads of ResNet-18's.
 CONVERSIONS = [(name, "full") for name in SEGMENTATION_NETWORKS] + [
-    (name, structure)
-    for name in ("fcn_resnet18", "deeplabv3_resnet18", "lraspp_mobilenet_v3_large")
-    for structure in ("channel", "separable")
+    (name, "channel") for name in ("fcn_resnet18", "deeplabv3_resnet18", "lraspp_mobilenet_v3_large")
 ]
 
 
@@ -146,14 +144,8 @@ def test_conversion_reaches_backbone_head_and_auxiliary_head(name, structure):
 
 
 def test_stems_are_data():
-    assert (stem_settings("deeplabv3_resnet18").num_iterations, stem_settings("deeplabv3_resnet18").freeze) == (
-        15,
-        True,
-    )
-    assert stem_settings("lraspp_mobilenet_v3_large").num_iterations == 10
-    assert stem_settings("resnet18").num_iterations == 15
-    with pytest.raises(ValueError, match="unknown architecture"):
-        stem_settings("resnet")
+    assert SEGMENTATION_NETWORKS["deeplabv3_resnet18"].stem == StemSettings(num_iterations=15, freeze=True)
+    assert SEGMENTATION_NETWORKS["lraspp_mobilenet_v3_large"].stem == StemSettings(num_iterations=10, freeze=True)
 
 
 # A pooled branch sees one pixel an image: a batch of two gives its 1x1 convolution fewer rows than it has features.
@@ -166,12 +158,12 @@ def test_fewer_rows_than_features_are_amplified_no_more_than_five_steps_can(chan
     layer = nd.WhitenedConv2d(channels, 8, 1)
     x = torch.rand(1, channels, 1, 1) + spread * torch.randn(2, channels, 1, 1)
     layer(x).square().sum().backward()
-    group = layer.group_size
-    rows = x.view(2, group, channels // group).permute(0, 2, 1).flatten(0, 1)
+    rows, group = layer.sampled_rows(x)[0], layer.sampler.matrix_size
+    assert rows.shape == (2 * channels // group, group)
     covariance = torch.cov(rows.T, correction=0) + 1e-5 * torch.eye(group)
     # the coupled iteration multiplies by at most 3/2 in every step
     bound = 1.5**5 / covariance.norm().sqrt()
-    largest = torch.linalg.eigvalsh(layer.running_whitening[0]).max()
+    largest = torch.linalg.eigvalsh(layer.statistics.running_whitening[0]).max()
     assert largest <= 1.01 * bound
     assert layer.weight.grad.isfinite().all()
 
@@ -188,7 +180,7 @@ def halves(count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.
     return images, targets
 
 
-@pytest.mark.parametrize("structure", ["channel", "full", "separable"])
+@pytest.mark.parametrize("structure", ["channel", "full"])
 def test_a_pooled_branch_does_not_blow_up_at_batch_two(structure):
     torch.manual_seed(3)
     generator = torch.Generator().manual_seed(4)

@@ -18,6 +18,8 @@ PLAIN = [
     nn.Conv2d(6, 4, (3, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 2), groups=2),
     nn.Conv2d(6, 4, 3, padding=1, padding_mode="circular", bias=False),
     nn.Conv3d(6, 4, 2),
+    nn.ConvTranspose1d(6, 4, 3, stride=2, padding=1, output_padding=1, dilation=2),
+    nn.ConvTranspose3d(6, 4, 2, stride=2, groups=2, bias=False),
     nn.ConvTranspose2d(6, 4, 3, stride=2, padding=1, output_padding=1, groups=2),
     nn.Linear(6, 4, bias=False),
 ]
@@ -71,7 +73,7 @@ def test_removed_norms_leave_zero_biases_behind():
 
 
 def test_each_kind_has_its_settings():
-    stem = nd.Whitening.paper_stem()
+    stem = nd.Whitening(num_iterations=15, freeze=nd.Freeze())
     linear, depthwise = nd.Whitening(group_size=3), nd.Whitening(num_iterations=1)
     grouped = nd.Whitening(num_iterations=3)
     model = nd.convert(Net(), OTHER, stem=stem, linear=linear, grouped=grouped, depthwise=depthwise)
@@ -158,7 +160,9 @@ def test_bad_arguments_are_refused():
         nd.convert(Net(), select=3)
     with pytest.raises(TypeError, match=r"must hold name patterns \(strings\)"):
         nd.convert(Net(), select=[nn.Linear])
-    for name in ("whitening", "linear", "stem", "grouped", "depthwise"):
+    with pytest.raises(TypeError, match="whitening must be a Whitening, a name, Settings, None or False, got 64"):
+        nd.convert(Net(), 64)
+    for name in ("linear", "stem", "grouped", "depthwise"):
         with pytest.raises(TypeError, match=f"{name} must be a Whitening, None or False, got 64"):
             nd.convert(Net(), **{name: 64})
     with pytest.raises(ValueError, match="single layer cannot be replaced in place"):

@@ -19,12 +19,12 @@ def test_the_layer_and_the_counts_are_named():
         bad = x.clone()
         bad[0, :3] = torch.nan
         bad[1, 0] = -torch.inf
-        before = model[0].running_mean.clone()
+        before = model[0].statistics.running_mean.clone()
         with pytest.raises(
             FloatingPointError, match=r"layer '0' has 3 NaN and 1 infinite of 32 values, shape \(8, 4\)"
         ):
             model(bad)
-        assert torch.equal(model[0].running_mean, before)
+        assert torch.equal(model[0].statistics.running_mean, before)
         model[0].weight.data.fill_(torch.inf)
         with pytest.raises(FloatingPointError, match=r"layer '1\.1' has"):
             model(x)

@@ -38,8 +38,10 @@ LAYERS = [
     nd.WhitenedConv2d(6, 4, (3, 2), (2, 1), (1, 0), (1, 2), groups=2, bias=False, whitening=WHITENING),
     nd.WhitenedConv2d(6, 4, 3, padding=1, padding_mode="circular", whitening=nd.Whitening(structure="channel")),
     nd.WhitenedConv2d(6, 6, 3, groups=6, whitening=WHITENING),
-    nd.WhitenedConv3d(6, 4, 2, whitening=nd.Whitening(structure="separable", group_size=3)),
+    nd.WhitenedConv3d(6, 4, 2, whitening=nd.Whitening(structure="channel", group_size=3)),
+    nd.WhitenedConvTranspose1d(6, 4, 3, 2, 1, 1, whitening=WHITENING),
     nd.WhitenedConvTranspose2d(6, 4, 3, 2, 1, 1, groups=2, whitening=WHITENING),
+    nd.WhitenedConvTranspose3d(6, 4, 2, stride=2, groups=2, bias=False, whitening=WHITENING),
     nd.WhitenedLinear(6, 4, bias=False, whitening=WHITENING),
 ]
 
@@ -61,7 +63,7 @@ def test_every_kind_has_the_outputs_of_evaluation(layer):
 def test_values_are_the_weight_times_the_whitening_matrix():
     layer = trained(nd.WhitenedLinear(6, 4, whitening=nd.Whitening(group_size=6)), [torch.randn(20, 6) + 1])
     folded = nd.fold(layer)
-    matrix, mean = layer.running_whitening[0], layer.running_mean[0]
+    matrix, mean = layer.statistics.running_whitening[0], layer.statistics.running_mean[0]
     assert_close(folded.weight, layer.weight @ matrix, size=6)
     assert_close(folded.bias, layer.bias - layer.weight @ matrix @ mean, size=12)
 
@@ -106,10 +108,10 @@ def test_the_model_itself_is_untouched_unless_in_place():
     ("shape", "kind"),
     [((16, 6), nn.Linear), ((16, 6, 5), nn.Conv1d), ((8, 6, 5, 5), nn.Conv2d), ((4, 6, 3, 4, 5), nn.Conv3d)],
 )
-@pytest.mark.parametrize("layout", ["interleaved", "blocks", "reference"])
-def test_channel_whitening_becomes_pointwise(shape, kind, layout):
-    data = torch.randn(shape) * 2 + 1
-    layer = nd.ChannelWhitening(6, whitening=nd.Whitening(group_size=4, layout=layout))
+@pytest.mark.parametrize("channels", [6, 7])  # two blocks of 3; two of 4, one of them filled up
+def test_channel_whitening_becomes_pointwise(shape, kind, channels):
+    data = torch.randn(shape[0], channels, *shape[2:]) * 2 + 1
+    layer = nd.ChannelWhitening(channels, whitening=nd.Whitening(group_size=4))
     model = nn.Sequential(layer)
     model(data)
     folded = nd.fold(model)

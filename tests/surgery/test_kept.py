@@ -52,7 +52,7 @@ def test_mode_dtype_and_requires_grad_are_carried():
         True,
     ]
     assert {p.dtype for p in converted.parameters()} == {torch.float64}
-    assert converted.conv1.running_mean.dtype == torch.float64
+    assert converted.conv1.statistics.running_mean.dtype == torch.float64
     assert [converted.grouped.weight.requires_grad, converted.grouped.bias.requires_grad] == [False, True]
     assert [converted.conv1.weight.requires_grad, converted.conv1.bias.requires_grad] == [False, False]
 
@@ -64,7 +64,7 @@ def test_device_and_half_precision_are_carried():
     assert {tensor.device.type for tensor in converted.state_dict().values()} == {"meta"}
     half = nd.convert(Net().bfloat16())
     assert half.conv1.weight.dtype == half.conv1.bias.dtype == torch.bfloat16
-    assert half.conv1.running_mean.dtype == torch.float32
+    assert half.conv1.statistics.running_mean.dtype == torch.float32
 
 
 def test_memory_format_is_kept():

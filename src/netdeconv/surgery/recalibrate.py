@@ -70,7 +70,8 @@ def recalibrate(
     for layer, name in layers.items():
         buffers = before[layer]
         if not int(layer.num_batches_tracked):
-            logger.info("%s: no batch reached it, its statistics stay as they were", name or "the model")
+            whose = name.removesuffix("statistics").removesuffix(".") if isinstance(layer, InputStatistics) else name
+            logger.info("%s: no batch reached it, its statistics stay as they were", whose or "the model")
             _restore(layer, buffers)
         else:
             _restore(layer, {key: value for key, value in buffers.items() if key == "num_steps"})
