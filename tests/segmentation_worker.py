@@ -11,7 +11,7 @@ from torch import distributed
 
 from netdeconv.data import DataConfig
 from netdeconv.data.segmentation import Views
-from netdeconv.nn import Whitening
+from netdeconv.models import NormConfig
 from netdeconv.tasks import Segmentation
 from netdeconv.training import NetworkConfig
 from netdeconv.training.evaluation import evaluate
@@ -25,7 +25,7 @@ def measure(root: str, shard: tuple[int, int]) -> dict[str, Any]:
     splits = TASK.open(DataConfig(dataset="camvid", data_dir=root, batch_size=4), seed=0, device=device, shard=shard)
     torch.manual_seed(2)
     network = TASK.build_network(
-        NetworkConfig(arch="fcn_resnet18", width=0.125, whitening=Whitening(group_size=8)), splits.info
+        NetworkConfig(arch="fcn_resnet18", width=0.125, norm=NormConfig(name="paper", group_size=8)), splits.info
     )
     for inputs, _ in splits.train.epoch(1) if shard[1] == 1 else ():
         network(inputs)

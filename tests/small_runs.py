@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from netdeconv.data import DataConfig
-from netdeconv.nn import Freeze, Whitening
+from netdeconv.models import NormConfig
+from netdeconv.nn import Freeze
 from netdeconv.tasks import Classification
 from netdeconv.training import NetworkConfig, OptimizerConfig, Silent, TrainingConfig
 
@@ -16,17 +17,11 @@ TIMES = ("seconds", "cumulative_seconds", "seconds_per_step")
 
 def small_config(path: Path, **changes: Any) -> TrainingConfig:
     """A whitened LeNet on 320 digits; its frozen first layer is in both phases within an epoch."""
-    whitening = Whitening(group_size=4)
+    norm = NormConfig(name="paper", group_size=4, linear_group_size=32, freeze=Freeze(active=3, period=7))
     config = TrainingConfig(
         task=Classification(),
         data=DataConfig(dataset="digits", train_size=320, batch_size=32),
-        network=NetworkConfig(
-            arch="lenet",
-            width=0.5,
-            whitening=whitening,
-            stem=dataclasses.replace(whitening, freeze=Freeze(active=3, period=7)),
-            linear=dataclasses.replace(whitening, group_size=32),
-        ),
+        network=NetworkConfig(arch="lenet", width=0.5, norm=norm),
         optimizer=OptimizerConfig(lr=0.02),
         epochs=3,
         threads=1,

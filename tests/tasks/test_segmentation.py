@@ -12,6 +12,7 @@ from torch.nn import functional
 import small_scenes
 from netdeconv.data import DataConfig
 from netdeconv.data.segmentation import IGNORE, Views, segmentation_info
+from netdeconv.models import NormConfig
 from netdeconv.models.windows import WindowedInference
 from netdeconv.nn import WhitenedLayer, Whitening
 from netdeconv.tasks import TASKS, Segmentation
@@ -153,16 +154,16 @@ def test_the_network_is_that_of_the_settings():
     assert plain.backbone.layer3[0].conv1.stride == (1, 1)
     assert plain.classifier[4].out_channels == 11
     assert not whitened(plain)
-    base, stem = Whitening(group_size=8, structure="channel"), Whitening(group_size=8, num_iterations=15)
-    layers = whitened(built(Segmentation(), whitening=base, stem=stem))
-    assert layers.pop("backbone.conv1") == stem
+    layers = whitened(built(Segmentation(), norm=NormConfig(name="paper", group_size=8, freeze=False)))
+    assert layers.pop("backbone.conv1") == Whitening(group_size=8, num_iterations=15)
+    base = Whitening(group_size=8)
     assert {"classifier.0", "classifier.4", "aux_classifier.0", "aux_classifier.4"} < layers.keys()
     assert {*layers.values()} == {base}
-    assert built(Segmentation(), whitening=base, bias=False).classifier[4].bias is None
+    assert built(Segmentation(), norm=NormConfig(name="paper", bias=False)).classifier[4].bias is None
 
 
 def test_depthwise_layers_have_the_steps_of_their_network():
-    network = built(Segmentation(), arch="lraspp_mobilenet_v3_large", width=1.0, whitening=Whitening(group_size=16))
+    network = built(Segmentation(), arch="lraspp_mobilenet_v3_large", width=1.0, norm=NormConfig(name="full16"))
     steps = {
         layer.whitening.num_iterations
         for layer in network.modules()
@@ -179,7 +180,7 @@ def test_windows_and_mirror_images_are_settings_of_the_task():
 
 def test_weights_of_the_backbone_mean_nothing_in_a_whitened_network():
     with pytest.raises(ValueError, match="pretrained"):
-        built(Segmentation(pretrained_backbone=True), width=1.0, whitening=Whitening())
+        built(Segmentation(pretrained_backbone=True), width=1.0, norm=NormConfig(name="paper"))
 
 
 @pytest.mark.parametrize("settings", [{"class_weights": (1.0, -1.0)}, {"auxiliary_weight": float("nan")}])

@@ -95,7 +95,7 @@ def test_other_weights_are_refused_by_name(finished, tmp_path):
 
 
 def test_averaged_weights_are_what_is_read(tmp_path):
-    config = small_segmentation(tmp_path, tmp_path / "run", epochs=1, averaging=0.5, averaging_batches=2)
+    config = small_segmentation(tmp_path, tmp_path / "run", epochs=1, averaging=0.5, recalibration=2)
     result = run(config, progress=False)
     trained = TrainedSegmentation.load(tmp_path / "run")
     for key, value in result.model.state_dict().items():

@@ -16,13 +16,14 @@ from torch.nn import functional
 
 from netdeconv import models
 from netdeconv.data import DataConfig, open_splits
+from netdeconv.models import NormConfig
+from netdeconv.surgery import batch_statistics
 from netdeconv.tasks import Classification
 from netdeconv.training import (
     NetworkConfig,
     OptimizerConfig,
     RunDirectory,
     RunDirectoryError,
-    batch_statistics,
     build_network,
     evaluate,
     run,
@@ -82,7 +83,7 @@ def test_clipped_gradients_move_the_weights_no_further(tmp_path):
 
 @pytest.mark.parametrize("seed", [0, 3])
 def test_a_run_measures_what_a_loop_by_hand_measures(tmp_path, seed):
-    config = plain_config(tmp_path / "run", precision="32-true", seed=seed)
+    config = plain_config(tmp_path / "run", precision="32-true", seed=seed, recalibration=0)
     result = run(config, progress=False)
     expected = by_hand(config)
     assert len(result.history) == 3
@@ -173,13 +174,27 @@ def test_batch_statistics_are_used_and_leave_no_trace(tmp_path):
     assert batch["accuracy"] == pytest.approx(expected, abs=1e-3)
 
 
-def test_evaluating_with_batch_statistics_does_not_change_training(tmp_path):
+def test_evaluating_with_other_statistics_does_not_change_training(tmp_path):
     plain = run(small_config(tmp_path / "a"), progress=False)
     both = run(small_config(tmp_path / "b", evaluate_all_statistics=True), progress=False)
-    extra = ("loss_batch_statistics", "accuracy_batch_statistics")
+    extra = [f"{name}_{kind}_statistics" for name in ("loss", "accuracy") for kind in ("batch", "running")]
     assert all(name in record for record in both.history for name in extra)
     kept = [{name: v for name, v in record.items() if name not in extra} for record in both.history]
     assert numbers(kept) == numbers(plain.history)
+
+
+@pytest.mark.parametrize("whitened", [True, False])
+def test_statistics_are_those_of_training_batches_before_an_evaluation(tmp_path, whitened):
+    config = small_config if whitened else plain_config
+    result = run(config(tmp_path / "run", epochs=1, recalibration=4, evaluate_all_statistics=True), progress=False)
+    counts = [int(value) for name, value in result.model.state_dict().items() if name.endswith("num_batches_tracked")]
+    assert set(counts) == {4}
+    (record,) = result.history
+    assert record["loss"] != record["loss_running_statistics"]
+    left = run(config(tmp_path / "left", epochs=1, recalibration=0), progress=False)
+    assert left.history[0]["loss"] == record["loss_running_statistics"]
+    with pytest.raises(ValueError, match="recalibration must be at least 0, got -1"):
+        config(tmp_path, recalibration=-1)
 
 
 def test_a_directory_with_a_run_is_refused(tmp_path):
@@ -237,23 +252,22 @@ def test_a_network_without_biases_has_none_in_whitened_convolutions(tmp_path):
     config = small_config(tmp_path).network
     info = open_splits(DataConfig(), seed=0, device=CPU).info
     names = [name for name, _ in build_network(config, info).named_parameters()]
-    bare = [name for name, _ in build_network(dataclasses.replace(config, bias=False), info).named_parameters()]
+    bare = [
+        name
+        for name, _ in build_network(
+            dataclasses.replace(config, norm=dataclasses.replace(config.norm, bias=False)), info
+        ).named_parameters()
+    ]
     assert set(names) - set(bare) == {"0.bias", "4.bias"}
 
 
-def test_whitening_for_the_stem_alone_keeps_batch_norm(tmp_path):
-    whitening = small_config(tmp_path).network.stem
-    config = NetworkConfig(arch="lenet", whitening=False, stem=whitening, linear=False)
+def test_whitening_for_the_stem_alone_keeps_batch_norm():
+    config = NetworkConfig(arch="lenet", norm=NormConfig(name="stem"))
     info = open_splits(DataConfig(), seed=0, device=CPU).info
     kinds = [type(module).__name__ for module in build_network(config, info)]
     assert kinds[0] == "WhitenedConv2d"
     assert kinds.count("WhitenedConv2d") == 1
     assert kinds.count("BatchNorm2d") == 2
-
-
-def test_settings_for_a_stem_without_whitening_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="stem, linear, grouped and depthwise need whitening"):
-        NetworkConfig(stem=small_config(tmp_path).network.stem)
 
 
 def test_loggers_note_every_epoch_of_every_session(tmp_path):

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 import torch
 from torch import nn
 
 from netdeconv import models
 from netdeconv.data import info
-from netdeconv.experiments import VARIANTS, WhiteningChoice
-from netdeconv.models import NORMS
-from netdeconv.nn import WhitenedConv2d, WhitenedLayer, Whitening
+from netdeconv.models import NORMALISATIONS, NORMS, NormConfig
+from netdeconv.nn import WhitenedConv2d, WhitenedLayer
 from netdeconv.surgery.plain import is_plain
 from netdeconv.training import NetworkConfig, build_network
 
 COLOUR = info("cifar10")
-BASE = Whitening(group_size=4)
-CHOICE = WhiteningChoice(base=BASE)
 
 
 def steps(config: NetworkConfig) -> dict[str, int]:
@@ -27,9 +22,10 @@ def steps(config: NetworkConfig) -> dict[str, int]:
     return {n: m.whitening.num_iterations for n, m in network.named_modules() if isinstance(m, WhitenedConv2d)}
 
 
-def config_of(arch: str, variant: str = "full", **changes) -> NetworkConfig:
-    base = VARIANTS[variant].network(CHOICE, NetworkConfig(arch=arch, width=0.25))
-    return dataclasses.replace(base, **changes)
+def config_of(arch: str, norm: str = "paper", *, width: float = 0.25, **changes) -> NetworkConfig:
+    if norm != "stem":
+        changes["group_size"] = 4
+    return NetworkConfig(arch=arch, width=width, norm=NormConfig(name=norm, **changes))
 
 
 def mobilenet_steps(name: str) -> int:
@@ -38,7 +34,7 @@ def mobilenet_steps(name: str) -> int:
     return 1 if ".depthwise." in name or ".project." in name else 5
 
 
-@pytest.mark.parametrize("variant", ["full", "channel"])
+@pytest.mark.parametrize("variant", ["paper", "channel"])
 def test_mobilenet_takes_one_step_for_depthwise_and_projecting_layers(variant):
     found = steps(config_of("mobilenet_v2", variant))
     expected = {name: mobilenet_steps(name) for name in found}
@@ -57,17 +53,6 @@ def test_resnext_takes_three_steps_for_grouped_layers():
     assert found == {name: {True: 3, False: 10 if name == "stem.0" else 5}[name in grouped] for name in found}
 
 
-def test_given_settings_have_precedence_over_the_entry():
-    own = dataclasses.replace(BASE, num_iterations=7)
-    found = steps(config_of("resnext29_32x4d", grouped=own))
-    assert {found[name] for name in found if name.endswith(".branch.3")} == {7}
-    left = steps(config_of("resnext29_32x4d", grouped=False))
-    assert not [name for name in left if name.endswith(".branch.3")]
-    found = steps(config_of("mobilenet_v2", depthwise=own))
-    assert {found[name] for name in found if ".depthwise." in name} == {7}
-    assert {found[name] for name in found if ".project." in name} == {1}
-
-
 def test_the_stem_alone_leaves_all_else():
     assert steps(config_of("mobilenet_v2", "stem")) == {"stem.0": 10}
     assert steps(config_of("conv", "stem")) == {"0": 5}
@@ -79,18 +64,20 @@ def kinds(config: NetworkConfig) -> list[str]:
 
 @pytest.mark.parametrize(
     ("norm", "layer"),
-    [("batch_norm", "BatchNorm2d"), ("group_norm", "GroupNorm"), ("iterative_norm", "IterativeNorm")],
+    [("batch_norm", "BatchNorm2d"), ("group_norm", "GroupNorm")],
 )
 def test_the_norm_stands_where_nothing_is_whitened(norm, layer):
-    assert kinds(NetworkConfig(arch="vgg11", width=0.1, norm=norm)).count(layer) == 8
-    stem = config_of("vgg11", "stem", norm=norm)
-    assert kinds(stem).count(layer) == 8
+    assert kinds(NetworkConfig(arch="vgg11", width=0.1, norm=NormConfig(name=norm))).count(layer) == 8
+    stem = config_of("vgg11", "stem")
+    assert kinds(stem).count("BatchNorm2d") == 8
     assert kinds(stem).count("WhitenedConv2d") == 1
-    assert kinds(config_of("vgg11", norm=norm)).count(layer) == 0
+    assert kinds(config_of("vgg11")).count(layer) == 0
 
 
 def test_without_norm_layers_have_biases():
-    network = build_network(NetworkConfig(arch="preact_resnet18", width=0.1, norm="none"), info("digits"))
+    network = build_network(
+        NetworkConfig(arch="preact_resnet18", width=0.1, norm=NormConfig(name="none")), info("digits")
+    )
     assert "BatchNorm2d" not in {type(module).__name__ for module in network.modules()}
     assert all(module.bias is not None for module in network.modules() if isinstance(module, nn.Conv2d))
 
@@ -99,9 +86,9 @@ def test_all_norms_start_from_the_same_weights():
     weights = []
     for norm in NORMS:
         torch.manual_seed(3)
-        network = build_network(NetworkConfig(arch="resnet18", width=0.1, norm=norm), info("digits"))
+        network = build_network(NetworkConfig(arch="resnet18", width=0.1, norm=NormConfig(name=norm)), info("digits"))
         weights.append(torch.cat([module.weight.flatten() for module in network.modules() if is_plain(module)]))
-    assert len(weights) == 4
+    assert len(weights) == 3
     assert all(torch.equal(weight, weights[0]) for weight in weights)
 
 
@@ -122,9 +109,34 @@ def test_published_changes_nothing_where_everything_was_whitened():
 
 def test_settings_that_make_no_sense_are_refused():
     with pytest.raises(ValueError, match=r"unknown norm 'grp_norm'; did you mean 'group_norm'\?"):
-        NetworkConfig(norm="grp_norm")
-    with pytest.raises(ValueError, match="published says what is whitened: it needs whitening"):
-        NetworkConfig(published=True)
+        NormConfig(name="grp_norm")
+    with pytest.raises(ValueError, match="group_size, published say how layers are whitened"):
+        NormConfig(group_size=4, published=True)
+    with pytest.raises(ValueError, match="group_size must be a positive integer, got 0"):
+        NormConfig(name="paper", group_size=0)
+
+
+def test_every_setting_reaches_its_layers():
+    config = NormConfig(
+        name="default", structure="full", group_size=8, linear_group_size=16, num_iterations=3, eps=1e-3,
+        sampling_stride=2, rows_per_feature=5, freeze=True,
+    )  # fmt: skip
+    found = config.settings()
+    assert (found.convolution.structure, found.convolution.group_size) == ("full", 8)
+    assert (found.stem.num_iterations, found.stem.freeze is not None) == (5, True)  # steps are the others'
+    assert (found.linear.group_size, found.linear.num_iterations) == (16, 3)
+    for whitening in (found.convolution, found.stem, found.linear, found.grouped, found.depthwise):
+        assert (whitening.eps, whitening.sampling_stride, whitening.rows_per_feature) == (1e-3, 2, 5)
+    assert NormConfig(name="default", linear_group_size=0).settings().linear is None
+    assert NormConfig(name="default", stem=False).settings().stem.structure == "channel"
+
+
+@pytest.mark.parametrize("name", NORMALISATIONS)
+def test_every_normalisation_trains_a_step(name):
+    network = build_network(NetworkConfig(arch="lenet", width=0.5, norm=NormConfig(name=name)), info("digits"))
+    loss = network(torch.randn(8, 1, 32, 32)).square().mean()
+    loss.backward()
+    assert loss.isfinite()
 
 
 def test_networks_for_imagenet_have_their_steps_too():
@@ -147,4 +159,4 @@ def test_pretrained_weights_are_for_plain_networks_of_imagenet(monkeypatch):
     with pytest.raises(ValueError, match="'vgg11' has no pretrained weights"):
         NetworkConfig(arch="vgg11", pretrained=True)
     with pytest.raises(ValueError, match="calibration=batches"):
-        NetworkConfig(arch="imagenet/resnet18", pretrained=True, whitening=BASE)
+        NetworkConfig(arch="imagenet/resnet18", pretrained=True, norm=NormConfig(name="paper"))

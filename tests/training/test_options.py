@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from netdeconv.nn import WhitenedLayer
+from netdeconv.surgery import recalibrate
 from netdeconv.tasks import TASKS, Classification
 from netdeconv.training import OptimizerConfig, Silent, from_plain, load_checkpoint, read_config, run, to_plain
-from netdeconv.training.averaging import averaged_model, fit_statistics
+from netdeconv.training.averaging import averaged_model
 from small_runs import StopAt, numbers, plain_config, small_config
 
 
@@ -58,7 +59,7 @@ def test_averaged_weights_are_the_exponential_average_from_the_start_on():
 def test_statistics_of_averaged_batch_norm_are_those_of_the_batches():
     model = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)).eval()
     batches = [torch.randn(6, 3) * 4 + 2 for _ in range(3)]
-    fit_statistics(model, batches)
+    recalibrate(model, batches)
     features = [model[0](batch) for batch in batches]
     mean = torch.stack([feature.mean(0) for feature in features]).mean(0)
     variance = torch.stack([feature.var(0) for feature in features]).mean(0)
@@ -69,7 +70,7 @@ def test_statistics_of_averaged_batch_norm_are_those_of_the_batches():
 
 
 def test_a_run_with_averaged_weights_resumes_bit_for_bit_and_returns_the_average(tmp_path):
-    settings = {"averaging": 0.9, "averaging_batches": 3}
+    settings = {"averaging": 0.9, "recalibration": 3}
     whole = run(small_config(tmp_path / "whole", **settings), progress=False)
     with pytest.raises(KeyboardInterrupt):
         run(small_config(tmp_path / "run", **settings), progress=StopAt(2, 4))

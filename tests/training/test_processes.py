@@ -22,7 +22,7 @@ from small_runs import StopAt
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 TRAIN = [
-    *("train", "--dataset", "digits", "--arch", "lenet", "--width", "0.5", "--deconv", "True", "--block", "4"),
+    *("train", "--dataset", "digits", "--arch", "lenet", "--width", "0.5", "--norm", "paper", "--block", "4"),
     *("--block-fc", "32", "--batch-size", "256", "--lr", "0.02", "--threads", "1", "--msg", "False"),
     *("--device", "cpu", "--precision", "32-true", "--loggers", "csv", "--freeze", "False"),
     *("--eps", "1e-2", "--epochs", "3", "--sync-statistics"),

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from netdeconv.nn import Whitening
+from netdeconv.models import NormConfig
 from netdeconv.tasks import TASKS, Classification
-from netdeconv.training import OPTIMIZERS, SCHEDULES, OptimizerConfig, from_plain, to_plain
+from netdeconv.training import OPTIMIZERS, SCHEDULES, NetworkConfig, OptimizerConfig, from_plain, to_plain
 from netdeconv.training.config import differing_settings
 from netdeconv.training.optimizers import build_optimizer, set_learning_rate
 from netdeconv.training.precision import resolve_precision
@@ -25,11 +25,11 @@ def test_settings_survive_a_file(tmp_path, make):
 
 
 def test_false_and_none_stay_apart_in_a_file(tmp_path):
-    network = dataclasses.replace(small_config(tmp_path).network, linear=False, stem=None)
-    config = small_config(tmp_path, network=network)
+    norm = NormConfig(name="paper", stem=False, freeze=None)
+    config = small_config(tmp_path, network=NetworkConfig(norm=norm))
     back = from_plain(json.loads(json.dumps(to_plain(config))), TASKS)
-    assert back.network.linear is False
-    assert back.network.stem is None
+    assert back.network.norm.stem is False
+    assert back.network.norm.freeze is None
 
 
 @pytest.mark.parametrize("change", [{"sed": 1}, {"task": {"name": "clasification"}}, {"data": {"datset": "digits"}}])
@@ -49,14 +49,13 @@ def test_differences_are_named_and_folders_are_none(tmp_path):
 
 def test_settings_that_an_older_version_lacked_count_as_their_defaults(tmp_path):
     """A finished run stays resumable when settings are added, unless the new run sets them."""
-    network = dataclasses.replace(small_config(tmp_path).network, whitening=Whitening())
-    config = small_config(tmp_path, network=network)
+    config = small_config(tmp_path, network=NetworkConfig(norm=NormConfig(name="paper")))
     saved = to_plain(config)
-    del saved["network"]["whitening"]["refresh_interval"]
+    del saved["network"]["norm"]["rows_per_feature"]
     assert differing_settings(config, saved) == {}
-    changed = dataclasses.replace(network, whitening=Whitening(refresh_interval=2))
+    changed = NetworkConfig(norm=NormConfig(name="paper", rows_per_feature=2))
     assert differing_settings(dataclasses.replace(config, network=changed), saved) == {
-        "network.whitening.refresh_interval": "network.whitening.refresh_interval was 1, not 2"
+        "network.norm.rows_per_feature": "network.norm.rows_per_feature was None, not 2"
     }
 
 

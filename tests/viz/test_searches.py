@@ -1,4 +1,4 @@
-"""Pictures of searches and range tests show the numbers that they are given."""
+"""Pictures of searches show the numbers that they are given."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import math
 
 import pytest
 
-from netdeconv.viz import Point, rate_curve, search_map
-
-RATES = [10 ** (step / 10 - 4) for step in range(40)]
+from netdeconv.viz import Point, search_map
 
 
 def ticks(axis) -> list[str]:
@@ -57,19 +55,3 @@ def test_points_on_a_line_and_few_points_need_no_map():
     assert nothing.axes[0].get_xlabel() == "learning rate"
     with pytest.raises(ValueError, match="no trials"):
         search_map([])
-
-
-def test_a_range_test_shows_passes_curve_and_marks(tmp_path):
-    losses = [2.3 - step / 40 for step in range(30)] + [9.0, 20.0]
-    passes = [[*losses, *[math.inf] * 8], [loss + 0.1 for loss in losses] + [math.inf] * 8]
-    marks = {"suggestion": 0.02, "divergence": None}
-    figure = rate_curve(RATES, passes, losses, marks, title="rates")
-    axes = figure.axes[0]
-    assert [line.get_label() for line in axes.lines][2:] == ["their median, filtered", "suggestion: 0.02"]
-    assert list(axes.lines[2].get_ydata()) == losses
-    assert math.isnan(axes.lines[0].get_ydata()[-1])
-    # the steep rise at the end does not press the descent flat
-    low, high = axes.get_ylim()
-    assert low < min(losses) < max(losses[:30]) < high < 4
-    figure.savefig(tmp_path / "rates.png")
-    assert rate_curve(RATES, passes, [], {}).axes

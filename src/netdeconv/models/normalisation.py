@@ -93,7 +93,7 @@ class NormConfig:
         eps: added to the diagonal of covariances.
         sampling_stride: statistics use every n-th output position.
         rows_per_feature: sampled rows that are enough for each feature.
-        freeze: whether the stem's statistics are held constant in 900 of 1000 steps.
+        freeze: whether the stem's statistics are held constant in 900 of 1000 steps, or another schedule.
         stem: False: the first convolution is whitened like the others.
         bias: whether whitened convolutions have a bias.
         published: whiten only what the published experiments whitened, where that is not everything (EfficientNet).
@@ -111,7 +111,7 @@ class NormConfig:
     eps: float | None = None
     sampling_stride: int | None = None
     rows_per_feature: int | None = None
-    freeze: bool | None = None
+    freeze: Freeze | bool | None = None
     stem: bool | None = None
     bias: bool = True
     published: bool = False
@@ -157,7 +157,7 @@ class NormConfig:
             freeze = Freeze() if entry.stem.freeze else None
             stem = dataclasses.replace(stem, num_iterations=entry.stem.num_iterations, freeze=freeze)
         if self.freeze is not None:
-            changes = changes | {"freeze": Freeze() if self.freeze else None}
+            changes = changes | {"freeze": (Freeze() if self.freeze is True else self.freeze) or None}
         return _changed(stem, changes)
 
     def _linear(self, base: Settings, changes: dict[str, Any]) -> Whitening | None:
