@@ -160,7 +160,8 @@ def test_fewer_rows_than_features_are_amplified_no_more_than_five_steps_can(chan
     layer(x).square().sum().backward()
     rows, group = layer.sampled_rows(x)[0], layer.sampler.matrix_size
     assert rows.shape == (2 * channels // group, group)
-    covariance = torch.cov(rows.T, correction=0) + 1e-5 * torch.eye(group)
+    covariance = torch.cov(rows.T, correction=0)
+    covariance = covariance.lerp(covariance.diag().diag(), group / (group + len(rows))) + 1e-5 * torch.eye(group)
     # the coupled iteration multiplies by at most 3/2 in every step
     bound = 1.5**5 / covariance.norm().sqrt()
     largest = torch.linalg.eigvalsh(layer.statistics.running_whitening[0]).max()
@@ -180,8 +181,10 @@ def halves(count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.
     return images, targets
 
 
-@pytest.mark.parametrize("structure", ["channel", "full"])
-def test_a_pooled_branch_does_not_blow_up_at_batch_two(structure):
+# Six seeds reach 6 to 14 with channels, as batch norm does, and 55 to 102 with patches: two images of 3x3 maps are few
+# rows for 144 features. Without shrinkage they reach 2,144, with an exact inverse root in place of five steps 1,367.
+@pytest.mark.parametrize(("structure", "bound"), [("channel", 20), ("full", 200)])
+def test_a_pooled_branch_does_not_blow_up_at_batch_two(structure, bound):
     torch.manual_seed(3)
     generator = torch.Generator().manual_seed(4)
     network = build_segmentation("deeplabv3_resnet18", num_classes=4, width=0.125, auxiliary=False)
@@ -201,8 +204,7 @@ def test_a_pooled_branch_does_not_blow_up_at_batch_two(structure):
     with torch.no_grad():
         scores = network.eval()(halves(8, generator)[0])["out"]
     assert scores.isfinite().all()
-    # batch norm's reach 7 here; with an exact inverse root in place of five steps, these reach hundreds
-    assert seen[0].abs().max() < 20
+    assert seen[0].abs().max() < bound
 
 
 class Pixelwise(nn.Module):

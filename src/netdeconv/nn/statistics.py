@@ -200,6 +200,9 @@ def statistics_mode(model: nn.Module, mode: Mode) -> Iterator[None]:
         model: any module.
         mode: "scheduled", "average" or "batch".
 
+    Returns:
+        A context manager.
+
     Example:
         >>> layer = torch.nn.Identity()
         >>> with statistics_mode(layer, "batch"):
