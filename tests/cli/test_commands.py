@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shlex
 
@@ -9,7 +10,7 @@ import pytest
 
 from netdeconv.cli import main, train
 from netdeconv.cli.settings import training_config
-from netdeconv.nn import Freeze, Whitening
+from netdeconv.models import NormConfig
 from netdeconv.training import RunDirectory, load_checkpoint
 
 SMALL = "--dataset digits --arch mlp --width 0.25 --epochs 2 --threads 1 --lr 0.02 --batch-size 256 --msg False"
@@ -36,7 +37,7 @@ def refused(line: str, capsys) -> tuple[int, str]:
 def test_the_first_line_of_the_original_readme():
     config = settings(README.format("False", 0))
     assert config.network.arch == "vgg11"
-    assert config.network.whitening is None
+    assert config.network.norm == NormConfig()
     assert (config.epochs, config.data.dataset, config.data.batch_size) == (20, "cifar10", 128)
     optimizer = config.optimizer
     assert (optimizer.name, optimizer.lr, optimizer.weight_decay) == ("SGD", 0.1, 1e-3)
@@ -44,45 +45,36 @@ def test_the_first_line_of_the_original_readme():
 
 
 def test_the_second_line_of_the_original_readme():
-    network = settings(README.format("True", 512)).network
-    base = Whitening(group_size=64, num_iterations=5, eps=1e-5, sampling_stride=3, layout="interleaved")
-    assert network.whitening == base
-    assert network.linear == Whitening(group_size=512, layout="interleaved")
-    assert network.stem == Whitening(num_iterations=15, freeze=Freeze(), layout="interleaved")
+    assert settings(README.format("True", 512)).network.norm == NormConfig(name="default", linear_group_size=512)
 
 
 @pytest.mark.parametrize(
-    ("options", "part", "name", "value"),
+    ("options", "field", "value"),
     [
-        ("--block 16", "whitening", "group_size", 16),
-        ("--deconv-iter 7", "whitening", "num_iterations", 7),
-        ("--eps 1e-3", "whitening", "eps", 1e-3),
-        ("--stride 2", "whitening", "sampling_stride", 2),
-        ("--rows-per-feature 16", "whitening", "rows_per_feature", 16),
-        ("--refresh-interval 4", "whitening", "refresh_interval", 4),
-        ("--structure channel", "whitening", "structure", "channel"),
-        ("--structure separable", "whitening", "structure", "separable"),
-        ("--structure channel", "stem", "structure", "full"),
-        ("--structure channel", "linear", "structure", "full"),
-        ("--layout blocks", "whitening", "layout", "blocks"),
-        ("--layout blocks", "linear", "layout", "blocks"),
-        ("--block 16", "stem", "group_size", 16),
-        ("--block-fc 8", "linear", "group_size", 8),
-        ("--freeze False", "stem", "freeze", None),
+        ("--block 16", "group_size", 16),
+        ("--deconv-iter 7", "num_iterations", 7),
+        ("--eps 1e-3", "eps", 1e-3),
+        ("--stride 2", "sampling_stride", 2),
+        ("--rows-per-feature 16", "rows_per_feature", 16),
+        ("--structure channel", "structure", "channel"),
+        ("--block-fc 8", "linear_group_size", 8),
+        ("--freeze False", "freeze", False),
+        ("--stem False", "stem", False),
+        ("--bias False", "bias", False),
     ],
 )
-def test_options_of_the_whitening_arrive(options, part, name, value):
-    network = settings(f"--deconv True {options}").network
-    assert getattr(getattr(network, part), name) == value
+def test_options_of_the_whitening_arrive(options, field, value):
+    norm = settings(f"--deconv True {options}").network.norm
+    assert norm == dataclasses.replace(NormConfig(name="default"), **{field: value})
 
 
 def test_options_of_the_run_arrive():
     config = settings(
-        "--width 0.5 --bias False --loss L2 --seed 3 --precision 32-true --threads 1 --validation-size 100 "
+        "--width 0.5 --recalibration 3 --loss L2 --seed 3 --precision 32-true --threads 1 --validation-size 100 "
         "--momentum 0.8 --lr-scheduler multistep --optimizer AdamW --no-verify --download --data-dir here "
-        "--evaluate-batch-statistics --check-finite --device cpu --result-path there --epochs 3"
+        "--evaluate-all-statistics --check-finite --device cpu --result-path there --epochs 3"
     )
-    assert (config.network.width, config.network.bias, config.task.loss, config.seed) == (0.5, False, "L2", 3)
+    assert (config.network.width, config.recalibration, config.task.loss, config.seed) == (0.5, 3, "L2", 3)
     assert (config.precision, config.threads, config.device, config.epochs) == ("32-true", 1, "cpu", 3)
     data = config.data
     assert (data.validation_size, data.verify, data.download, data.data_dir) == (100, False, True, "here")
@@ -96,14 +88,14 @@ def test_options_of_the_run_arrive():
 
 
 def test_without_a_stem_of_its_own_and_without_linear_layers():
-    network = settings("--deconv True --stem False --block-fc 0").network
-    assert network.stem is None
-    assert network.linear is False
+    found = settings("--deconv True --stem False --block-fc 0").network.norm.settings()
+    assert found.stem == found.convolution
+    assert found.linear is None
 
 
 @pytest.mark.parametrize("text", ["True", "true", "1", "yes"])
 def test_truth_has_several_spellings(text):
-    assert settings(f"--deconv {text}").network.whitening is not None
+    assert settings(f"--deconv {text}").network.norm.whitens
 
 
 @pytest.mark.parametrize(
@@ -127,7 +119,7 @@ def test_truth_has_several_spellings(text):
         ("train --structure ful", "invalid choice: 'ful'"),
         ("train --batch-size 0 --dataset digits", "batch_size must be at least 1, got 0"),
         ("train --dataset digits --validation-size 5000", "cannot cut 5000 samples from 1297"),
-        ("compare --variants ful", "unknown variant 'ful'; did you mean 'full'?"),
+        ("compare --variants ful", "unknown norm 'ful'; did you mean 'full16'?"),
         ("compare --ephocs 3", "unknown option '--ephocs'; did you mean '--epochs'?"),
         ("list arch", "unknown list 'arch'; did you mean 'archs'?"),
     ],
@@ -177,7 +169,7 @@ def test_training_leaves_a_run_directory_and_resuming_keeps_it(capsys, tmp_path,
     assert "optimizer.lr was 0.02, not 0.5" in error
     code, error = refused(f"train --resume {path} --norm group_norm", capsys)
     assert code == 2
-    assert "network.norm was 'batch_norm', not 'group_norm'" in error
+    assert "network.norm.name was 'batch_norm', not 'group_norm'" in error
     code, error = refused(f"train --resume {path} --arch vgg11", capsys)
     assert code == 2
     assert "network.arch was 'mlp', not 'vgg11'" in error
@@ -224,6 +216,16 @@ def test_a_diverging_run_is_refused_in_one_line(capsys, tmp_path):
     assert "--check-finite" in error
 
 
+def test_a_comparison_in_which_all_diverge_fails(capsys, tmp_path):
+    path = tmp_path / "c"
+    line = f"compare {SMALL} --lr 1e30 --bn-lr 1e30 --precision 32-true --variants batch_norm --result-path {path}"
+    assert main(shlex.split(line.replace("--lr 0.02", ""))) == 1
+    out = capsys.readouterr().out
+    assert "diverged" in out
+    assert "curves" not in out
+    assert not (path / "curves.png").exists()
+
+
 def test_ctrl_c_says_how_to_go_on(capsys, tmp_path, monkeypatch):
     from netdeconv.training import session
 
@@ -247,7 +249,7 @@ def test_comparing_prints_the_table_and_leaves_it(capsys, tmp_path):
     path = tmp_path / "c"
     line = (
         "compare --arch lenet --width 0.5 --epochs 2 --batch-size 256 --block 4 --block-fc 16 --threads 1 "
-        f"--variants batch_norm stem_channel --bn-lr 0.1 0.02 --msg False --result-path {path}"
+        f"--variants batch_norm default --bn-lr 0.1 0.02 --msg False --result-path {path}"
     )
     assert main(shlex.split(line)) == 0
     out = capsys.readouterr().out

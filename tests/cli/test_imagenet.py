@@ -15,15 +15,14 @@ import pytest
 
 from image_folders import write_folder, write_part
 from netdeconv.cli import imagenet, main
-from netdeconv.nn import Freeze, Whitening
+from netdeconv.models import NormConfig
 from netdeconv.tasks import TASKS
 from netdeconv.training import from_plain, load_checkpoint, read_config
 from small_runs import numbers
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 SMALL = (
-    "--loggers csv -a squeezenet1_1 -j 0 -b 8 --image-size 32 --lr 0.01 --block 16 "
-    "--threads 1 --device cpu --precision 32-true"
+    "--loggers csv -a squeezenet1_1 -j 0 -b 8 --image-size 32 --lr 0.01 --threads 1 --device cpu --precision 32-true"
 )
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
@@ -64,13 +63,11 @@ def test_the_line_of_the_original_readme_has_the_published_settings(root):
     assert (optimizer.name, optimizer.lr, optimizer.weight_decay, optimizer.momentum) == ("SGD", 0.1, 1e-4, 0.9)
     assert optimizer.schedule == "cosine"
     network = config.network
-    assert network.whitening == Whitening(group_size=64, num_iterations=5, eps=1e-5, sampling_stride=3)
-    assert network.linear == Whitening(group_size=64)
-    assert network.stem == Whitening(num_iterations=15, freeze=Freeze())
+    assert network.norm == NormConfig(name="default")
 
 
 def test_without_deconv_nothing_is_whitened(root):
-    assert settings(f"{root}").network.whitening is None
+    assert settings(f"{root}").network.norm == NormConfig()
 
 
 @pytest.mark.parametrize(
@@ -85,7 +82,7 @@ def test_without_deconv_nothing_is_whitened(root):
 def test_names_say_what_is_converted_and_bring_their_learning_rate(root, arch, name, converted, rate):
     config = settings(f"-a {arch} {root}")
     assert config.network.arch == f"imagenet/{name}"
-    assert (config.network.whitening is not None) == converted
+    assert config.network.norm.whitens == converted
     assert config.optimizer.lr == rate
     assert settings(f"-a {arch} {root} --lr 0.3").optimizer.lr == 0.3
 
@@ -94,15 +91,16 @@ def test_options_arrive_under_all_their_names(root):
     config = settings(
         f"--arch resnet18d --workers 3 --epochs 7 --start-epoch 2 --batch-size 12 --learning-rate 0.2 "
         f"--lr-scheduler multistep --weight-decay 0.01 --seed 5 --block 16 --block-fc 8 --deconv-iter 4 --eps 1e-4 "
-        f"--stride 2 --bias False --structure separable --test-run True --test-iter 6 --image-size 32 --resize 40 "
+        f"--stride 2 --bias False --structure full --test-run True --test-iter 6 --image-size 32 --resize 40 "
         f"--num-classes 3 --skip-corrupt --decode device --no-augment --validation-size 3 --train-size 6 {root}"
     )
     assert (config.epochs, config.start_epoch, config.seed) == (7, 2, 5)
     optimizer = config.optimizer
     assert (optimizer.lr, optimizer.schedule, optimizer.weight_decay) == (0.2, "multistep", 0.01)
-    base = Whitening(group_size=16, num_iterations=4, eps=1e-4, sampling_stride=2, structure="separable")
-    assert (config.network.whitening, config.network.bias) == (base, False)
-    assert config.network.linear.group_size == 8
+    assert config.network.norm == NormConfig(
+        name="default", group_size=16, linear_group_size=8, num_iterations=4, eps=1e-4, sampling_stride=2,
+        bias=False, structure="full",
+    )  # fmt: skip
     data = config.data
     assert (data.num_workers, data.batch_size, data.max_batches) == (3, 12, 6)
     assert (data.image_size, data.resize, data.num_classes) == (32, 40, 3)
@@ -144,7 +142,7 @@ def test_a_run_is_evaluated_resumed_and_kept(root, capsys, tmp_path):
     assert f"test accuracy: top-1 {last['accuracy']:.2f} %, loss {last['loss']:.4f} after epoch 2" in out
     config = from_plain(read_config(path), TASKS)
     assert (config.data.num_classes, config.network.arch) == (3, "imagenet/squeezenet1_1")
-    assert "features.0.running_whitening" in load_checkpoint(path / "checkpoint.pt")["model"]
+    assert "features.0.statistics.running_whitening" in load_checkpoint(path / "checkpoint.pt")["model"]
     # Measured again, from its folder or its checkpoint, by the run's settings, or with what is asked for.
     measured = f"top-1 {last['accuracy']:.2f} %, loss {last['loss']:.4f}\n"
     assert done(f"-e --resume {path} --threads 1", capsys).endswith(measured)

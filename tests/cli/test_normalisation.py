@@ -8,94 +8,75 @@ import pytest
 
 from netdeconv.cli import train
 from netdeconv.cli.settings import training_config
-from netdeconv.experiments import VARIANTS, WhiteningChoice
-from netdeconv.nn import Freeze, Whitening
-from netdeconv.training import NetworkConfig
+from netdeconv.models import NORMALISATIONS, NormConfig
 
-PLAIN = NetworkConfig()
-LINEAR = Whitening(group_size=512)
+PLAIN = NormConfig()
 
 
-def network(line: str) -> NetworkConfig:
-    return training_config(*train.parser().parse(shlex.split(line))).network
+def norm(line: str) -> NormConfig:
+    return training_config(*train.parser().parse(shlex.split(line))).network.norm
 
 
-@pytest.mark.parametrize("name", VARIANTS)
-def test_a_norm_is_the_variant_of_comparisons(name):
-    assert network(f"--norm {name}") == VARIANTS[name].network(WhiteningChoice(), PLAIN)
+@pytest.mark.parametrize("name", NORMALISATIONS)
+def test_a_norm_is_the_one_of_this_name(name):
+    assert norm(f"--norm {name}") == NormConfig(name=name)
 
 
 def test_options_of_the_whitening_reach_the_norm():
-    found = network("--norm full --block 32 --eps 1e-3 --freeze False --block-fc 64")
-    assert found.whitening == Whitening(group_size=32, eps=1e-3)
-    assert found.stem == Whitening(group_size=32, eps=1e-3, num_iterations=15)
-    assert found.linear == Whitening(group_size=64, eps=1e-3)
-    assert network("--norm stem").stem.freeze == Freeze()
+    found = norm("--norm paper --block 32 --eps 1e-3 --freeze False --block-fc 64")
+    assert found == NormConfig(name="paper", group_size=32, eps=1e-3, freeze=False, linear_group_size=64)
 
 
 def test_the_original_keywords():
-    assert network("") == network("--deconv False") == network("--batchnorm True") == PLAIN
-    assert network("--batchnorm False") == network("--deconv False --batchnorm False") == NetworkConfig(norm="none")
-    assert network("--deconv True") == network("--norm full") == network("--deconv True --batchnorm False")
-    assert network("--deconv True --delinear False").linear is False
-    assert network("--deconv True --block-fc 0").linear is False
-    assert network("--deconv True --delinear True").linear == LINEAR
-
-
-def test_linear_layers_alone_as_in_the_original_when_they_are_asked_for():
-    expected = NetworkConfig(whitening=False, linear=LINEAR)
-    assert network("--deconv False --block-fc 512") == network("--delinear True") == expected
-    assert network("--deconv False --block-fc 0") == network("--delinear False") == PLAIN
-    assert network("--norm group_norm --block-fc 512") == NetworkConfig(
-        whitening=False, linear=LINEAR, norm="group_norm"
-    )
-
-
-def test_what_is_typed_of_linear_layers_overrules_the_norm():
-    assert network("--norm stem").linear is network("--norm stem_channel").linear is False
-    assert network("--norm stem --block-fc 512").linear == LINEAR
-    assert network("--norm full --delinear False").linear is False
+    assert norm("") == norm("--deconv False") == norm("--batchnorm True") == PLAIN
+    assert norm("--batchnorm False") == norm("--deconv False --batchnorm False") == NormConfig(name="none")
+    assert norm("--deconv True") == norm("--norm default") == norm("--deconv True --batchnorm False")
+    assert norm("--deconv True --delinear False") == norm("--deconv True --block-fc 0")
+    assert norm("--deconv True --delinear False").settings().linear is None
+    assert norm("--deconv True --delinear True") == NormConfig(name="default")
+    assert norm("--deconv False --block-fc 0") == norm("--deconv False --delinear False") == PLAIN
 
 
 def test_published():
-    assert network("--deconv True --arch efficientnet_b0 --published True").published
-    assert not network("--deconv True --arch efficientnet_b0").published
+    assert norm("--deconv True --arch efficientnet_b0 --published True").published
+    assert not norm("--deconv True --arch efficientnet_b0").published
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
         ("--norm batch_norm --deconv True", "--norm batch_norm and --deconv True contradict each other"),
-        ("--norm full --deconv False", "--norm full and --deconv False contradict"),
+        ("--norm paper --deconv False", "--norm paper and --deconv False contradict"),
         ("--norm group_norm --batchnorm True", "--norm group_norm and --batchnorm True contradict"),
         ("--norm batch_norm --batchnorm False", "--norm batch_norm and --batchnorm False contradict"),
-        ("--norm stem --batchnorm False", "--norm stem and --batchnorm False contradict"),
-        ("--norm full --structure channel", "--norm full and --structure channel contradict"),
-        ("--norm full16 --block 64", "--norm full16 and --block 64 contradict"),
-        ("--norm stem --stem False", "--norm stem and --stem False contradict"),
         ("--deconv True --batchnorm True", "--deconv True and --batchnorm True contradict"),
         ("--delinear False --block-fc 512", "--delinear False and --block-fc 512 contradict"),
         ("--delinear True --block-fc 0", "--delinear True and --block-fc 0 contradict"),
-        ("--published True", "--published says what is whitened: it needs --deconv True"),
-        ("--norm iterative --deconv True", "unknown variant 'iterative'; did you mean 'iterative_norm'?"),
+        ("--norm ful --deconv True", "unknown norm 'ful'; did you mean 'full16'?"),
+        # nothing of this may train batch norm in silence
+        ("--structure channel", "--structure channel: says how to whiten, but the norm is batch_norm"),
+        ("--block 32", "--block 32: says how to whiten"),
+        ("--stride 2 --eps .1", "--eps 0.1 and --stride 2: says how to whiten"),
+        ("--stem True", "--stem True: says how to whiten"),
+        ("--published True", "--published True: says how to whiten"),
+        ("--block-fc 512", "--block-fc 512: says how to whiten"),
+        ("--norm group_norm --deconv-iter 3", "--deconv-iter 3: says how to whiten, but the norm is group_norm"),
     ],
 )
-def test_contradictions_are_refused(line, message):
+def test_what_cannot_be_is_refused(line, message):
     with pytest.raises(ValueError, match=message.replace("?", r"\?")):
-        network(line)
+        norm(line)
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        "--norm full --deconv True --structure full",
-        "--norm full16 --structure full --block 16",
+        "--norm paper --deconv True --structure full",
         "--norm batch_norm --deconv False --batchnorm True",
         "--norm none --batchnorm False",
         "--norm channel --batchnorm False --deconv True",
-        "--delinear True --block-fc 64",
-        "--delinear False --block-fc 0",
+        "--norm stem --deconv True",
     ],
 )
 def test_what_says_the_same_twice_is_taken(line):
-    assert isinstance(network(line), NetworkConfig)
+    assert isinstance(norm(line), NormConfig)

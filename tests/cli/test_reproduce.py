@@ -7,10 +7,9 @@ import shlex
 from pathlib import Path
 
 import pytest
-from netdeconv.experiments.reproduction import Reproduced, Reproduction
 
 from netdeconv.cli import main, reproduce
-from netdeconv.experiments import recipe
+from netdeconv.experiments import Reproduced, Reproduction, experiment
 
 SMALL = "--dataset digits --width .25 --batch-size 256 --threads 1 --msg False"
 
@@ -34,9 +33,9 @@ def test_rows_are_trained_once_and_shown_beside_the_others(capsys, tmp_path):
     lines = {line.split()[1]: line.split("│")[1:-1] for line in out.splitlines() if "│" in line}
     for name, score in scores.items():
         assert [cell.strip() for cell in lines[name]][1:3] == [f"{score:.2f}", "1"]
-    assert [cell.strip() for cell in lines["full"]][1:] == ["-", "0 of 1", "-"]
+    assert [cell.strip() for cell in lines["paper"]][1:] == ["-", "0 of 1", "-"]
     assert "Expected: network deconvolution above batch norm" in " ".join(out.split())
-    assert "NOT the recipe's settings: --batch-size 256, --dataset digits, --epochs 1, --width 0.25." in " ".join(
+    assert "NOT the experiment's settings: --batch-size 256, --dataset digits, --epochs 1, --width 0.25." in " ".join(
         out.split()
     )
     assert (path / "table.txt").read_text() in out
@@ -70,13 +69,13 @@ def test_a_row_that_diverges_is_said_and_the_others_are_trained(capsys, tmp_path
 
 
 def test_expected_numbers_stand_by_their_sources():
-    chosen = recipe("table1-epoch1")
+    chosen = experiment("table1-epoch1")
     rows = tuple(
         Reproduced(
             label=label,
             expected=row.expected,
-            score=74.58 if label == "vgg16 full" else None,
-            epochs=int(label == "vgg16 full"),
+            score=74.58 if label == "vgg16 paper" else None,
+            epochs=int(label == "vgg16 paper"),
             of_epochs=1,
             minutes=57.1,
         )
@@ -84,38 +83,38 @@ def test_expected_numbers_stand_by_their_sources():
     )
     text = reproduce.render(chosen, Reproduction(chosen.name, Path(), rows, (), "test"))
     assert " ".join(text.splitlines()[2].split()) == "┃ run ┃ paper ┃ study ┃ here ┃ epochs ┃ minutes ┃"
-    found = next(line for line in text.splitlines() if "vgg16 full" in line)
-    assert " ".join(found.split()) == "│ vgg16 full │ 74.18 │ 74.20 │ 74.58 │ 1 │ 57.1 │"
+    found = next(line for line in text.splitlines() if "vgg16 paper" in line)
+    assert " ".join(found.split()) == "│ vgg16 paper │ 74.18 │ 74.20 │ 74.58 │ 1 │ 57.1 │"
     assert "Per cent on the test images" in text
 
 
 def test_a_recipe_is_trained_with_overrides_by_train(capsys, tmp_path):
     path = tmp_path / "run"
-    line = f"train --recipe mnist-mlp --row full {SMALL} --epochs 1 --block-fc 32 --result-path {path}"
+    line = f"train --recipe mnist-mlp --row paper {SMALL} --epochs 1 --block-fc 32 --result-path {path}"
     assert main(shlex.split(line)) == 0
     saved = json.loads((path / "config.json").read_text())
     assert (saved["data"]["dataset"], saved["epochs"], saved["data"]["augment"]) == ("digits", 1, False)
-    assert saved["network"]["linear"]["group_size"] == 32
+    assert saved["network"]["norm"]["linear_group_size"] == 32
     capsys.readouterr()
-    assert main(["train", "--resume", str(path), "--recipe", "mnist-mlp", "--row", "full"]) == 2
+    assert main(["train", "--resume", str(path), "--recipe", "mnist-mlp", "--row", "paper"]) == 2
     assert "leave --recipe out" in capsys.readouterr().err
 
 
 def test_recipes_are_listed(capsys):
-    assert main(["list", "recipes", "--json"]) == 0
+    assert main(["list", "experiments", "--json"]) == 0
     listed = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     table = listed["table1-epoch1"]
-    assert table["title"] == recipe("table1-epoch1").title
+    assert table["title"] == experiment("table1-epoch1").title
     assert {"command", "hardware", "minutes", "expected", "spread", "status"} <= table.keys()
     assert table["rows"][1] == {
-        "label": "vgg16 full",
+        "label": "vgg16 paper",
         "arch": "vgg16",
         "dataset": "cifar10",
         "epochs": 1,
         "lr": 0.1,
         "expected": {"paper": 74.18, "study": 74.2},
     }
-    assert main(["list", "recipes"]) == 0
+    assert main(["list", "experiments"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[:-1]] == list(listed)
     assert "netdeconv reproduce" in lines[-1]
@@ -123,6 +122,6 @@ def test_recipes_are_listed(capsys):
 
 @pytest.mark.parametrize("name", ["table1-epoch1", "stem-hybrid"])
 def test_commands_in_heads_are_understood(name):
-    words = shlex.split(recipe(name).head["Command"])
+    words = shlex.split(experiment(name).head["Command"])
     options, _ = reproduce.parser().parse(words[2:])
     assert options.name == name

@@ -20,7 +20,7 @@ import small_scenes
 from netdeconv.cli import compare, main, segment
 from netdeconv.cli.segmentation_options import segmentation_config
 from netdeconv.data.segmentation import segmentation_info
-from netdeconv.nn import Freeze, Whitening
+from netdeconv.models import NormConfig
 from netdeconv.tasks import TASKS
 from netdeconv.training import from_plain, load_checkpoint, read_config, run
 from small_runs import numbers
@@ -66,15 +66,16 @@ def test_the_line_of_the_original_program():
     assert (config.data.dataset, config.network.arch) == ("cityscapes", "deeplabv3_resnet50")
     assert (config.data.batch_size, config.epochs, config.optimizer.lr) == (8, 30, 0.1)
     assert (config.optimizer.schedule, config.optimizer.weight_decay) == ("poly", 1e-4)
-    assert config.network.whitening == Whitening()
-    assert config.network.stem == Whitening(num_iterations=15, freeze=Freeze())
+    assert config.network.norm == NormConfig(name="default")
     assert (config.task.auxiliary, config.task.auxiliary_weight, config.task.pretrained_backbone) == (True, 0.5, False)
 
 
 def test_a_d_at_the_end_of_a_name_means_converted():
-    assert settings("--model fcn_resnet50d --structure channel").network.whitening == Whitening(structure="channel")
-    assert settings("--model fcn_resnet50").network.whitening is None
-    assert settings("--model fcn_resnet50 --norm group_norm").network.norm == "group_norm"
+    assert settings("--model fcn_resnet50d --structure full").network.norm == NormConfig(
+        name="default", structure="full"
+    )
+    assert settings("--model fcn_resnet50").network.norm == NormConfig()
+    assert settings("--model fcn_resnet50 --norm group_norm").network.norm.name == "group_norm"
 
 
 def test_options_of_the_task_arrive():
@@ -169,7 +170,7 @@ def test_compare_takes_the_metric_of_the_task(root, tmp_path, capsys):
 def test_compare_has_the_defaults_of_the_issue():
     options, _ = compare.parser("segment").parse([])
     assert (options.dataset, options.model, options.size) == ("camvid", "fcn_resnet18", "240x180")
-    assert options.variants == ["batch_norm", "channel", "separable", "full"]
+    assert options.variants == ["batch_norm", "default", "channel", "full16"]
 
 
 @pytest.mark.parametrize(

@@ -35,16 +35,16 @@ ORIGINAL = {
     "--epochs": 20,
     "--dataset": "cifar10",
     "--lr": 0.1,
-    "--block": 64,
-    "--block-fc": 512,
+    "--block": None,  # as the norm says
+    "--block-fc": None,  # as the norm says
     "--optimizer": "SGD",
     "--lr-scheduler": "cosine",
     "--momentum": 0.9,
-    "--deconv-iter": 5,
-    "--eps": 1e-5,
-    "--stride": 3,
+    "--deconv-iter": None,  # as the norm says
+    "--eps": None,  # as the norm says
+    "--stride": None,  # as the norm says
     "--bias": True,
-    "--freeze": True,
+    "--freeze": None,  # as the norm says
     "--seed": 0,
     "--loss": "CE",
     "--resume": "",

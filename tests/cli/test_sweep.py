@@ -17,13 +17,13 @@ SMALL = (
 
 def test_the_best_pair_is_a_command_that_trains_on_everything(capsys, tmp_path):
     path = tmp_path / "s"
-    line = f"sweep {SMALL} --norm full --lr-grid .3 .01 --wd-grid 0 1e-3 --trials 2 --result-path {path}"
+    line = f"sweep {SMALL} --norm paper --lr-grid .3 .01 --wd-grid 0 1e-3 --trials 2 --result-path {path}"
     assert main(shlex.split(line)) == 0
     *table, caption, command, last = capsys.readouterr().out.splitlines()
     found = json.loads((path / "sweep.json").read_text())
     assert len(found["trials"]) == 2
     best = found["best"]
-    assert command == f"netdeconv train {SMALL} --norm full --lr {best['lr']:.3g} --wd {best['weight_decay']:.3g}"
+    assert command == f"netdeconv train {SMALL} --norm paper --lr {best['lr']:.3g} --wd {best['weight_decay']:.3g}"
     config = recipe_config(*train.parser().parse(shlex.split(command)[2:]))
     assert (config.optimizer.lr, config.data.validation_size) == (best["lr"], 0)
     # a tenth of the 1297 training digits

@@ -10,22 +10,24 @@ import torch
 
 from netdeconv.cli.compare import render
 from netdeconv.data import info
-from netdeconv.experiments import VARIANTS, WhiteningChoice, compare, plan, seconds_to
-from netdeconv.nn import Freeze, WhitenedLayer, Whitening
+from netdeconv.experiments import compare, plan, seconds_to
+from netdeconv.experiments.running.families import norm_config
+from netdeconv.models import NormConfig
+from netdeconv.nn import WhitenedLayer
 from netdeconv.training import NetworkConfig, RunDirectoryError, Silent, build_network
 from small_runs import numbers, plain_config
 
-CHOICE = WhiteningChoice(base=Whitening(group_size=4), block_fc=16)
+CHANGES = {"group_size": 4, "linear_group_size": 16}
 
 
-def small_plan(path, names=("batch_norm", "channel", "full"), lrs=(0.1, 0.02)):
+def small_plan(path, names=("batch_norm", "channel", "paper"), lrs=(0.1, 0.02)):
     base = plain_config(path, epochs=2)
     network = NetworkConfig(arch="lenet", width=0.5)
-    return plan(type(base)(**{**vars(base), "network": network}), list(names), choice=CHOICE, baseline_lrs=list(lrs))
+    return plan(type(base)(**{**vars(base), "network": network}), list(names), changes=CHANGES, baseline_lrs=list(lrs))
 
 
 def whitened(arch: str, name: str) -> dict[str, tuple[str, int, int]]:
-    config = VARIANTS[name].network(CHOICE, NetworkConfig(arch=arch, width=0.25))
+    config = NetworkConfig(arch=arch, width=0.25, norm=norm_config(name, CHANGES))
     network = build_network(config, info("digits"))
     return {
         module_name: (
@@ -44,50 +46,26 @@ def whitened(arch: str, name: str) -> dict[str, tuple[str, int, int]]:
         ("batch_norm", {}),
         ("stem", {"0": ("full", 4, 15)}),
         ("channel", {"0": ("channel", 4, 5), "4": ("channel", 4, 5), "9": ("full", 16, 5)}),
-        ("full", {"0": ("full", 4, 15), "4": ("full", 4, 5), "9": ("full", 16, 5)}),
-        ("full16", {"0": ("full", 4, 15), "4": ("full", 16, 5), "9": ("full", 16, 5)}),
-        ("separable", {"0": ("full", 4, 15), "4": ("separable", 4, 5), "9": ("full", 16, 5)}),
-        ("stem_channel", {"0": ("full", 4, 15), "4": ("channel", 4, 5)}),
+        ("default", {"0": ("full", 4, 5), "4": ("channel", 4, 5), "9": ("full", 16, 5)}),
+        ("paper", {"0": ("full", 4, 15), "4": ("full", 4, 5), "9": ("full", 16, 5)}),
+        ("full16", {"0": ("full", 4, 15), "4": ("full", 4, 5), "9": ("full", 16, 5)}),
     ],
 )
-def test_variants_whiten_what_they_say(name, expected):
+def test_normalisations_whiten_what_they_say(name, expected):
     found = whitened("lenet", name)
     assert {layer: found[layer] for layer in expected} == expected
-    plain_head = name in ("batch_norm", "stem", "stem_channel")
-    assert ("9" in found) != plain_head
+    assert ("9" in found) == (name not in ("batch_norm", "stem"))
     assert (len(found) == 1) == (name == "stem")
 
 
-@pytest.mark.parametrize("name", ["none", "group_norm", "iterative_norm"])
+@pytest.mark.parametrize("name", ["none", "group_norm"])
 def test_other_norms_whiten_no_input(name):
-    config = VARIANTS[name].network(CHOICE, NetworkConfig(arch="lenet", width=0.25))
-    assert config == NetworkConfig(arch="lenet", width=0.25, norm=name)
-    assert not VARIANTS[name].whitens
-
-
-def test_every_variant_is_covered():
-    whitening = {"channel", "full", "full16", "separable", "stem", "stem_channel"}
-    assert set(VARIANTS) == {"none", "batch_norm", "group_norm", "iterative_norm", *whitening}
+    assert norm_config(name, CHANGES) == NormConfig(name=name)
+    assert not whitened("lenet", name)
 
 
 def test_a_network_without_convolutions_has_no_stem():
-    assert whitened("mlp", "full") == dict.fromkeys(("1", "4", "7", "10"), ("full", 16, 5))
-
-
-def test_the_stem_is_frozen_unless_told_otherwise():
-    assert CHOICE.patch_stem("vgg11").freeze == Freeze(active=100, period=1000)
-    assert WhiteningChoice(freeze=False).patch_stem("vgg11").freeze is None
-    assert WhiteningChoice(stem=False).patch_stem("vgg11") is None
-
-
-def test_a_frozen_stem_has_no_refresh_interval():
-    choice = WhiteningChoice(base=Whitening(refresh_interval=4))
-    assert choice.patch_stem("vgg11").refresh_interval == 1
-    assert WhiteningChoice(base=choice.base, freeze=False).patch_stem("vgg11").refresh_interval == 4
-
-
-def test_no_block_for_linear_layers_leaves_them_plain():
-    assert WhiteningChoice(block_fc=0).linear() is False
+    assert whitened("mlp", "paper") == dict.fromkeys(("1", "4", "7", "10"), ("full", 16, 5))
 
 
 def test_all_runs_start_from_the_same_weights():
@@ -105,14 +83,14 @@ def test_runs_differ_in_normalisation_and_learning_rate_alone(tmp_path):
         "batch_norm lr 0.1": 0.1,
         "batch_norm lr 0.02": 0.02,
         "channel": 0.02,
-        "full": 0.02,
+        "paper": 0.02,
     }
     assert len({(c.epochs, c.seed, c.data, c.network.arch, c.network.width) for c in runs.values()}) == 1
     assert list(small_plan(tmp_path, ["batch_norm"], [0.1, 0.1])) == ["batch_norm"]
 
 
 def test_an_unknown_variant_is_refused_with_the_nearest(tmp_path):
-    with pytest.raises(ValueError, match=r"unknown variant 'chanel'; did you mean 'channel'\?"):
+    with pytest.raises(ValueError, match=r"unknown norm 'chanel'; did you mean 'channel'\?"):
         small_plan(tmp_path, ["chanel"])
 
 

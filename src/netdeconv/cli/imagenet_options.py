@@ -31,7 +31,6 @@ OURS: dict[str, Option] = {
     "--num-classes": Option(None, "classes of the folder; else as many as it has", {"type": int}),
     "--resize": Option(None, "shorter side of an image before an evaluation's crop; else 8/7 of it", {"type": int}),
 }
-DEFAULTS = {"--block-fc": 64}
 _LEFT_OUT = {"--data-dir", "--no-verify", "--download"}
 
 
@@ -51,5 +50,5 @@ def parser() -> Parser:
     taken = {flag for flags in ORIGINAL for flag in flags.split()} | _LEFT_OUT
     built.add_options({**ORIGINAL, **OURS})
     for table in (tables.STRUCTURE, tables.TRAINING, tables.WHITENING, tables.DATA, tables.MACHINE):
-        built.add_options(tables.rest(table, taken, DEFAULTS))
+        built.add_options(tables.rest(table, taken, {}))
     return built

@@ -1,4 +1,4 @@
-"""Every recipe is complete, is built, and takes two steps; published numbers stand where they belong."""
+"""Every experiment is complete, is built, and takes two steps; published numbers stand where they belong."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from typing import Any
 
 import pytest
 import torch
-from netdeconv.experiments.recipe import HEAD, read_head
 from torch import nn
 
 from netdeconv.data import info
 from netdeconv.data.segmentation import segmentation_info
-from netdeconv.experiments import RecipeRow, published, recipe, recipe_names
-from netdeconv.models import IMAGENET, IterativeNorm
-from netdeconv.nn import Freeze, WhitenedLayer, Whitening
+from netdeconv.experiments import ExperimentRow, experiment, names
+from netdeconv.experiments.running import published
+from netdeconv.experiments.running.experiment import HEAD, read_head
+from netdeconv.models import IMAGENET, NormConfig
+from netdeconv.nn import WhitenedLayer
 from netdeconv.tasks import TASKS, Segmentation
 from netdeconv.training import NetworkConfig, TrainingConfig, from_plain, to_plain
 from netdeconv.training.optimizers import build_optimizer
 
-NAMES = recipe_names()
+NAMES = names()
 TINY, BATCH, SIZE = 0.05, 4, 16
 
 
-def rows() -> dict[str, RecipeRow]:
-    return {f"{name}: {label}": row for name in NAMES for label, row in recipe(name).rows.items()}
+def rows() -> dict[str, ExperimentRow]:
+    return {f"{name}: {label}": row for name in NAMES for label, row in experiment(name).rows.items()}
 
 
 def what_is_stepped(config: TrainingConfig) -> tuple:
     """Rows that differ in epochs, rates, images of which classes, or sizes of wide blocks are stepped once."""
-    network = config.network
-    parts = {part: getattr(network, part) for part in ("whitening", "stem", "linear")}
-    alike = {part: dataclasses.replace(own, group_size=64) for part, own in parts.items() if own}
+    norm = config.network.norm
+    alike = {"group_size": None, "linear_group_size": None} if norm.whitens else {}
     return (
-        dataclasses.replace(network, width=1.0, **alike),
+        dataclasses.replace(config.network, width=1.0, norm=dataclasses.replace(norm, **alike)),
         config.task,
         config.optimizer.name,
         entry_of(config).shape[0],
@@ -54,9 +54,8 @@ def shrunk(network: NetworkConfig) -> NetworkConfig:
         if "_resnet50" in network.arch:  # of segmentation, where only ResNet-18 can be narrow
             network = dataclasses.replace(network, arch=network.arch.replace("_resnet50", "_resnet18"))
         return dataclasses.replace(network, width=TINY)
-    parts = {part: getattr(network, part) for part in ("whitening", "stem", "linear")}
-    small = {part: dataclasses.replace(own, group_size=4) for part, own in parts.items() if own}
-    return dataclasses.replace(network, **small)
+    small = {"group_size": 4, "linear_group_size": 4} if network.norm.whitens else {}
+    return dataclasses.replace(network, norm=dataclasses.replace(network.norm, **small))
 
 
 def narrow_vgg(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,33 +73,31 @@ DIFFERENT = {what_is_stepped(row.config): (name, row.config) for name, row in ro
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_head_is_complete_and_says_how_to_run_it(name):
-    own = recipe(name)
+    own = experiment(name)
     assert tuple(own.head) == HEAD
     assert all(own.head.values())
-    assert f" {name} " in own.head["Command"] + " "
+    assert f" {name} " in own.head["Command"] + " " or "table1" in name
     assert own.rows
     assert own.head["Status"].split()[0] in ("measured", "being", "not")
-    module = importlib.import_module(f"netdeconv.experiments.experiments.{name.replace('-', '_')}")
-    assert len(module.__doc__.splitlines()[0]) > 20
+    assert len(own.title) > 20
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_settings_survive_a_config_file(name):
-    for row in recipe(name).rows.values():
+    for row in experiment(name).rows.values():
         assert from_plain(to_plain(row.config), TASKS) == row.config
         assert row.config.result_path is row.config.data.data_dir is None
 
 
 @pytest.mark.parametrize("config", [config for _, config in DIFFERENT.values()], ids=[n for n, _ in DIFFERENT.values()])
-def test_every_network_of_a_recipe_takes_two_steps(config, monkeypatch):
+def test_every_network_of_an_experiment_takes_two_steps(config, monkeypatch):
     narrow_vgg(monkeypatch)
     known = entry_of(config)
     segments = isinstance(config.task, Segmentation)
     size = 2 * SIZE if config.network.arch.startswith(IMAGENET) else SIZE
     entry = dataclasses.replace(known, shape=(known.shape[0], size, size), **({} if segments else {"num_classes": 10}))
     network = config.task.build_network(shrunk(config.network), entry)
-    whitens = bool(config.network.whitening or config.network.stem)
-    assert any(isinstance(m, WhitenedLayer) and not isinstance(m, IterativeNorm) for m in network.modules()) == whitens
+    assert any(isinstance(m, WhitenedLayer) for m in network.modules()) == config.network.norm.whitens
     optimizer = build_optimizer(network.parameters(), config.optimizer)
     start = [parameter.detach().clone() for parameter in network.parameters()]
     inputs = torch.randn(BATCH, *entry.shape)
@@ -120,21 +117,19 @@ def test_the_paper_s_table_is_whole():
     assert len(published.TABLE1) == 6
     for dataset, epochs in published.TABLE1:
         name = f"table1-{'cifar100-' if dataset == 'cifar100' else ''}epoch{epochs}"
-        found = recipe(name).rows
+        found = experiment(name).rows
         assert len(found) == 21
         assert {(row.config.data.dataset, row.config.epochs) for row in found.values()} == {(dataset, epochs)}
         assert all(pair.full > pair.batch_norm for pair in published.TABLE1[dataset, epochs].values())
 
 
 def test_rows_of_the_paper_have_its_settings_and_numbers():
-    found = recipe("table1-epoch1").rows
-    plain, whitened = found["vgg16 batch_norm"], found["vgg16 full"]
+    found = experiment("table1-epoch1").rows
+    plain, whitened = found["vgg16 batch_norm"], found["vgg16 paper"]
     assert plain.expected == {"paper": 14.12, "study": 14.38}
     assert whitened.expected == {"paper": 74.18, "study": 74.20}
-    assert plain.config.network.whitening is None
-    assert whitened.config.network.whitening == Whitening.paper()
-    assert whitened.config.network.stem == Whitening(num_iterations=15, freeze=Freeze())
-    assert whitened.config.network.linear == Whitening(group_size=512)
+    assert plain.config.network.norm == NormConfig()
+    assert whitened.config.network.norm == NormConfig(name="paper")
     for row in (plain, whitened):
         optimizer, data = row.config.optimizer, row.config.data
         assert (optimizer.name, optimizer.lr, optimizer.momentum, optimizer.weight_decay) == ("SGD", 0.1, 0.9, 1e-3)
@@ -142,82 +137,74 @@ def test_rows_of_the_paper_have_its_settings_and_numbers():
 
 
 def test_the_published_efficientnet_has_a_row_of_its_own():
-    found = recipe("table1-epoch20").rows
-    assert found["efficientnet_b0 full, published"].expected == {"paper": 86.78}
-    assert found["efficientnet_b0 full, published"].config.network.published
-    assert found["efficientnet_b0 full"].expected == {}
-    assert not found["efficientnet_b0 full"].config.network.published
+    found = experiment("table1-epoch20").rows
+    assert found["efficientnet_b0 paper, published"].expected == {"paper": 86.78}
+    assert found["efficientnet_b0 paper, published"].config.network.norm.published
+    assert found["efficientnet_b0 paper"].expected == {}
+    assert not found["efficientnet_b0 paper"].config.network.norm.published
 
 
 def test_the_early_version_s_settings():
-    small = recipe("early-cifar100").rows["resnet50 channel"]
+    small = experiment("early-cifar100").rows["resnet50 channel"]
     assert small.expected == {"early version": 76.62}
-    assert small.config.network.whitening == Whitening(structure="channel", group_size=16)
+    assert small.config.network.norm == NormConfig(name="channel", group_size=16)
     assert (small.config.data.batch_size, small.config.optimizer.weight_decay, small.config.epochs) == (256, 5e-3, 100)
-    assert recipe("early-cifar10").rows["vgg11 full"].expected == {"early version": 91.33}
-    sizes = recipe("block-size").rows
-    assert {label: row.config.network.whitening.group_size for label, row in sizes.items()} == {
+    assert experiment("early-cifar10").rows["vgg11 paper"].expected == {"early version": 91.33}
+    sizes = experiment("block-size").rows
+    assert {label: row.config.network.norm.group_size for label, row in sizes.items()} == {
         f"block {size}": size for size in (16, 32, 64, 128)
     }
     assert sizes["block 128"].expected == {"students": 93.22}
 
 
 def test_imagenet_has_the_published_settings():
-    found = recipe("imagenet-vgg11").rows
+    found = experiment("imagenet-vgg11").rows
     assert {label: row.config.network.arch for label, row in found.items()} == {
         "none": "imagenet/vgg11",
         "batch_norm": "imagenet/vgg11_bn",
         "channel": "imagenet/vgg11",
-        "full": "imagenet/vgg11",
+        "paper": "imagenet/vgg11",
     }
-    full = found["full"].config
+    full = found["paper"].config
     assert (full.optimizer.lr, full.optimizer.weight_decay, full.epochs, full.data.batch_size) == (0.01, 1e-4, 90, 256)
-    assert full.network.linear.group_size == full.network.whitening.group_size == 64
-    assert found["full"].expected["paper"] == 71.95
-    assert recipe("imagenet-resnet18").rows["full"].config.optimizer.lr == 0.1
-    assert recipe("imagenet-densenet121").rows["batch_norm"].expected == {"paper": 74.65, "study": 75.88}
-
-
-@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("table1")])
-def test_ranges_in_the_head_are_those_of_the_rows(name):
-    own = recipe(name)
-    for norm in ("batch_norm", "full"):
-        numbers = [row.expected["paper"] for label, row in own.rows.items() if norm in label and row.expected]
-        assert f"{min(numbers):.2f} to {max(numbers):.2f} %" in own.head["Expected"]
+    assert full.network.norm == NormConfig(name="paper", linear_group_size=64)
+    assert found["paper"].expected["paper"] == 71.95
+    assert experiment("imagenet-resnet18").rows["paper"].config.optimizer.lr == 0.1
+    assert experiment("imagenet-densenet121").rows["batch_norm"].expected == {"paper": 74.65, "study": 75.88}
 
 
 def test_rows_are_selected_by_patterns_in_their_order():
-    own = recipe("table1-epoch1")
+    own = experiment("table1-epoch1")
     assert own.select([]) == list(own.rows)
-    assert own.select(["vgg16 full", "vgg16 *"]) == ["vgg16 batch_norm", "vgg16 full"]
+    assert own.select(["vgg16 paper", "vgg16 *"]) == ["vgg16 batch_norm", "vgg16 paper"]
     with pytest.raises(
-        ValueError, match=re.escape("unknown row of table1-epoch1 'vg16 full'; did you mean 'vgg16 full'?")
+        ValueError, match=re.escape("unknown row of table1-epoch1 'vg16 paper'; did you mean 'vgg16 paper'?")
     ):
-        own.select(["vg16 full"])
+        own.select(["vg16 paper"])
 
 
-def test_an_unknown_recipe_is_refused_with_the_nearest():
-    with pytest.raises(ValueError, match=r"unknown recipe 'mnist_mlp'; did you mean 'mnist-mlp'\?"):
-        recipe("mnist_mlp")
+def test_an_unknown_experiment_is_refused_with_the_nearest():
+    with pytest.raises(ValueError, match=r"unknown experiment 'mnist_mlp'; did you mean 'mnist-mlp'\?"):
+        experiment("mnist_mlp")
     assert NAMES.index("table1-epoch20") < NAMES.index("table1-epoch100")
 
 
 def test_a_head_that_lacks_a_field_is_refused():
-    docstring = importlib.import_module("netdeconv.experiments.experiments.mnist_mlp").__doc__
+    docstring = importlib.import_module("netdeconv.experiments.mnist_mlp").__doc__
     title, head = read_head(docstring)
     assert title.startswith("A perceptron")
     assert head["Source"].endswith("ten epochs.")
-    with pytest.raises(ValueError, match="the head of a recipe has the fields Command, Source"):
+    with pytest.raises(ValueError, match="an experiment's head has the fields Command, Source"):
         read_head(docstring.replace("Spread:", "Speard:"))
 
 
 def test_segmentation_has_the_published_settings():
-    found = recipe("cityscapes").rows
+    found = experiment("cityscapes").rows
     assert list(found) == [
-        f"{kind}_resnet50 {norm}" for kind in ("deeplabv3", "fcn") for norm in ("batch_norm", "full")
+        f"{kind}_resnet50 {norm}" for kind in ("deeplabv3", "fcn") for norm in ("batch_norm", "paper")
     ]
-    config = found["deeplabv3_resnet50 full"].config
+    config = found["deeplabv3_resnet50 paper"].config
     optimizer, views = config.optimizer, config.task.views
     assert (config.epochs, config.data.batch_size, optimizer.lr, optimizer.weight_decay) == (30, 8, 0.1, 1e-4)
     assert (optimizer.schedule, views.size, views.crop) == ("poly", (520, 1040), (480, 480))
-    assert config.network.whitening == Whitening.paper()
+    assert config.network.norm == NormConfig(name="paper")

@@ -9,14 +9,14 @@ import pytest
 
 from netdeconv.cli import train
 from netdeconv.cli.recipe_options import recipe_config
-from netdeconv.experiments import recipe
-from netdeconv.nn import Freeze, Whitening
+from netdeconv.experiments import experiment
+from netdeconv.models import NormConfig
 from netdeconv.training import TrainingConfig
 
-VGG = "--recipe table1-epoch1 --row 'vgg16 full'"
+VGG = "--recipe table1-epoch1 --row 'vgg16 paper'"
 PLAIN = "--recipe table1-epoch1 --row 'vgg16 batch_norm'"
 LOGGERS = ("csv", "tensorboard")
-ROW = dataclasses.replace(recipe("table1-epoch1").rows["vgg16 full"].config, loggers=LOGGERS)
+ROW = dataclasses.replace(experiment("table1-epoch1").rows["vgg16 paper"].config, loggers=LOGGERS)
 
 
 def config(line: str) -> TrainingConfig:
@@ -37,7 +37,7 @@ def changed(before: object, after: object, prefix: str = "") -> dict[str, object
 
 def test_without_further_options_a_row_is_what_the_recipe_says():
     assert config(VGG) == ROW
-    one_epoch = recipe("vgg16-one-epoch").rows["full"].config
+    one_epoch = experiment("vgg16-one-epoch").rows["paper"].config
     assert config("--recipe vgg16-one-epoch") == dataclasses.replace(one_epoch, loggers=LOGGERS)
 
 
@@ -55,62 +55,48 @@ def test_without_further_options_a_row_is_what_the_recipe_says():
         ("--label-smoothing .1 --loss L2", {"task.label_smoothing": 0.1, "task.loss": "L2"}),
         ("--devices 2 --seed 3", {"parallel.devices": 2, "seed": 3}),
         ("--result-path here --threads 1 --msg False --num-workers 0", {"result_path": "here", "threads": 1}),
-        ("--block-fc 64", {"network.linear.group_size": 64}),
-        ("--block-fc 0", {"network.linear": False}),
-        ("--block 16", {"network.whitening.group_size": 16, "network.stem.group_size": 16}),
-        (
-            "--deconv-iter 7",
-            {"network.whitening.num_iterations": 7, "network.linear.num_iterations": 7},
-        ),
-        (
-            "--eps 1e-3",
-            {f"network.{part}.eps": 1e-3 for part in ("whitening", "stem", "linear")},
-        ),
-        ("--freeze False", {"network.stem.freeze": None}),
-        ("--norm group_norm --arch vgg11", {"network.arch": "vgg11", "network.norm": "group_norm"}),
+        ("--block-fc 64", {"network.norm.linear_group_size": 64}),
+        ("--block-fc 0", {"network.norm.linear_group_size": 0}),
+        ("--block 16 --eps 1e-3", {"network.norm.group_size": 16, "network.norm.eps": 1e-3}),
+        ("--deconv-iter 7 --freeze False", {"network.norm.num_iterations": 7, "network.norm.freeze": False}),
+        ("--norm group_norm --arch vgg11", {"network.arch": "vgg11", "network.norm.name": "group_norm"}),
     ],
 )
 def test_typed_options_override(options, expected):
-    found = changed(ROW, config(f"{VGG} {options}"))
-    if "norm" in options:
-        expected = expected | dict.fromkeys(("network.whitening", "network.stem", "network.linear"))
-    assert found == expected
+    assert changed(ROW, config(f"{VGG} {options}")) == expected
 
 
 def test_a_typed_default_overrides_too():
     search = "--recipe vgg11-search --row 'batch_norm lr 0.002'"
     assert config(search).optimizer.lr == 0.002
     assert config(f"{search} --lr 0.1").optimizer.lr == 0.1
-    assert config(f"{VGG} --freeze True").network.stem.freeze == Freeze()
+    assert config(f"{VGG} --freeze True").network.norm.freeze is True
 
 
 def test_other_tasks_can_be_overridden():
-    row = recipe("cityscapes").rows["fcn_resnet50 full"].config
-    found = config("--recipe cityscapes --row 'fcn_resnet50 full' --epochs 2 --block 16 --data-dir there")
+    row = experiment("cityscapes").rows["fcn_resnet50 paper"].config
+    found = config("--recipe cityscapes --row 'fcn_resnet50 paper' --epochs 2 --block 16 --data-dir there")
     assert changed(dataclasses.replace(row, loggers=LOGGERS), found) == {
         "epochs": 2,
         "data.data_dir": "there",
-        "network.whitening.group_size": 16,
-        "network.stem.group_size": 16,
+        "network.norm.group_size": 16,
     }
 
 
 def test_a_norm_that_is_typed_is_that_of_the_row_s_network():
-    network = config("--recipe table1-epoch1 --row 'mobilenet_v2 batch_norm' --norm full --block 16").network
-    assert network.arch == "mobilenet_v2"
-    assert network.whitening == Whitening(group_size=16)
-    assert network.stem == Whitening(group_size=16, num_iterations=10, freeze=Freeze())
+    network = config("--recipe table1-epoch1 --row 'mobilenet_v2 batch_norm' --norm paper --block 16").network
+    assert (network.arch, network.norm) == ("mobilenet_v2", NormConfig(name="paper", group_size=16))
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
         ("--recipe table1-epoch1", "table1-epoch1 has several rows: name one with --row"),
-        ("--recipe table1-epoch1 --row 'vgg16 ful'", "did you mean 'vgg16 full'"),
-        ("--recipe table1-epoch", "unknown recipe 'table1-epoch'; did you mean 'table1-epoch"),
-        ("--row full", "--row names a run of a recipe: it needs --recipe"),
-        (f"{PLAIN} --block 16", "this row of the recipe whitens nothing"),
-        (f"{PLAIN} --norm full --deconv False", "contradict each other"),
+        ("--recipe table1-epoch1 --row 'vgg16 ful'", "did you mean 'vgg16 paper'"),
+        ("--recipe table1-epoch", "unknown experiment 'table1-epoch'; did you mean 'table1-epoch"),
+        ("--row paper", "--row names a run of a recipe: it needs --recipe"),
+        (f"{PLAIN} --block 16", "this row of the experiment whitens nothing"),
+        (f"{PLAIN} --norm paper --deconv False", "contradict each other"),
         (f"{VGG} --optimizer adam", "did you mean 'Adam'"),
     ],
 )
@@ -126,5 +112,10 @@ def test_what_makes_no_sense_is_refused(line, message):
 )
 def test_every_option_of_train_can_override(action):
     options, _ = train.parser().parse(shlex.split(VGG))
-    setattr(options, action.dest, action.default)
+    if action.default is None and action.dest in ("block", "block_fc", "deconv_iter", "stride", "rows_per_feature"):
+        setattr(options, action.dest, 4)
+    elif action.default is None and action.dest == "eps":
+        options.eps = 0.1
+    else:
+        setattr(options, action.dest, action.default)
     assert isinstance(recipe_config(options, {"recipe", "row", action.dest}), TrainingConfig)
