@@ -41,6 +41,7 @@ def convert(
     stem: Setting = None,
     grouped: Setting = None,
     depthwise: Setting = None,
+    gate: Setting = None,
     named: Mapping[str, Setting] | None = None,
     select: Selection = None,
     calibration: Iterable[Any] | None = None,
@@ -75,6 +76,8 @@ def convert(
         stem: likewise, of the first convolution in registration order.
         grouped: likewise, of convolutions with several groups of several input channels.
         depthwise: likewise, of convolutions with one input channel for each group.
+        gate: likewise, of squeeze-and-excite gates (:class:`netdeconv.surgery.Settings` says which these are); the
+            default leaves them alone, a :class:`Whitening` for all layers does not.
         named: settings of further layers by a pattern of their names, which covers as in ``select``. They have
             precedence over those of a layer's kind, a later pattern over an earlier one. None as ``whitening``,
             False to leave the layers alone.
@@ -117,7 +120,7 @@ def convert(
         ['WhitenedConv2d', 'Identity', 'ReLU']
     """
     refuse_wrapped(model)
-    kinds = {"linear": linear, "stem": stem, "grouped": grouped, "depthwise": depthwise}
+    kinds = {"linear": linear, "stem": stem, "grouped": grouped, "depthwise": depthwise, "gate": gate}
     plan = make_plan(model, whitening, named=named, select=select, **kinds)
     if inplace and "" in plan.layers:
         raise ValueError("a single layer cannot be replaced in place: use the copy that convert(layer) returns")

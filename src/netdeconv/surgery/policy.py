@@ -13,6 +13,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import is_lazy
 
 from netdeconv.nn import WhitenedLayer, Whitening
+from netdeconv.surgery.gates import gates
 from netdeconv.surgery.norms import NormParts, is_norm, norm_parts
 from netdeconv.surgery.plain import changed_behaviour, is_plain, plain_base, qualified_name
 from netdeconv.surgery.selection import Selection, covered, selected
@@ -106,6 +107,7 @@ def make_plan(
         settings = dataclasses.replace(settings, stem=settings.convolution)  # it reads another layer's output
     by_name = _by_name(names, _named(named, settings.convolution))
     fused = {child for parent in names if isinstance(parent, _READS_WEIGHTS) for child in parent.modules()}
+    in_gates = gates(model)
     layers: dict[str, Whitening] = {}
     skipped: dict[str, str] = {}
     refused: list[str] = []
@@ -115,7 +117,7 @@ def make_plan(
         if module in fused:
             skipped[own[0]] = "its parent reads the weight without calling it"
             continue
-        which, whitening = by_name.get(module) or _by_kind(module, stem, settings)
+        which, whitening = by_name.get(module) or _by_kind(_kind(module, stem, in_gates), settings)
         refusal = _refusal(module)
         if whitening is None:
             skipped[own[0]] = f"{which} layers are to be left as they are"
@@ -154,14 +156,15 @@ def _by_name(
     }
 
 
-def _by_kind(layer: nn.Module, stem: nn.Module | None, settings: Settings) -> tuple[str, Whitening | None]:
-    kind = _kind(layer, stem)
+def _by_kind(kind: str, settings: Settings) -> tuple[str, Whitening | None]:
     return kind, getattr(settings, kind)
 
 
-def _kind(layer: nn.Module, stem: nn.Module | None) -> str:
+def _kind(layer: nn.Module, stem: nn.Module | None, in_gates: set[nn.Module]) -> str:
     if layer is stem:
         return "stem"
+    if layer in in_gates:
+        return "gate"
     if isinstance(layer, nn.Linear):
         return "linear"
     assert isinstance(layer, _ConvNd)
