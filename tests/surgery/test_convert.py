@@ -162,7 +162,7 @@ def test_bad_arguments_are_refused():
         nd.convert(Net(), select=[nn.Linear])
     with pytest.raises(TypeError, match="whitening must be a Whitening, a name, Settings, None or False, got 64"):
         nd.convert(Net(), 64)
-    for name in ("linear", "stem", "grouped", "depthwise"):
+    for name in ("linear", "stem", "grouped", "depthwise", "gate"):
         with pytest.raises(TypeError, match=f"{name} must be a Whitening, None or False, got 64"):
             nd.convert(Net(), **{name: 64})
     with pytest.raises(ValueError, match="single layer cannot be replaced in place"):

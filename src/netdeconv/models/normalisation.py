@@ -146,6 +146,7 @@ class NormConfig:
             linear=self._linear(base, every),
             grouped=_with_steps(_changed(base.grouped, blocks), entry.grouped if entry else None),
             depthwise=_with_steps(_changed(base.depthwise, blocks), entry.depthwise if entry else None),
+            gate=_changed(base.gate, blocks),
         )
 
     def _given(self, *names: str) -> dict[str, Any]:

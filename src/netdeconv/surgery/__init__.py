@@ -5,7 +5,8 @@ from netdeconv.surgery.convert import convert
 from netdeconv.surgery.describe import Description, LayerCost, LayerDescription, describe
 from netdeconv.surgery.finite import check_finite
 from netdeconv.surgery.fold import fold
-from netdeconv.surgery.notices import CalibrationWarning, NothingChangedWarning
+from netdeconv.surgery.norms import NormParts, register_norm
+from netdeconv.surgery.notices import CalibrationWarning, NothingChangedWarning, PartlyConvertedWarning
 from netdeconv.surgery.recalibrate import batch_statistics, recalibrate
 from netdeconv.surgery.settings import SETTINGS, Settings
 
@@ -16,7 +17,9 @@ __all__ = [
     "Description",
     "LayerCost",
     "LayerDescription",
+    "NormParts",
     "NothingChangedWarning",
+    "PartlyConvertedWarning",
     "Settings",
     "batch_statistics",
     "check_finite",
@@ -24,4 +27,5 @@ __all__ = [
     "describe",
     "fold",
     "recalibrate",
+    "register_norm",
 ]

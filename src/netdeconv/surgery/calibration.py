@@ -13,6 +13,7 @@ from torch.nn.modules.conv import _ConvTransposeNd
 from netdeconv.nn import WhitenedLayer, Whitening, statistics_mode
 from netdeconv.surgery.affine import ChannelAffine
 from netdeconv.surgery.batches import Call, calls
+from netdeconv.surgery.norms import NormParts
 from netdeconv.surgery.plain import is_plain, num_outputs, whitened_twin
 from netdeconv.surgery.policy import Plan
 from netdeconv.surgery.trace import Trace
@@ -36,22 +37,23 @@ def calibrate(model: nn.Module, plan: Plan, batches: Iterable[Any]) -> Calibrate
     layer; others become :class:`ChannelAffine`. The model itself is not changed.
     """
     layers = {model.get_submodule(name): whitening for name, whitening in plan.layers.items()}
-    norms = [model.get_submodule(name) for name in plan.norms]
+    norms = {model.get_submodule(name): parts for name, parts in plan.norms.items()}
     twins = {layer: _fresh_twin(layer, whitening) for layer, whitening in layers.items()}
     trace = Trace(layers, norms)
     result = _observe(model, twins, trace, batches)
     absorbed: dict[nn.Module, nn.Module] = {}
-    for norm in norms:
-        reason = _obstacle(norm) if norm in trace.called else "no calibration batch reached it"
-        if reason is not None:
-            result.kept[norm] = reason
+    for norm, parts in norms.items():
+        reason = _obstacle(parts) if norm in trace.called else "no calibration batch reached it"
+        if reason is not None or parts.statistics is None:
+            result.kept[norm] = reason or ""
             continue
         layer = trace.absorbing_layer(norm)
         if layer is None:
-            result.norms[norm] = _affine(norm)
+            affine = _affine(parts.statistics)
+            result.norms[norm] = affine if parts.after is None else nn.Sequential(affine, parts.after)
         else:
-            absorbed[layer] = norm
-            result.norms[norm] = nn.Identity()
+            absorbed[layer] = parts.statistics
+            result.norms[norm] = parts.after or nn.Identity()
     for layer, twin in twins.items():
         if layer in trace.called:
             twin.assign_folded_(*_plain_function(layer, absorbed.get(layer)))  # type: ignore[operator]
@@ -103,11 +105,11 @@ def _observer(twin: WhitenedLayer, name: str) -> Any:
     return observe
 
 
-def _obstacle(norm: nn.Module) -> str | None:
+def _obstacle(parts: NormParts) -> str | None:
     """Why a norm is no function of one channel in evaluation mode, or None."""
-    if isinstance(norm, nn.GroupNorm):
+    if parts.statistics is None:
         return "a group norm is not affine: it cannot be absorbed without changing the function"
-    if not isinstance(norm.running_mean, Tensor):
+    if not isinstance(parts.statistics.running_mean, Tensor):
         return "it has no running statistics, so its evaluation depends on the batch"
     return None
 

@@ -11,14 +11,26 @@ import torch
 from torch import nn
 
 from netdeconv.nn import WhitenedLayer
+from netdeconv.surgery.affine import ChannelAffine
 from netdeconv.surgery.batches import relative_difference, tensors_in
 from netdeconv.surgery.calibration import Calibrated, calibrate
 from netdeconv.surgery.inplace import stop_overwriting
-from netdeconv.surgery.notices import CalibrationWarning, NothingChangedWarning, logger
+from netdeconv.surgery.notices import (
+    CalibrationWarning,
+    NothingChangedWarning,
+    PartlyConvertedWarning,
+    counted,
+    logger,
+)
 from netdeconv.surgery.plain import is_plain, whitened_twin
 from netdeconv.surgery.policy import Choice, Plan, Setting, make_plan
 from netdeconv.surgery.selection import Selection
 from netdeconv.surgery.tree import evaluation_mode, refuse_wrapped, replace
+
+_REMEDY = (
+    "Layers: build the model with torch's own, remove parametrizations first, or exclude them through select to "
+    "convert without this warning. Norms: say what they do with netdeconv.surgery.register_norm"
+)
 
 
 def convert(
@@ -29,6 +41,7 @@ def convert(
     stem: Setting = None,
     grouped: Setting = None,
     depthwise: Setting = None,
+    gate: Setting = None,
     named: Mapping[str, Setting] | None = None,
     select: Selection = None,
     calibration: Iterable[Any] | None = None,
@@ -40,17 +53,19 @@ def convert(
     it, weights become :math:`W D^{-1}`, so that in evaluation mode the outputs stay what they were: fine-tune
     from here.
 
-    Converted are exactly Conv1d, Conv2d, Conv3d, ConvTranspose2d and Linear. Subclasses may compute something
-    else and are skipped, as are children of ``nn.MultiheadAttention`` and ``nn.TransformerEncoderLayer``,
-    which read weights without calling the layer. The logger ``netdeconv.surgery`` says (INFO) what was
-    converted and what was skipped, and why.
+    Converted are convolutions, transposed ones and linear layers, subclasses too where they inherit ``forward`` and
+    hold their weight as a parameter. Others may compute something else (pad dynamically, standardise their weight)
+    and are left, with a warning; so are, without one, children of ``nn.MultiheadAttention`` and
+    ``nn.TransformerEncoderLayer``, which read weights without calling the layer. The logger ``netdeconv.surgery``
+    says (INFO) what was converted and what was skipped, and why.
 
-    Removed (an ``nn.Identity`` takes the place) is a BatchNorm, SyncBatchNorm or GroupNorm that ``select``
-    selects too, when ``whitening`` is not False and the nearest layer before or after it, in registration
-    order, was converted. So ``select="layer1"`` takes that part's norms along, and ``select="stem"`` or
-    ``whitening=False`` keeps all of them. Where norms were removed, converted layers that had no bias get
-    one, starting at zero; activations are switched to ``inplace=False``, for an Identity no longer gives them
-    a tensor of their own, except right behind a layer in an ``nn.Sequential``, whose output is one.
+    Removed is a BatchNorm, SyncBatchNorm, GroupNorm or norm of :func:`netdeconv.surgery.register_norm` that
+    ``select`` selects too, when ``whitening`` is not False and the nearest layer before or after it, in registration
+    order, was converted. An ``nn.Identity`` takes the place, or what the norm itself applied to its output (timm's
+    activations); norms with fixed statistics go in calibration alone. So ``select="layer1"`` takes that part's norms
+    along, and ``select="stem"`` or ``whitening=False`` keeps all of them. Where norms were removed, converted layers
+    that had no bias get one, starting at zero; activations are switched to ``inplace=False``, for an Identity no
+    longer gives them a tensor of their own, except right behind a layer in an ``nn.Sequential``, whose output is one.
 
     Args:
         model: any module; already whitened layers are left as they are.
@@ -61,6 +76,8 @@ def convert(
         stem: likewise, of the first convolution in registration order.
         grouped: likewise, of convolutions with several groups of several input channels.
         depthwise: likewise, of convolutions with one input channel for each group.
+        gate: likewise, of squeeze-and-excite gates (:class:`netdeconv.surgery.Settings` says which these are); the
+            default leaves them alone, a :class:`Whitening` for all layers does not.
         named: settings of further layers by a pattern of their names, which covers as in ``select``. They have
             precedence over those of a layer's kind, a later pattern over an earlier one. None as ``whitening``,
             False to leave the layers alone.
@@ -87,6 +104,8 @@ def convert(
 
     Warns:
         NothingChangedWarning: when no layer was converted.
+        PartlyConvertedWarning: when a layer, or a norm beside a converted one, was left though neither ``select`` nor
+            a setting says so: counted by reason.
         CalibrationWarning: when outputs on the last batch differ by more than sqrt(eps) of their dtype,
             relative to the largest one. Expected where a forward is random or reads weights without calling
             the layer.
@@ -101,33 +120,34 @@ def convert(
         ['WhitenedConv2d', 'Identity', 'ReLU']
     """
     refuse_wrapped(model)
-    kinds = {"linear": linear, "stem": stem, "grouped": grouped, "depthwise": depthwise}
+    kinds = {"linear": linear, "stem": stem, "grouped": grouped, "depthwise": depthwise, "gate": gate}
     plan = make_plan(model, whitening, named=named, select=select, **kinds)
     if inplace and "" in plan.layers:
         raise ValueError("a single layer cannot be replaced in place: use the copy that convert(layer) returns")
     target = model if inplace else copy.deepcopy(model)
-    if not plan.layers:
-        return _apply(target, {}, {}, plan.skipped)
-    if calibration is None:
-        return _apply(target, *_keeping_weights(target, plan), plan.skipped)
-    return _preserving_function(target, plan, calibration)
+    if plan.layers and calibration is not None:
+        return _preserving_function(target, plan, calibration)
+    return _apply(target, *_keeping_weights(target, plan), plan)
 
 
 def _keeping_weights(model: nn.Module, plan: Plan) -> tuple[dict[nn.Module, nn.Module], dict[nn.Module, nn.Module]]:
     """Replacements of layers and norms that keep the parameters."""
     layers: dict[nn.Module, nn.Module] = {}
+    removed = {name: parts for name, parts in plan.norms.items() if not parts.fixed}
+    for name in plan.norms.keys() - removed.keys():
+        plan.skipped[name] = "its statistics are fixed: only calibration can absorb it"
     for name, whitening in plan.layers.items():
         layer = model.get_submodule(name)
         assert is_plain(layer)
-        layers[layer] = whitened_twin(layer, whitening, bias=bool(plan.norms))
-    return layers, {model.get_submodule(name): nn.Identity() for name in plan.norms}
+        layers[layer] = whitened_twin(layer, whitening, bias=bool(removed))
+    return layers, {model.get_submodule(name): parts.after or nn.Identity() for name, parts in removed.items()}
 
 
 def _preserving_function(model: nn.Module, plan: Plan, batches: Iterable[Any]) -> nn.Module:
     found = calibrate(model, plan, batches)
     names = {module: name for name, module in model.named_modules()}
-    kept = {names[module]: reason for module, reason in found.kept.items()}
-    converted = _apply(model, found.layers, found.norms, {**plan.skipped, **kept})
+    plan.skipped.update({names[module]: reason for module, reason in found.kept.items()})
+    converted = _apply(model, found.layers, found.norms, plan)
     if found.layers:
         _compare(converted, found)
     return converted
@@ -137,25 +157,27 @@ def _apply(
     model: nn.Module,
     layers: dict[nn.Module, nn.Module],
     norms: dict[nn.Module, nn.Module],
-    skipped: dict[str, str],
+    plan: Plan,
 ) -> nn.Module:
     """Replace, say what was replaced and what was not, and warn where that was nothing."""
     names = {module: name or "the model" for name, module in model.named_modules()}
     for old, new in {**layers, **norms}.items():
         logger.info("%s: %s -> %s%s", names[old], type(old).__name__, type(new).__name__, _blocks(new))
-    for name, reason in skipped.items():
+    for name, reason in plan.skipped.items():
         logger.info("%s: skipped, %s", name or "the model", reason)
+    why = counted(plan.skipped[name] for name in (plan.refused if layers else plan.skipped))
     if not layers:
-        warnings.warn(
-            "convert changed nothing: no selected layer can be whitened that is not yet "
-            "(the logger netdeconv.surgery says at level INFO which layers were skipped, and why)",
-            NothingChangedWarning,
-            stacklevel=3,
-        )
+        message = f"convert changed nothing: no selected layer can be whitened that is not yet{why and ': '}{why}"
+        warnings.warn(message, NothingChangedWarning, stacklevel=3)
         return model
+    if why:
+        warnings.warn(
+            f"convert left layers or norms as they are: {why}. {_REMEDY}", PartlyConvertedWarning, stacklevel=3
+        )
     converted = replace(model, {**layers, **norms})
     if norms:
-        stop_overwriting(converted, set(norms.values()))
+        handing_on = {new for new in norms.values() if isinstance(new, (nn.Identity, ChannelAffine))}
+        stop_overwriting(converted, handing_on)
     return converted
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, TypeAlias, TypeGuard
 
 import torch
@@ -22,7 +23,6 @@ from netdeconv.nn import (
 
 PlainLayer: TypeAlias = nn.Conv1d | nn.Conv2d | nn.Conv3d | _ConvTransposeNd | nn.Linear
 
-# Exact types: a subclass may read its weight in another way, or have its weight read by its parent.
 _TWINS: dict[type[nn.Module], Any] = {
     nn.Conv1d: WhitenedConv1d,
     nn.Conv2d: WhitenedConv2d,
@@ -37,13 +37,35 @@ _CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 def is_plain(module: nn.Module) -> TypeGuard[PlainLayer]:
-    """Whether the module is exactly one of the types that have a whitened twin."""
-    return type(module) in _TWINS
+    """Whether the module computes what one of the types with a whitened twin does."""
+    base = plain_base(module)
+    return base is not None and changed_behaviour(module, base) is None
 
 
 def plain_base(module: nn.Module) -> type[nn.Module] | None:
-    """The plain type that a module is a subclass of, if any."""
+    """The plain type that a module is or derives from, if any."""
     return next((plain for plain in _TWINS if isinstance(module, plain)), None)
+
+
+def changed_behaviour(module: nn.Module, base: type[nn.Module]) -> str | None:
+    """What a subclass computes in another way than its base does, in words, or None.
+
+    Other arguments, names or initial values change nothing; a ``forward`` of its own may do anything, such as pad
+    dynamically or standardise its weight.
+    """
+    kind = type(module)
+    for method in ("forward", "_conv_forward", "_output_padding", "__call__"):
+        if getattr(kind, method, None) is not getattr(base, method, None) or method in vars(module):
+            return f"{qualified_name(kind)} has a {method} of its own"
+    for name in ("weight", "bias"):
+        if inspect.getattr_static(kind, name, None) is not inspect.getattr_static(base, name, None):
+            return f"{qualified_name(kind)} computes its {name} (a parametrization or a property)"
+    return None
+
+
+def qualified_name(kind: type) -> str:
+    """Module and name of a class."""
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def is_weighted(module: nn.Module) -> bool:
@@ -83,7 +105,9 @@ def whitened_twin(layer: PlainLayer, whitening: Whitening, *, bias: bool) -> Whi
     own = layer.bias
     if own is None and bias:
         own = nn.Parameter(weight.new_zeros(num_outputs(layer)), requires_grad=weight.requires_grad)
-    twin = _TWINS[type(layer)](
+    base = plain_base(layer)
+    assert base is not None
+    twin = _TWINS[base](
         **_arguments(layer), bias=own is not None, device="meta", dtype=weight.dtype, whitening=whitening
     )
     twin.weight, twin.bias = weight, own

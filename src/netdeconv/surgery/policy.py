@@ -9,11 +9,13 @@ from typing import Literal, TypeAlias
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.parameter import is_lazy
 
 from netdeconv.nn import WhitenedLayer, Whitening
-from netdeconv.surgery.plain import is_plain, plain_base
+from netdeconv.surgery.gates import gates
+from netdeconv.surgery.norms import NormParts, is_norm, norm_parts
+from netdeconv.surgery.plain import changed_behaviour, is_plain, plain_base, qualified_name
 from netdeconv.surgery.selection import Selection, covered, selected
 from netdeconv.surgery.settings import DEFAULT, SETTINGS, Settings
 from netdeconv.surgery.tree import names_of
@@ -21,7 +23,6 @@ from netdeconv.surgery.tree import names_of
 Setting: TypeAlias = Whitening | Literal[False] | None
 Choice: TypeAlias = Whitening | Settings | str | Literal[False] | None
 
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, nn.GroupNorm)
 # Their fused paths read the weights of their children without calling them.
 _READS_WEIGHTS = (nn.MultiheadAttention, nn.TransformerEncoderLayer)
 # A first convolution with at most so many input channels reads data, not another layer's output.
@@ -74,11 +75,19 @@ def _setting(name: str, value: Setting, default: Whitening | None) -> Whitening 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is to be done, by qualified name (the first one of a shared module)."""
+    """What is to be done, by qualified name (the first one of a shared module).
+
+    Args:
+        layers: to be whitened.
+        norms: to be removed, and what they consist of.
+        skipped: what stays, and why: for the log.
+        refused: those of ``skipped`` that a user may not expect: for a warning.
+    """
 
     layers: dict[str, Whitening]
-    norms: list[str]
+    norms: dict[str, NormParts]
     skipped: dict[str, str]
+    refused: list[str]
 
 
 def make_plan(
@@ -98,28 +107,36 @@ def make_plan(
         settings = dataclasses.replace(settings, stem=settings.convolution)  # it reads another layer's output
     by_name = _by_name(names, _named(named, settings.convolution))
     fused = {child for parent in names if isinstance(parent, _READS_WEIGHTS) for child in parent.modules()}
+    in_gates = gates(model)
     layers: dict[str, Whitening] = {}
     skipped: dict[str, str] = {}
+    refused: list[str] = []
     for module, own in names.items():
         if module not in chosen or isinstance(module, WhitenedLayer) or plain_base(module) is None:
             continue
-        decision = "its parent reads the weight without calling it" if module in fused else _refusal(module)
-        if decision is None:
-            which, whitening = by_name.get(module) or _by_kind(module, stem, settings)
-            if whitening is not None:
-                layers[own[0]] = whitening
-                continue
-            decision = f"{which} layers are to be left as they are"
-        skipped[own[0]] = decision
+        if module in fused:
+            skipped[own[0]] = "its parent reads the weight without calling it"
+            continue
+        which, whitening = by_name.get(module) or _by_kind(_kind(module, stem, in_gates), settings)
+        refusal = _refusal(module)
+        if whitening is None:
+            skipped[own[0]] = f"{which} layers are to be left as they are"
+        elif refusal is not None:
+            skipped[own[0]] = refusal
+            refused.append(own[0])
+        else:
+            layers[own[0]] = whitening
     converted = {model.get_submodule(name) for name in layers}
-    norms: list[str] = []
+    norms: dict[str, NormParts] = {}
     if settings.convolution is not None:
-        for norm in _neighbours(list(names), converted):
-            if norm in chosen and type(norm) in _NORMS:
-                norms.append(names[norm][0])
-            elif norm in chosen:
-                skipped[names[norm][0]] = f"{_called(norm)} is a subclass that may do more than normalise"
-    return Plan(layers, norms, skipped)
+        for norm in (norm for norm in _neighbours(list(names), converted) if norm in chosen):
+            name, parts = names[norm][0], norm_parts(norm)
+            if parts is not None:
+                norms[name] = parts
+            else:
+                skipped[name] = f"{qualified_name(type(norm))} is a norm that may do more than normalise"
+                refused.append(name)
+    return Plan(layers, norms, skipped, refused)
 
 
 def _named(named: Mapping[str, Setting] | None, default: Whitening | None) -> dict[str, Whitening | None]:
@@ -139,14 +156,15 @@ def _by_name(
     }
 
 
-def _by_kind(layer: nn.Module, stem: nn.Module | None, settings: Settings) -> tuple[str, Whitening | None]:
-    kind = _kind(layer, stem)
+def _by_kind(kind: str, settings: Settings) -> tuple[str, Whitening | None]:
     return kind, getattr(settings, kind)
 
 
-def _kind(layer: nn.Module, stem: nn.Module | None) -> str:
+def _kind(layer: nn.Module, stem: nn.Module | None, in_gates: set[nn.Module]) -> str:
     if layer is stem:
         return "stem"
+    if layer in in_gates:
+        return "gate"
     if isinstance(layer, nn.Linear):
         return "linear"
     assert isinstance(layer, _ConvNd)
@@ -157,10 +175,16 @@ def _kind(layer: nn.Module, stem: nn.Module | None) -> str:
 
 def _refusal(layer: nn.Module) -> str | None:
     """Why this layer cannot be converted, or None."""
-    if not is_plain(layer):
-        return f"{_called(layer)} is a subclass that may compute something else"
+    base = plain_base(layer)
+    assert base is not None
+    changed = changed_behaviour(layer, base)
+    if changed is not None:
+        return changed
+    assert is_plain(layer)
     if not isinstance(layer._parameters.get("weight"), torch.Tensor):
         return "its weight is no parameter (computed by weight_norm or the like)"
+    if is_lazy(layer.weight):
+        return "its weight has no shape yet"
     if not layer.weight.is_floating_point():
         return f"its weight is {layer.weight.dtype}"
     return None
@@ -168,17 +192,14 @@ def _refusal(layer: nn.Module) -> str | None:
 
 def _neighbours(modules: Sequence[nn.Module], converted: set[nn.Module]) -> list[nn.Module]:
     """Norm layers whose nearest layer before or after them, in registration order, is converted."""
-    order = [m for m in modules if isinstance(m, (_BatchNorm, nn.GroupNorm, WhitenedLayer)) or plain_base(m)]
-    is_norm = [isinstance(m, (_BatchNorm, nn.GroupNorm)) for m in order]
+    within = {part for norm in modules if is_norm(norm) for part in norm.modules() if part is not norm}
+    order = [m for m in modules if (is_norm(m) and m not in within) or isinstance(m, WhitenedLayer) or plain_base(m)]
+    norms = [is_norm(m) for m in order]
     found = []
     for index, module in enumerate(order):
-        if is_norm[index]:
-            before = next((order[i] for i in range(index - 1, -1, -1) if not is_norm[i]), None)
-            after = next((order[i] for i in range(index + 1, len(order)) if not is_norm[i]), None)
+        if norms[index]:
+            before = next((order[i] for i in range(index - 1, -1, -1) if not norms[i]), None)
+            after = next((order[i] for i in range(index + 1, len(order)) if not norms[i]), None)
             if before in converted or after in converted:
                 found.append(module)
     return found
-
-
-def _called(module: nn.Module) -> str:
-    return f"{type(module).__module__}.{type(module).__qualname__}"

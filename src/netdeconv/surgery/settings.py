@@ -18,6 +18,9 @@ class Settings:
         linear: of linear layers.
         grouped: of convolutions with several groups of several input channels.
         depthwise: of convolutions with one input channel for each group.
+        gate: of squeeze-and-excite gates, whatever their layers: a module with a sigmoid and one or two layers of one
+            tap, that pools to one position or squeezes and expands to as many channels. They see one row of each
+            image, too few to whiten well.
     """
 
     convolution: Whitening | None = None
@@ -25,6 +28,7 @@ class Settings:
     linear: Whitening | None = None
     grouped: Whitening | None = None
     depthwise: Whitening | None = None
+    gate: Whitening | None = None
 
     @classmethod
     def of(
@@ -37,6 +41,7 @@ class Settings:
             linear=linear or convolution,
             grouped=convolution,
             depthwise=convolution,
+            gate=convolution,
         )
 
 
@@ -48,7 +53,7 @@ _CHANNELS = dataclasses.replace(_FEW, structure="channel")
 
 DEFAULT, PAPER = "default", "paper"
 SETTINGS: Mapping[str, Settings] = {
-    DEFAULT: Settings.of(_CHANNELS, stem=_FEW, linear=_FEATURES),
+    DEFAULT: dataclasses.replace(Settings.of(_CHANNELS, stem=_FEW, linear=_FEATURES), gate=None),
     PAPER: Settings.of(_PATCHES, stem=_FIRST, linear=_FEATURES),
     "full16": Settings.of(dataclasses.replace(_PATCHES, group_size=16), stem=_FIRST, linear=_FEATURES),
     "channel": Settings.of(dataclasses.replace(_PATCHES, structure="channel"), linear=_FEATURES),
