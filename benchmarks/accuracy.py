@@ -1,9 +1,9 @@
 """Accuracy tables on real data: ``python -m benchmarks.accuracy NAME --data-dir ROOT``.
 
-The runs are those of a recipe, see ``netdeconv list recipes``. Every run is a run directory under ``--runs`` and is
-resumed there when the command is given again; the table is written after each and names the rows that are still to be
-trained. Baselines' learning rates are searched on images cut from the training set (``vgg11-search``), never on the
-test set.
+The runs are those of an experiment, see ``netdeconv list experiments``. Every run is a run directory under ``--runs``
+and is resumed there when the command is given again; the table is written after each and names the rows that are still
+to be trained. Baselines' learning rates are searched on images cut from the training set (``vgg11-search``), never on
+the test set.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import runs as runs_table
-from netdeconv.experiments import recipe
+from netdeconv.experiments import experiment as find
 from netdeconv.training import RunResult, TrainingConfig, run
 
-# Recipes whose tables are results of this repository, and the files in results/.
+# Experiments whose tables are results of this repository, and the files in results/.
 EXPERIMENTS = {
     "vgg16-one-epoch": "cifar10-vgg16-one-epoch",
     "vgg11-search": "cifar10-vgg11-search",
@@ -30,7 +30,7 @@ EXPERIMENTS = {
 
 def measure(name: str, data_dir: str, runs: Path, label: str | None, remark: str = "") -> None:
     """Train what is missing of an experiment; write its table when nothing is."""
-    experiment = recipe(name)
+    experiment = find(name)
     configs = {key: row.config for key, row in experiment.rows.items()}
     results: dict[str, RunResult] = {}
     for key, config in configs.items():
@@ -62,7 +62,8 @@ def _row(key: str, config: TrainingConfig, result: RunResult) -> dict[str, Any]:
         "accuracy": [round(record["accuracy"], 2) for record in result.history],
     }
     if config.evaluate_all_statistics:
-        row["accuracy_batch_statistics"] = round(result.history[-1]["accuracy_batch_statistics"], 2)
+        for kind in ("running", "batch"):
+            row[f"accuracy, {kind} statistics"] = round(result.history[-1][f"accuracy_{kind}_statistics"], 2)
     return row | {"minutes": round(result.seconds / 60, 1)}
 
 

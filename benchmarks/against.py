@@ -24,7 +24,7 @@ from benchmarks import environment
 OUTPUT = Path("results/benchmarks")
 HERE = Path(__file__).resolve().parent.parent / "src"
 VARIANTS = ("batch norm", "channel", "full16", "full64")
-WORKER = '''
+WORKER = """
 import resource, sys, time, torch, netdeconv as nd
 from netdeconv import models
 arch, batch, dtype, threads = sys.argv[1], int(sys.argv[2]), getattr(torch, sys.argv[3]), int(sys.argv[4])
@@ -55,7 +55,7 @@ for line in sys.stdin:
     for parameter in net.parameters():
         parameter.grad = None
     print(time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, flush=True)
-'''
+"""
 
 
 class Trainer:

@@ -30,7 +30,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.set_defaults(device="cuda")
     options.add_network(parser)
     parser.add_argument(
-        "--variants", nargs="+", default=["batch_norm", "channel", "full"], metavar="NAME", help=", ".join(VARIANTS)
+        "--variants", nargs="+", default=["batch_norm", "default", "paper"], metavar="NAME", help=", ".join(VARIANTS)
     )
     parser.add_argument("--steps", type=int, default=5, help="steps in a timed sample")
     parsed = parser.parse_args(arguments)

@@ -20,7 +20,7 @@ from torch import nn
 import netdeconv as nd
 from benchmarks import environment, tables
 from netdeconv import models
-from netdeconv.experiments import VARIANTS, WhiteningChoice
+from netdeconv.models import NORMALISATIONS, NormConfig
 from netdeconv.training import NetworkConfig, build_network
 
 CLASSES, BATCH, STEPS, LR = 10, 8, 2, 0.01
@@ -39,7 +39,7 @@ def check(arch: str, variant: str, *, width: float = 1.0, size: int = 32) -> dic
     The difference is relative to the largest output, in float32 and evaluation mode.
     """
     torch.manual_seed(0)
-    config = VARIANTS[variant].network(WhiteningChoice(), NetworkConfig(arch=arch, width=width))
+    config = NetworkConfig(arch=arch, width=width, norm=NormConfig(name=variant))
     network = build_network(config, Images((3, size, size))).to(memory_format=torch.channels_last)
     images = torch.randn(BATCH, 3, size, size).to(memory_format=torch.channels_last)
     labels = torch.arange(BATCH) % CLASSES
@@ -58,7 +58,7 @@ def check(arch: str, variant: str, *, width: float = 1.0, size: int = 32) -> dic
             losses.append(float(loss.detach()))
         row[f"losses, {name}"] = [round(value, 4) for value in losses]
         row["finite"] = row.get("finite", True) and all(map(math.isfinite, losses))
-    if VARIANTS[variant].whitens:
+    if config.norm.whitens:
         network.eval()
         with torch.no_grad():
             expected, found = network(images), nd.fold(network)(images)
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(prog="python -m benchmarks.every_network", description=__doc__)
     parser.add_argument("--archs", nargs="+", default=models.list_names())
-    parser.add_argument("--variants", nargs="+", default=["batch_norm", "channel", "full"], choices=VARIANTS)
+    parser.add_argument("--variants", nargs="+", default=["batch_norm", "default", "paper"], choices=NORMALISATIONS)
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--output", type=Path, default=Path("results/checks/every-network.json"))
     options = parser.parse_args(given)

@@ -39,7 +39,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--variants",
         nargs="+",
-        default=["full", "channel", "published"],
+        default=["paper", "channel", "published"],
         metavar="NAME",
         help="whitened variants, evaluated and folded, beside batch norm and no norm",
     )

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from netdeconv import WhitenedConv2d, Whitening
 from netdeconv.linalg import Grouping, PatchGeometry, gather_patches, inverse_sqrt, patch_statistics, scatter_patches
-from netdeconv.nn.products import whiten_weight
+from netdeconv.nn.weight import whiten_weight
 
-STRUCTURES = ("full", "channel", "separable")
+STRUCTURES = ("full", "channel")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +83,7 @@ def operations(point: Point, dtype: torch.dtype, device: torch.device) -> Iterat
     whitening = Whitening(group_size=point.group_size)
     padding, step = point.kernel // 2, whitening.sampling_stride
     geometry = PatchGeometry((point.kernel,) * 2, (step,) * 2, ((padding, padding),) * 2, (1, 1))
-    grouping = Grouping.of(point.channels, 1, point.group_size, interleaved=True, common_divisor=False)
+    grouping = Grouping.of(point.channels, 1, point.group_size)
     x = _input(point, dtype, device)
     patches = gather_patches(x, geometry, grouping, dtype=torch.float32)
     into = torch.zeros_like(x)

@@ -144,7 +144,7 @@ def measure(settings: argparse.Namespace, command: str) -> dict[str, Any]:
         rows=rows,
         note=(
             "Cells: median milliseconds, then times a reference. Layers are forward and backward together; the "
-            "reference of full, channel and separable is the convolution, that of everything else a bound: its fewest "
+            "reference of full and channel is the convolution, that of everything else a bound: its fewest "
             "operations and bytes at the machine's measured peak "
             f"({', '.join(f'{name} {rate:.4g} GFLOP/s' for name, rate in rates.items())}, "
             f"{peak.bandwidth / 1e9:.4g} GB/s). Single operations are those of structure full, in float32. What is "

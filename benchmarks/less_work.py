@@ -14,53 +14,39 @@ import dataclasses
 import statistics
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from benchmarks import runs as runs_table
 from benchmarks.environment import command
-from benchmarks.warm_start import warm_started
-from netdeconv import Whitening
 from netdeconv.data import DataConfig
-from netdeconv.experiments import WhiteningChoice, variant
+from netdeconv.models import NormConfig
 from netdeconv.tasks import Classification
 from netdeconv.training import NetworkConfig, OptimizerConfig, RunResult, TrainingConfig, run
 
 NAME = "cifar10-less-work"
 WIDTH, LR, BATCH_NORM_LR = 0.5, 0.1, 0.02
-FEW, SELDOM = {"rows_per_feature": 16}, {"refresh_interval": 4}
-BLOCKS: dict[str, Any] = {"layout": "blocks"}
-# label: (variant, settings of the whitening, learning rate, epochs beyond the others')
+FEW: dict[str, Any] = {"rows_per_feature": 16}
+# label: (normalisation, what is changed of it, learning rate, epochs beyond the others')
 CANDIDATES: dict[str, tuple[str, dict[str, Any], float, int]] = {
     "batch norm": ("batch_norm", {}, BATCH_NORM_LR, 0),
     "batch norm, one epoch more": ("batch_norm", {}, BATCH_NORM_LR, 1),
-    "stem full, others channel": ("stem_channel", {}, LR, 0),
-    "the same, fewer rows": ("stem_channel", FEW, LR, 0),
-    "the same, fewer rows, one epoch more": ("stem_channel", FEW, LR, 1),
+    "default": ("default", {}, LR, 0),
+    "default, one epoch more": ("default", {}, LR, 1),
+    "default, linear layers plain": ("default", {"linear_group_size": 0}, LR, 0),
+    "channel": ("channel", FEW, LR, 0),
     "full 16, fewer rows": ("full16", FEW, LR, 0),
-    "full 16, blocks, fewer rows": ("full16", BLOCKS | FEW, LR, 0),
-    "full 16, blocks, fewer rows, every 4th step": ("full16", BLOCKS | FEW | SELDOM, LR, 0),
-    "full 16, blocks, fewer rows, every 4th step, lr 0.01": ("full16", BLOCKS | FEW | SELDOM, 0.01, 0),
-    "separable, blocks, fewer rows": ("separable", BLOCKS | FEW, LR, 0),
-    "full 64, blocks, fewer rows, every 4th step": ("full", BLOCKS | FEW | SELDOM, LR, 0),
-    "full 16, blocks": ("full16", BLOCKS, LR, 0),
-    "full 16, sampling stride 6": ("full16", {"sampling_stride": 6}, LR, 0),
-    "full 32, fewer rows": ("full", {"group_size": 32} | FEW, LR, 0),
+    "full 32, fewer rows": ("paper", {"group_size": 32} | FEW, LR, 0),
     "stem full, batch norm elsewhere": ("stem", {}, BATCH_NORM_LR, 0),
-    "stem full, others channel, fewer rows, warm-started": ("stem_channel", FEW, 0.02, 0),  # 0.1 diverges
     "batch norm, lr 0.01": ("batch_norm", {}, 0.01, 0),
     "batch norm, lr 0.05": ("batch_norm", {}, 0.05, 0),
 }
-# label: Newton-Schulz steps from the last step's matrix
-WARM = {"stem full, others channel, fewer rows, warm-started": 2}
 
 
 def config(label: str, seed: int, epochs: int, images: int | None = None) -> TrainingConfig:
     """The settings of one run; ``images``: to train on, of the 45000 that are left."""
     name, settings, lr, more = CANDIDATES[label]
-    choice = WhiteningChoice(base=Whitening(**settings), block_fc=64)
-    network = variant(name).network(choice, NetworkConfig(arch="vgg11", width=WIDTH))
+    network = NetworkConfig(arch="vgg11", width=WIDTH, norm=NormConfig(name=name, **settings))
     return TrainingConfig(
         task=Classification(),
         data=DataConfig(dataset="cifar10", batch_size=128, validation_size=5000, train_size=images),
@@ -85,8 +71,7 @@ def measure(options: argparse.Namespace) -> None:
             data = dataclasses.replace(settings.data, data_dir=options.data_dir)
             settings = dataclasses.replace(settings, data=data, result_path=str(folder))
             started = (folder / "config.json").exists()
-            with warm_started(WARM[label]) if label in WARM else nullcontext():
-                results[label][seed] = run(settings, resume=started, progress=False)
+            results[label][seed] = run(settings, resume=started, progress=False)
             print(f"seed {seed}, {label}: {results[label][seed].accuracy:.2f} %", flush=True)
             write(results, options)
 
@@ -100,7 +85,6 @@ def write(results: dict[str, dict[int, RunResult]], options: argparse.Namespace)
         command=command("less_work", options.arguments),
         config={
             label: runs_table.settings(config(label, 0, options.epochs, options.images))
-            | ({"warm-started steps": WARM[label]} if label in WARM else {})
             for label in CANDIDATES
             if results[label]
         },

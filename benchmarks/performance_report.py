@@ -83,9 +83,9 @@ def _value(row: Mapping[str, Any], value: float | None) -> str:
 def targets() -> Iterator[Target]:
     """The targets, in the order of the table."""
     configurations = [(arch, dtype) for arch in ("vgg11", "resnet18") for dtype in ("bfloat16", "float32")]
-    whitened = ("channel", "separable", "full16", "full")
+    whitened = ("channel", "full16", "full")
     steps = (
-        ("training step / batch norm: channel, separable", 1.0, "to batch norm", ("channel", "separable")),
+        ("training step / batch norm: channel", 1.0, "to batch norm", ("channel",)),
         ("training step / batch norm: block 16", 1.1, "to batch norm", ("full16",)),
         ("training step / batch norm: block 64", 1.5, "to batch norm", ("full",)),
         ("memory for backward / batch norm", 0.9, "memory to batch norm", whitened),

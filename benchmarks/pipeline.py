@@ -31,7 +31,7 @@ from benchmarks import environment, options, tables
 from benchmarks.timing import columns, describe, rounded
 from netdeconv.data import DataConfig, InMemoryImages, RawImages, Splits, TrainingImages, info, open_splits
 from netdeconv.lookup import look_up
-from netdeconv.experiments import VARIANTS, WhiteningChoice, variant
+from netdeconv.models import NORMALISATIONS, NormConfig
 from netdeconv.tasks import Classification
 from netdeconv.training import NetworkConfig, OptimizerConfig, TrainingConfig, run
 
@@ -136,11 +136,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--data-dir", default=None, help="folder with CIFAR-10; random images otherwise")
     parser.add_argument(
-        "--variants", nargs="+", default=["batch_norm", "channel", "full"], metavar="NAME", help=", ".join(VARIANTS)
+        "--variants",
+        nargs="+",
+        default=["batch_norm", "default", "paper"],
+        metavar="NAME",
+        help=", ".join(NORMALISATIONS),
     )
     parsed = parser.parse_args(arguments)
     for name in parsed.variants:
-        look_up("variant", name, VARIANTS)
+        look_up("variant", name, NORMALISATIONS)
     return parsed
 
 
@@ -154,7 +158,7 @@ def _config(settings: argparse.Namespace, name: str, folder: str) -> TrainingCon
             batch_size=settings.batch_size,
             train_size=min(images, 50_000) if settings.data_dir else None,
         ),
-        network=variant(name).network(WhiteningChoice(), NetworkConfig(arch=settings.arch, width=settings.width)),
+        network=NetworkConfig(arch=settings.arch, width=settings.width, norm=NormConfig(name=name)),
         optimizer=OptimizerConfig(lr=0.01),
         epochs=1,
         seed=settings.seed,

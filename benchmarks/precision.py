@@ -92,8 +92,10 @@ def covariances(data_dir: str | None, group_size: int) -> tuple[dict[str, Covari
     def note(name: str, layer: WhitenedConv2d) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             x = inputs[0].detach().bfloat16()
-            exact = patch_statistics(x.double(), layer._geometry, layer.grouping)[2]
-            rounded = patch_statistics(x, layer._geometry, layer.grouping, factors=x.dtype)[2].double()
+            exact = patch_statistics(x.double(), layer.sampler.plan(x.shape)[0], layer.sampler.grouping)[2]
+            rounded = patch_statistics(x, layer.sampler.plan(x.shape)[0], layer.sampler.grouping, factors=x.dtype)[
+                2
+            ].double()
             own = EPS * torch.eye(exact.shape[-1], dtype=exact.dtype)
             found.setdefault(name, []).extend((exact + own, rounded + own))
 

@@ -61,10 +61,10 @@ class Cluster:
 
 def payloads(model: nn.Module) -> list[int]:
     """Bytes of every layer's all-reduce: the count, the sums, the products."""
+    samplers = [layer.sampler for layer in model.modules() if isinstance(layer, WhitenedLayer)]
     return [
-        STATISTICS_BYTES * (1 + layer.num_matrices * layer.matrix_size * (1 + layer.matrix_size))
-        for layer in model.modules()
-        if isinstance(layer, WhitenedLayer)
+        STATISTICS_BYTES * (1 + sampler.grouping.num_matrices * sampler.matrix_size * (1 + sampler.matrix_size))
+        for sampler in samplers
     ]
 
 

@@ -16,6 +16,7 @@ Run directories are kept and resumed. The table is written to results/seconds-to
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import itertools
 import sys
 from collections.abc import Sequence
@@ -24,19 +25,16 @@ from typing import Any
 
 from benchmarks import runs as runs_table
 from benchmarks.environment import command
-from netdeconv import Whitening
 from netdeconv.data import DataConfig
-from netdeconv.experiments import WhiteningChoice, variant
+from netdeconv.models import NormConfig
 from netdeconv.tasks import Classification
 from netdeconv.training import NetworkConfig, OptimizerConfig, RunResult, TrainingConfig, run
 
-FEW: dict[str, Any] = {"rows_per_feature": 16}
-# label: (variant, settings of the whitening)
-CANDIDATES: dict[str, tuple[str, dict[str, Any]]] = {
-    "default": ("stem_channel", FEW),
-    "separable": ("separable", FEW),
-    "full16": ("full16", FEW),
-    "full16, blocks": ("full16", {"layout": "blocks"} | FEW),
+# label: settings of the normalisation
+CANDIDATES: dict[str, NormConfig] = {
+    "default": NormConfig(name="default"),
+    "channel": NormConfig(name="channel", rows_per_feature=16),
+    "full16": NormConfig(name="full16", rows_per_feature=16),
 }
 
 
@@ -116,9 +114,7 @@ class Search:
         goal = self.train("batch norm", plain, lr, wd, options.epochs)
         rows = [_row("batch norm", goal, goal, lr, wd, reached=True)]
         for label in options.candidates:
-            name, settings = CANDIDATES[label]
-            choice = WhiteningChoice(base=Whitening(**settings), block_fc=64)
-            network = variant(name).network(choice, plain)
+            network = dataclasses.replace(plain, norm=CANDIDATES[label])
             lr, wd = self.search(label, network, options.candidate_lrs, options.candidate_weight_decays)
             last = options.last_epochs or options.epochs
             for epochs in range(options.first_epochs, last + 1):
@@ -145,7 +141,7 @@ class Search:
                 "weight decays": options.weight_decays,
                 "learning rates of the candidates": options.candidate_lrs,
                 "weight decays of the candidates": options.candidate_weight_decays,
-                "candidates": {label: {"variant": name, **more} for label, (name, more) in CANDIDATES.items()},
+                "candidates": {label: dataclasses.asdict(norm) for label, norm in CANDIDATES.items()},
             },
             results=self.all,
             rows=rows,

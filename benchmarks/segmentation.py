@@ -16,13 +16,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from netdeconv.experiments.running.rows import folder_of
+
 from benchmarks import runs as runs_table
 from benchmarks.tables import align
 from netdeconv.data import DataConfig
 from netdeconv.data.segmentation import Views
-from netdeconv.experiments import Failure, WhiteningChoice, plan, train_rows
-from netdeconv.experiments.overlays import prediction_panels
-from netdeconv.experiments.rows import folder_of
+from netdeconv.experiments import Failure, plan, train_rows
+from netdeconv.experiments.running.overlays import prediction_panels
 from netdeconv.tasks import Segmentation
 from netdeconv.tasks.trained import BEST, LAST, TrainedSegmentation
 from netdeconv.training import NetworkConfig, OptimizerConfig, PlainLines, RunResult, TrainingConfig
@@ -30,7 +31,7 @@ from netdeconv.training import NetworkConfig, OptimizerConfig, PlainLines, RunRe
 FOLDER = "segmentation"
 PAPER_LR = 0.1
 LRS = [0.1, 0.03, 0.01]
-VARIANTS = ["batch_norm", "channel", "separable", "full"]
+VARIANTS = ["batch_norm", "default", "channel", "paper"]
 SEARCH_EPOCHS, EPOCHS, LAYOUT_EPOCHS, CUT = 5, 15, 4, 61
 SHOWN = 4
 
@@ -50,7 +51,7 @@ def base_config(epochs: int, *, validation_size: int = 0) -> TrainingConfig:
 
 def _search() -> dict[str, TrainingConfig]:
     base = base_config(SEARCH_EPOCHS, validation_size=CUT)
-    return plan(base, ["batch_norm"], choice=WhiteningChoice(), baseline_lrs=LRS)
+    return plan(base, ["batch_norm"], baseline_lrs=LRS)
 
 
 def _searched_lr() -> float:
@@ -64,7 +65,7 @@ def _searched_lr() -> float:
 
 def _final() -> dict[str, TrainingConfig]:
     lrs = [_searched_lr(), PAPER_LR]
-    return plan(base_config(EPOCHS), VARIANTS, choice=WhiteningChoice(), baseline_lrs=lrs)
+    return plan(base_config(EPOCHS), VARIANTS, baseline_lrs=lrs)
 
 
 def _layout() -> dict[str, TrainingConfig]:
@@ -72,7 +73,7 @@ def _layout() -> dict[str, TrainingConfig]:
     base = base_config(LAYOUT_EPOCHS)
     data = dataclasses.replace(base.data, dataset="camvid_cityscapes")
     base = dataclasses.replace(base, data=data, keep_best=False)
-    return plan(base, ["channel"], choice=WhiteningChoice(), baseline_lrs=[])
+    return plan(base, ["channel"], baseline_lrs=[])
 
 
 EXPERIMENTS: dict[str, tuple[str, str, Callable[[], dict[str, TrainingConfig]]]] = {

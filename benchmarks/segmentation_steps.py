@@ -7,6 +7,7 @@ against batch norm's, when nothing else runs.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 import time
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from benchmarks.segmentation import VARIANTS, base_config
 from benchmarks.steps import TrainingStep
 from benchmarks.timing import columns, interleave
 from netdeconv.data.segmentation import segmentation_info
-from netdeconv.experiments import WhiteningChoice, variant
+from netdeconv.models import NormConfig
 from netdeconv.training import TrainingConfig
 
 BATCH_NORM = "batch_norm"
@@ -62,7 +63,7 @@ def measure(rounds: int, threads: int | None, command: str) -> dict[str, Any]:
     steps = {}
     for name in VARIANTS:
         torch.manual_seed(0)
-        network = variant(name).network(WhiteningChoice(), config.network)
+        network = dataclasses.replace(config.network, norm=NormConfig(name=name))
         own = TrainingConfig(task=config.task, data=config.data, network=network)
         steps[name] = SegmentationStep(own, images.to(memory_format=torch.channels_last), masks)
     samples = interleave(steps, rounds=rounds, warmup=2, repeat=1, seed=0)

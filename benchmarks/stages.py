@@ -21,23 +21,19 @@ from benchmarks.recording import Recording
 from benchmarks.timing import rounded
 from netdeconv.linalg.precision import statistics_dtype
 from netdeconv.nn import WhitenedLayer
-from netdeconv.nn.functional import image_step
-from netdeconv.nn.products import product_dtype
+from netdeconv.nn.sampler import product_dtype
 
 SAMPLE, ROOT, PRODUCT, CONVOLUTION = (
     "sample and covariance",
     "inverse root",
-    "product with weight or input",
+    "product with the weight",
     "convolution",
 )
 # what the profiler calls them, forward and backward
 _EVENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    SAMPLE: (("_PatchStatistics", "_TapCovariance"), ("_PatchStatisticsBackward", "_TapCovarianceBackward")),
+    SAMPLE: (("_PatchStatistics",), ("_PatchStatisticsBackward",)),
     ROOT: (("_NewtonSchulzRoot",), ("_NewtonSchulzRootBackward",)),
-    PRODUCT: (
-        ("_WhitenedWeight", "_WhitenedInput", "_CastAndResponse", "_WhitenedTaps"),
-        ("_WhitenedWeightBackward", "_WhitenedInputBackward", "_CastAndResponseBackward", "_WhitenedTapsBackward"),
-    ),
+    PRODUCT: (("_WhitenedWeight",), ("_WhitenedWeightBackward",)),
     CONVOLUTION: (("aten::convolution",), ("aten::convolution_backward",)),
 }
 Shapes = dict[WhitenedLayer, tuple[torch.Size, torch.dtype]]
@@ -100,7 +96,7 @@ def bounds(layer: WhitenedLayer, shape: torch.Size, dtype: torch.dtype, peak: Pe
     """Seconds below which no code gets forward and backward of each stage of one layer done.
 
     Args:
-        layer: a convolution or linear layer, of any structure; the taps of "separable" are not counted.
+        layer: a convolution or linear layer, of any structure.
         shape: of its input (N, C, ...).
         dtype: of its input.
         peak: of the machine.
@@ -113,9 +109,9 @@ def _work(
 ) -> Iterator[tuple[str, list[tuple[float, float, torch.dtype]]]]:
     """Fewest operations and bytes of each stage, forward and backward, and the dtype of the products."""
     wide, steps = statistics_dtype(dtype), layer.whitening.num_iterations
-    factors = product_dtype(dtype, wide, steps)
-    g, d = layer.num_matrices, layer.matrix_size
-    n, size, pixels = _rows(layer, shape), dtype.itemsize, math.prod(shape)
+    factors = product_dtype(dtype, wide, layer.whitening)
+    g, d = layer.sampler.grouping.num_matrices, layer.sampler.matrix_size
+    n, size, pixels = layer.sampler.num_rows(shape), dtype.itemsize, math.prod(shape)
     sampled, matrices = size * min(g * n * d, pixels), g * wide.itemsize * d * d
     # symmetric: half of the products; the gradient has to be added to what the convolution left there
     yield SAMPLE, [(g * n * d * d, sampled + matrices, factors), (2 * g * n * d * d, 3 * sampled + matrices, factors)]
@@ -124,16 +120,4 @@ def _work(
     yield ROOT, [(cubes, 2 * matrices, wide), (2 * cubes, 3 * matrices, wide)]
     weights = layer.get_parameter("weight").numel()
     work = [(2 * weights * d, (4 + size) * weights + matrices), (4 * weights * d, (8 + size) * weights + matrices)]
-    if d == layer.group_size and pixels < weights:
-        work = [(2 * pixels * d, 2 * size * pixels), (4 * pixels * d, 3 * size * pixels)]
     yield PRODUCT, [(operations, moved, factors) for operations, moved in work]
-
-
-def _rows(layer: Any, shape: torch.Size) -> int:
-    """n, for one matrix."""
-    if isinstance(layer, nn.Linear):
-        features = layer._rows
-    else:
-        features = layer._features(*layer._sampling(torch.empty(shape, device="meta")))
-    step = image_step(shape, features, layer.grouping, layer.whitening.rows_per_feature)
-    return features.num_samples(torch.Size([-(-shape[0] // step), *shape[1:]])) * layer.num_groups

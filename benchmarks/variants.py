@@ -1,28 +1,24 @@
 """What is compared: functions from a network with batch norm to the same network with another normalisation, as data.
 
-Settings are those of the comparisons in ``netdeconv.experiments`` (a test compares them), which needs the extra "train";
-this needs torch alone. Linear layers are whitened in blocks like the convolutions', except in "default" and the stems;
-"paper" has the published blocks of 512. A further candidate is a further entry of VARIANTS.
+The whitened ones are the named settings of ``netdeconv.convert``; this needs torch alone.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-from benchmarks import published
-from netdeconv import Whitening, convert, models
+from netdeconv import convert, models
 from netdeconv.lookup import look_up
+from netdeconv.published import Delinear, FastDeconv
+from netdeconv.surgery import SETTINGS, Settings
 
 BATCH_NORM, NO_NORM = "batch_norm", "no_norm"
-STEM = Whitening.paper_stem()
-FEW_ROWS: dict[str, Any] = {"rows_per_feature": 16}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,49 +56,40 @@ def without_norm(model: nn.Module) -> nn.Module:
     return model
 
 
-def _whitened(
-    whitening: Whitening | bool, *, stem: Whitening | None = None, linear: Whitening | bool | None = None
-) -> Callable[[nn.Module], nn.Module]:
-    return lambda model: convert(model, whitening, stem=stem, linear=linear, inplace=True)
+def as_published(model: nn.Module) -> nn.Module:
+    """The published layers in place of convolutions and linear layers, without norms."""
+    without_norm(model)
+    for parent in list(model.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, nn.Conv2d) and child.padding_mode == "zeros" and not isinstance(child.padding, str):
+                sizes = child.in_channels, child.out_channels, child.kernel_size
+                geometry = child.stride, child.padding, child.dilation, child.groups
+                layer: nn.Module = FastDeconv(*sizes, *geometry)
+            elif isinstance(child, nn.Linear):
+                layer = Delinear(child.in_features, child.out_features)
+            else:
+                continue
+            layer.weight, layer.bias = child.weight, child.bias
+            setattr(parent, name, layer)
+    return model
+
+
+def _converted(settings: Settings) -> Callable[[nn.Module], nn.Module]:
+    return lambda model: convert(model, settings, inplace=True)
+
+
+def _few(settings: Settings) -> Settings:
+    """The same from fewer images: 16 rows a feature."""
+    kinds = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+    return Settings(**{kind: own and dataclasses.replace(own, rows_per_feature=16) for kind, own in kinds.items()})
 
 
 VARIANTS: dict[str, Variant] = {
     NO_NORM: Variant("no normalisation, convolutions with a bias", without_norm),
     BATCH_NORM: Variant("batch norm", lambda model: model),
-    "default": Variant(
-        "convert(model), nothing set: stem_channel from fewer images", lambda model: convert(model, inplace=True)
-    ),
-    "channel": Variant("every layer whitens its channels", _whitened(Whitening(structure="channel"))),
-    "separable": Variant(
-        "every layer whitens channels, then kernel taps", _whitened(Whitening(structure="separable"), stem=STEM)
-    ),
-    "full16": Variant(
-        "every layer whitens its patches, 16 channels a block",
-        _whitened(Whitening(structure="full", group_size=16), stem=STEM),
-    ),
-    "full": Variant("every layer whitens its patches", _whitened(Whitening(structure="full"), stem=STEM)),
-    "separable_few": Variant(
-        "as separable, from fewer images",
-        _whitened(Whitening(structure="separable", **FEW_ROWS), stem=STEM),
-    ),
-    "full16_few": Variant(
-        "as full16, from fewer images",
-        _whitened(Whitening(structure="full", group_size=16, **FEW_ROWS), stem=STEM),
-    ),
-    "paper": Variant(
-        "the paper's settings: every layer whitens its patches, linear layers in blocks of 512",
-        _whitened(Whitening.paper(), stem=STEM, linear=Whitening(group_size=512)),
-    ),
-    "stem_channel": Variant(
-        "the first layer whitens its patches, the others their channels, linear layers are plain",
-        _whitened(Whitening(structure="channel"), stem=STEM, linear=False),
-    ),
-    "stem": Variant(
-        "the first layer whitens its patches, batch norm elsewhere", _whitened(False, stem=STEM, linear=False)
-    ),
-    "published": Variant(
-        "a plain transcription of the published algorithm", lambda model: published.whiten(without_norm(model))
-    ),
+    **{name: Variant(f'convert(model, "{name}")', _converted(settings)) for name, settings in SETTINGS.items()},
+    "full16_few": Variant("as full16, from fewer images", _converted(_few(SETTINGS["full16"]))),
+    "published": Variant("the published layers, as netdeconv.published has them", as_published),
 }
 
 

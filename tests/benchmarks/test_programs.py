@@ -60,7 +60,7 @@ def test_training_step(tmp_path, dtype):
     assert list(stages) == [
         "sample and covariance",
         "inverse root",
-        "product with weight or input",
+        "product with the weight",
         "convolution",
         "everything else",
     ]
@@ -116,16 +116,16 @@ def test_layers(tmp_path):
     assert [(row["varied"], row["value"]) for row in table["rows"]] == [("kernel", 1), ("kernel", 3)]
     for row in table["rows"]:
         cells = {name: cell for name, cell in row.items() if name not in ("varied", "value")}
-        assert len(cells) == 12
+        assert len(cells) == 11
         assert all(milliseconds > 0 and reference > 0 for milliseconds, reference in cells.values())
     assert set(table["parts"][0]["rows"][0]) == {"varied", *cells}
 
 
 def test_inference(tmp_path):
-    table = measured(inference, tmp_path / "inference.json", *SMALL, "--variants", "full", "published")
+    table = measured(inference, tmp_path / "inference.json", *SMALL, "--variants", "paper", "published")
     rows = by_name(table)
-    assert list(rows) == ["no_norm", "batch_norm", "batch_norm, fused", "full", "full, folded", "published"]
-    for name in ("batch_norm, fused", "full, folded"):
+    assert list(rows) == ["no_norm", "batch_norm", "batch_norm, fused", "paper", "paper, folded", "published"]
+    for name in ("batch_norm, fused", "paper, folded"):
         assert rows[name]["difference"] <= FOLDED_FLOAT32
     assert rows["no_norm"]["to no norm"] == rows["batch_norm, fused"]["to batch norm, fused"] == 1.0
 
@@ -166,7 +166,7 @@ def test_graphs_need_a_device(capsys):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
 def test_a_graph_repeats_the_training_step(tmp_path):
-    arguments = ["--arch", "lenet", "--size", "12", "--batch-size", "8", "--variants", "batch_norm", "channel", "full"]
+    arguments = ["--arch", "lenet", "--size", "12", "--batch-size", "8", "--variants", "batch_norm", "channel", "paper"]
     rows = by_name(measured(cuda_graph, tmp_path / "graph.json", *arguments, "--rounds", "1"))
     assert all(row.get("error") is None and row["finite"] for row in rows.values())
 

@@ -83,13 +83,13 @@ def test_the_page_has_targets_and_tables(tmp_path):
     folder = tmp_path / "benchmarks"
     folder.mkdir()
     assert "No measurements are recorded yet." in performance_report.render(tmp_path)
-    content = table(batch_norm=1.0, channel=0.97, separable=1.5, full=1.25)
+    content = table(batch_norm=1.0, channel=0.97, full=1.25)
     content["parts"] = [{"name": "Where the time goes", "rows": [{"operation": "mm", "per cent": 40.0}]}]
     (folder / STEP).write_text(json.dumps(content))
     text = performance_report.render(tmp_path)
     where = "VGG-11, batch 128, CPU, bfloat16"
-    both = "training step / batch norm: channel, separable"
-    assert f"| {both} | {where} | 1 | channel 0.97, separable 1.5 | no |" in text
+    both = "training step / batch norm: channel"
+    assert f"| {both} | {where} | 1 | channel 0.97 | yes |" in text
     assert f"| training step / batch norm: block 64 | {where} | 1.5 | full 1.25 | yes |" in text
     assert "| unmeasured: run benchmarks/gpu.sh on a GPU | - |" in text
     assert "### Training step\n" in text

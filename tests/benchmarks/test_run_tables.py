@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shlex
 
 import pytest
 
-from benchmarks import less_work, precision_accuracy, runs, seconds_to_accuracy
+from benchmarks import less_work, runs, seconds_to_accuracy
 from netdeconv.training import RunResult, TrainingConfig, run
 from small_runs import plain_config
 
@@ -44,7 +43,7 @@ def faked(monkeypatch, module, accuracy_of):
         (path / "config.json").write_text(json.dumps({"seed": config.seed}))
         session = dict.fromkeys(runs._PACKAGES, "1") | {"processor": "P", "threads": 2, "precision": "32-true"}
         (path / "environment.json").write_text(json.dumps({"sessions": [session]}))
-        seconds = 10.0 if config.network.whitening is None else 12.0
+        seconds = 10.0 if not config.network.norm.whitens else 12.0
         history = [
             {"accuracy": accuracy_of(config), "train_loss": 1.0, "cumulative_seconds": seconds * (epoch + 1)}
             | {"seconds_per_step": seconds / 5}
@@ -58,9 +57,9 @@ def faked(monkeypatch, module, accuracy_of):
 
 def test_the_searched_batch_norm_is_the_goal_and_the_first_epochs_that_reach_it_count(tmp_path, results, monkeypatch):
     def accuracy(config):
-        if config.network.whitening is None:
+        if not config.network.norm.whitens:
             return 80.0 - abs(config.optimizer.lr - 0.02) * 100 - (config.optimizer.weight_decay != 1e-3)
-        return 70.0 + 4 * config.epochs if config.network.whitening.structure == "channel" else 10.0
+        return 70.0 + 4 * config.epochs if config.network.norm.name == "default" else 10.0
 
     trained = faked(monkeypatch, seconds_to_accuracy, accuracy)
     line = f"--runs {tmp_path / 'runs'} --epochs 4 --dataset digits --search-images 900 --first-epochs 2"
@@ -73,7 +72,7 @@ def test_the_searched_batch_norm_is_the_goal_and_the_first_epochs_that_reach_it_
     assert (rows["full16"]["epochs"], rows["full16"]["seconds to batch norm"]) == (4, None)
     searches = [config for config in trained if config.data.validation_size]
     assert len(searches) == len(table["parts"][0]["rows"]) == 12 + 3
-    assert all(config.network.whitening is None for config in searches)
+    assert all(not config.network.norm.whitens for config in searches)
     assert [(config.epochs, config.data.train_size) for config in searches] == [(1, 900)] * 12 + [(4, None)] * 3
     assert {config.optimizer.weight_decay for config in searches[:12]} == {5e-4, 1e-3, 5e-3}
     assert {(config.optimizer.lr, config.optimizer.weight_decay) for config in searches[12:]} == {
@@ -83,12 +82,12 @@ def test_the_searched_batch_norm_is_the_goal_and_the_first_epochs_that_reach_it_
     }
     assert "--runs" not in table["command"]
     # candidates were tried from two epochs on
-    assert min(config.epochs for config in trained if config.network.whitening is not None) == 2
+    assert min(config.epochs for config in trained if config.network.norm.whitens) == 2
 
 
 def test_one_pair_that_is_left_needs_no_second_round(tmp_path, results, monkeypatch):
     trained = faked(monkeypatch, seconds_to_accuracy, lambda config: 80.0 - config.optimizer.lr)
-    line = f"--runs {tmp_path / 'runs'} --epochs 2 --keep 1 --lrs 0.3 0.1 0.2 --weight-decays 0 --candidates separable"
+    line = f"--runs {tmp_path / 'runs'} --epochs 2 --keep 1 --lrs 0.3 0.1 0.2 --weight-decays 0 --candidates channel"
     seconds_to_accuracy.main(line.split())
     assert [config.epochs for config in trained if config.data.validation_size] == [1, 1, 1]
     table = json.loads((results / "seconds-to-accuracy-vgg11.json").read_text())
@@ -96,7 +95,7 @@ def test_one_pair_that_is_left_needs_no_second_round(tmp_path, results, monkeypa
 
 
 def test_candidates_stop_after_the_last_epochs_that_were_asked_for(tmp_path, results, monkeypatch):
-    faked(monkeypatch, seconds_to_accuracy, lambda config: 80.0 if config.network.whitening is None else 10.0)
+    faked(monkeypatch, seconds_to_accuracy, lambda config: 80.0 if not config.network.norm.whitens else 10.0)
     line = f"--runs {tmp_path / 'runs'} --lrs 0.1 --weight-decays 0 --candidates default --last-epochs 3"
     seconds_to_accuracy.main(line.split())
     row = json.loads((results / "seconds-to-accuracy-vgg11.json").read_text())["rows"][1]
@@ -105,7 +104,7 @@ def test_candidates_stop_after_the_last_epochs_that_were_asked_for(tmp_path, res
 
 def test_candidates_are_searched_like_batch_norm(tmp_path, results, monkeypatch):
     def accuracy(config):
-        return 80.0 - 10 * config.optimizer.lr if config.network.whitening is None else 70 + 100 * config.optimizer.lr
+        return 80.0 - 10 * config.optimizer.lr if not config.network.norm.whitens else 70 + 100 * config.optimizer.lr
 
     trained = faked(monkeypatch, seconds_to_accuracy, accuracy)
     line = f"--runs {tmp_path / 'runs'} --epochs 2 --search-images 900 --keep 1 --lrs 0.3 0.1 --candidates full16"
@@ -117,13 +116,13 @@ def test_candidates_are_searched_like_batch_norm(tmp_path, results, monkeypatch)
     ]
     searched = [(row["variant"], row["lr"]) for row in table["parts"][0]["rows"]]
     assert searched == [("batch norm", lr) for lr in (0.3, 0.1) for _ in range(3)] + [("full16", 0.05), ("full16", 0.2)]
-    splits = [config.data.validation_size for config in trained if config.network.whitening is not None]
+    splits = [config.data.validation_size for config in trained if config.network.norm.whitens]
     assert splits == [5000, 5000, 0]
 
 
 def test_less_work_compares_seeds_and_seconds_with_batch_norm(tmp_path, results, monkeypatch):
     trained = faked(monkeypatch, less_work, lambda config: 60.0 + config.seed)
-    only = ["--only", "batch norm", "stem full, others channel"]
+    only = ["--only", "batch norm", "default"]
     less_work.main(["--epochs", "1", "--images", "640", "--runs", str(tmp_path / "runs"), *only])
     table = json.loads((results / "cifar10-less-work.json").read_text())
     assert shlex.split(table["command"])[-3:] == only
@@ -134,27 +133,3 @@ def test_less_work_compares_seeds_and_seconds_with_batch_norm(tmp_path, results,
     ]
     assert len(trained) == 6
     assert all((config.data.validation_size, config.data.train_size) == (5000, 640) for config in trained)
-
-
-def test_less_work_says_which_row_was_warm_started(tmp_path, results, monkeypatch):
-    warm = []
-    monkeypatch.setattr(less_work, "warm_started", lambda steps: contextlib.nullcontext(warm.append(steps)))
-    faked(monkeypatch, less_work, lambda config: 60.0)
-    label = "stem full, others channel, fewer rows, warm-started"
-    only = ["--only", "batch norm", label]
-    less_work.main(["--seeds", "0", "--runs", str(tmp_path / "runs"), *only])
-    table = json.loads((results / "cifar10-less-work.json").read_text())
-    assert warm == [2]
-    assert {key: "warm-started steps" in value for key, value in table["config"].items()} == {
-        "batch norm": False,
-        label: True,
-    }
-
-
-def test_precisions_are_compared_over_seeds(tmp_path, results, monkeypatch):
-    trained = faked(monkeypatch, precision_accuracy, lambda config: 60.0 + config.seed)
-    precision_accuracy.main(["--runs", str(tmp_path / "runs"), "--seeds", "0", "1", "--images", "640"])
-    rows = json.loads((results / "cifar10-precision.json").read_text())["rows"]
-    assert [row["arithmetic"] for row in rows] == list(precision_accuracy.VARIANTS)
-    assert all((row["accuracy %"], row["spread"], row["seeds"]) == (60.5, 0.71, 2) for row in rows)
-    assert {(config.precision, config.data.train_size) for config in trained} == {("bf16-mixed", 640)}

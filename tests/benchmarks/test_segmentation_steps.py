@@ -22,7 +22,7 @@ def test_the_table_has_a_ratio_to_batch_norm(tmp_path, monkeypatch, capsys):
     segmentation_steps.main(["--rounds", "1", "--threads", "1", "--output", str(file)])
     rows = {row["variant"]: row for row in json.loads(file.read_text())["rows"]}
     assert rows["batch_norm"]["to batch norm"] == 1.0
-    assert set(rows) == {"batch_norm", "channel", "separable", "full"}
+    assert set(rows) == {"batch_norm", "default", "channel", "paper"}
     assert "channel" in capsys.readouterr().out
 
 

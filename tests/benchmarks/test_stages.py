@@ -43,12 +43,6 @@ def test_few_rows_are_fewer():
     assert few[SAMPLE] == pytest.approx(3 * 32 * 16 * 64)  # 32 entries are the fewest
 
 
-def test_a_smaller_input_is_multiplied_instead_of_the_weight():
-    small = torch.Size([8, 64, 4, 4])
-    found = bounds(layer(structure="channel"), small, torch.float32, ARITHMETIC)
-    assert found[PRODUCT] == pytest.approx(6 * small.numel() * 64)
-
-
 def test_bytes():
     n, d, weights = 128, 576, 32 * 576
     found = bounds(layer(), SHAPE, torch.bfloat16, MEMORY)

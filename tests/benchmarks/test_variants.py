@@ -1,4 +1,4 @@
-"""The candidates: settings of the recipes, one set of weights, and a network without norms that is still right."""
+"""The candidates: named settings, one set of weights, and a network without norms that is still right."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from benchmarks.variants import VARIANTS, build_network, without_norm
 from torch import nn
 
 from netdeconv.data import info
-from netdeconv.experiments import VARIANTS as RECIPES
-from netdeconv.experiments import WhiteningChoice, variant
 from netdeconv.lookup import UnknownNameError
+from netdeconv.models import NORMALISATIONS, NormConfig
 from netdeconv.nn import WhitenedLayer
 from netdeconv.training import NetworkConfig
-from netdeconv.training import build_network as build_recipe
+from netdeconv.training import build_network as build_by_program
 
 
 def whitening_of(model: nn.Module) -> dict[str, object]:
@@ -26,16 +25,25 @@ def small(name: str) -> nn.Module:
     return build_network("lenet", name, num_classes=10, image_size=32)
 
 
-@pytest.mark.parametrize("name", [name for name in RECIPES if name in VARIANTS])
-def test_settings_are_those_of_the_recipes(name):
-    config = variant(name).network(WhiteningChoice(), NetworkConfig(arch="lenet"))
-    if config.linear:  # here in blocks like the convolutions'
-        config = dataclasses.replace(config, linear=None)
-    assert whitening_of(small(name)) == whitening_of(build_recipe(config, info("cifar10")))
+@pytest.mark.parametrize("name", [name for name in VARIANTS if name in NORMALISATIONS and name != "batch_norm"])
+def test_settings_are_those_of_the_training_program(name):
+    config = NetworkConfig(arch="lenet", norm=NormConfig(name=name))
+    assert whitening_of(small(name)) == whitening_of(build_by_program(config, info("cifar10")))
 
 
-def test_every_recipe_that_whitens_is_a_candidate():
-    assert {name for name, kind in RECIPES.items() if kind.whitens} | {"batch_norm"} <= set(VARIANTS)
+def test_every_normalisation_that_whitens_is_a_candidate():
+    assert {name for name, kind in NORMALISATIONS.items() if kind.settings} | {"batch_norm"} <= set(VARIANTS)
+
+
+def test_fewer_images_are_sampled_and_nothing_else_differs():
+    for name, few in whitening_of(small("full16_few")).items():
+        assert few == dataclasses.replace(whitening_of(small("full16"))[name], rows_per_feature=16)
+
+
+def test_the_published_candidate_has_the_published_layers():
+    kinds = [type(module).__name__ for module in small("published").modules()]
+    assert (kinds.count("FastDeconv"), kinds.count("Delinear")) == (2, 3)
+    assert small("published")(torch.randn(4, 3, 32, 32)).shape == (4, 10)
 
 
 def test_all_candidates_start_from_the_same_weights():
