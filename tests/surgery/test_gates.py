@@ -56,15 +56,15 @@ class Block(nn.Module):
         return self.project(self.gate(self.expand(x)))
 
 
-def one_layer() -> nn.Module:
-    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(8, 8, 1, bias=False), nn.Hardsigmoid())
+def one_layer(size: int | tuple[int, int]) -> nn.Module:
+    return nn.Sequential(nn.AdaptiveAvgPool2d(size), nn.Conv2d(8, 8, 1, bias=False), nn.Hardsigmoid())
 
 
 @pytest.mark.parametrize(
     "gate",
     [
         *(MeanGate(8), MeanGate(8, act=nn.Hardsigmoid), MeanGate(8, act=OwnHardSigmoid)),
-        *(LinearGate(8), one_layer(), SqueezeExcitation(8, ratio=4)),
+        *(LinearGate(8), one_layer(1), one_layer((1, 1)), SqueezeExcitation(8, ratio=4)),
     ],
     ids=lambda gate: type(gate).__name__,
 )

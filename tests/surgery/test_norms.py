@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 import torch
 from torch import nn
@@ -111,9 +113,11 @@ def test_a_subclass_that_inherits_forward_goes_like_its_base():
     assert type(nd.convert(network(OwnNorm(4)), SMALL)[1]) is nn.Identity
 
 
-def test_fixed_statistics_stay_without_calibration_and_are_absorbed_with_it():
+def test_fixed_statistics_stay_without_calibration_and_are_absorbed_with_it(caplog):
     model = network(Frozen(4))
-    converted = nd.convert(model, SMALL)
+    with caplog.at_level(logging.INFO, logger="netdeconv.surgery"):
+        converted = nd.convert(model, SMALL)
+    assert "1: skipped, its statistics are fixed: only calibration can absorb it" in caplog.messages
     assert type(converted[1]) is Frozen
     assert converted[0].bias is None  # nothing was removed
     calibrated = nd.convert(model, SMALL, calibration=batches())

@@ -80,6 +80,8 @@ def test_what_was_excluded_is_not_warned_of():
 def test_where_nothing_is_converted_the_reasons_are_in_that_warning():
     with pytest.warns(NothingChangedWarning, match=r"that is not yet: 1 x .*PaddedConv has a forward of its own$"):
         nd.convert(nn.Sequential(PaddedConv(3, 4, 1)))
+    with pytest.warns(NothingChangedWarning, match=r"not yet: 1 x linear layers are to be left as they are$"):
+        nd.convert(nn.Sequential(nn.Linear(3, 4)), linear=False)
 
 
 @pytest.mark.parametrize(
