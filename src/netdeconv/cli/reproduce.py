@@ -13,11 +13,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from netdeconv.cli.parser import Parser
+from netdeconv.cli.parser import Option, Parser
 from netdeconv.cli.recipe_options import overridden
 from netdeconv.cli.reporting import reporters
 from netdeconv.cli.train import TABLES
-from netdeconv.experiments import Experiment, Reproduced, Reproduction, experiment, reproduce
+from netdeconv.experiments import Experiment, Reproduced, Reproduction, experiment, export, reproduce
 
 # They change no number of a run.
 _HARMLESS = {"data_dir", "download", "device", "threads", "msg", "num_workers", "loggers", "result_path", "no_verify"}
@@ -33,6 +33,7 @@ def parser() -> Parser:
     )
     built.add_argument("name", help="see `netdeconv list experiments`")
     built.add_argument("rows", nargs="*", help="labels or patterns of rows, such as 'vgg16*'; else all")
+    built.add_options({"--export": Option("", "write the table of what was trained as a results file")})
     for table in TABLES:
         built.add_options(table)
     return built
@@ -49,20 +50,22 @@ def main(arguments: Sequence[str]) -> int:
             chosen,
             labels,
             path,
-            override=lambda config: overridden(config, options, given - {"result_path"}),
+            override=lambda config: overridden(config, options, given - {"result_path", "export"}),
             changes=_changes(options, given),
             reporter=reporter,
             noted=functools.partial(_write, chosen),
         )
     _write(chosen, found)
     print(render(chosen, found), end="")
+    if options.export:
+        print(f"table: {export(chosen, found, arguments, options.export)}")
     print(f"settings, versions and measurements: {found.path}")
     return 1 if any(row.failure for row in found.rows if row.label in labels) else 0
 
 
 def _changes(options: argparse.Namespace, given: set[str]) -> list[str]:
     """Options that were typed and change the numbers, as they would be typed again."""
-    named = sorted(given - _HARMLESS - {"name", "rows"})
+    named = sorted(given - _HARMLESS - {"name", "rows", "export"})
     return [f"--{name.replace('_', '-')} {shlex.quote(str(getattr(options, name)))}" for name in named]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from netdeconv.experiments.running.book import experiment, names
 from netdeconv.experiments.running.comparison import Comparison, Row, compare, plan, seconds_to
 from netdeconv.experiments.running.experiment import Experiment, ExperimentRow
+from netdeconv.experiments.running.export import export
 from netdeconv.experiments.running.reproduction import Reproduced, Reproduction, reproduce
 from netdeconv.experiments.running.rows import Failure, Trained, train_rows
 from netdeconv.experiments.running.search import search
@@ -29,6 +30,7 @@ __all__ = [
     "Trial",
     "compare",
     "experiment",
+    "export",
     "names",
     "plan",
     "reproduce",

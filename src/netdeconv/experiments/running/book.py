@@ -28,7 +28,8 @@ def experiment(name: str) -> Experiment:
     """
     module, rows = look_up("experiment", name, _all())
     title, head = read_head(module.__doc__ or "")
-    return Experiment(name=name, title=title, head=head, rows=rows())
+    summarise = getattr(module, "summary", None)
+    return Experiment(name=name, title=title, head=head, rows=rows(), summarise=summarise)
 
 
 def _all() -> dict[str, tuple[ModuleType, _Rows]]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from typing import Any
 
 from netdeconv.lookup import unknown_name
 from netdeconv.training import TrainingConfig
@@ -37,12 +38,14 @@ class Experiment:
         title: what it is, one line.
         head: command, source, hardware, minutes, expected number, spread and status, in words.
         rows: its runs by label.
+        summarise: from runs to the lines of its table; ``None``: one line a run.
     """
 
     name: str
     title: str
     head: Mapping[str, str]
     rows: Mapping[str, ExperimentRow]
+    summarise: Callable[[Sequence[Any]], list[dict[str, Any]]] | None = None
 
     def select(self, patterns: Iterable[str]) -> list[str]:
         """Return the labels that patterns of them select, in the experiment's order; without patterns all.
