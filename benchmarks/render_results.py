@@ -1,7 +1,7 @@
-"""Write README's results section from results/*.json, so that no number is typed by hand.
+"""Write README's table and figure and docs/results.md from results/*.json, so that no number is typed by hand.
 
-    python benchmarks/render_results.py            rewrites the block between the markers
-    python benchmarks/render_results.py --check    only tells whether it is up to date
+    python benchmarks/render_results.py            rewrites the blocks between the markers, draws the figure
+    python benchmarks/render_results.py --check    only tells whether they are up to date
 
 Each JSON file is one table: ``name``, ``command`` (what made it), ``config``, ``seed`` (or a list),
 ``versions``, ``hardware``, ``minutes`` and ``rows``, a list of objects with the same keys in display
@@ -79,11 +79,33 @@ def render_table(table: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+# What a reader wants first; every other file follows by name.
+FIRST = ("learning-rates.json", "seconds-to-accuracy-vgg11.json", "seconds-to-accuracy-resnet18.json")
+_README_DATA, _README_NORMS = ("cifar10", "fashion_mnist", "digits"), ("batch norm", "default")
+
+
 def render(folder: Path) -> str:
-    """The whole block, markers included, from the JSON files of ``folder`` and of its part on segmentation."""
+    """All tables, markers included, from the JSON files of ``folder`` and of its part on segmentation."""
     files = [*sorted(folder.glob("*.json")), *sorted(folder.glob("segmentation/*.json"))]
+    files.sort(key=lambda path: FIRST.index(path.name) if path.name in FIRST else len(FIRST))
     tables = [render_table(load(path)) for path in files]
     return "\n\n".join([BEGIN, *(tables or ["No results are recorded yet."]), END])
+
+
+def render_readme(folder: Path) -> str:
+    """README's one table, markers included: batch norm and the default at every learning rate."""
+    table = load(folder / "learning-rates.json")
+    rows = [row for row in table["rows"] if row["data"] in _README_DATA and row["normalisation"] in _README_NORMS]
+    origin = f"`{table['command']}`; {table['hardware']}; mean over seeds, spread is their standard deviation."
+    return "\n\n".join([BEGIN, render_rows(rows), origin, END])
+
+
+def draw(folder: Path, page: Path) -> None:
+    """README's figure, from the same file."""
+    from netdeconv.viz import rate_map
+
+    page.parent.mkdir(parents=True, exist_ok=True)
+    rate_map(load(folder / "learning-rates.json")["rows"]).savefig(page, dpi=110)
 
 
 def replace_block(text: str, block: str) -> str:
@@ -105,8 +127,12 @@ def update(page: Path, block: str, *, check: bool) -> int:
 
 
 def main() -> int:
-    """Rewrite or check README.md; returns the exit status."""
-    return update(REPOSITORY / "README.md", render(REPOSITORY / "results"), check="--check" in sys.argv[1:])
+    """Rewrite README's table and figure and docs/results.md, or check the pages; returns the exit status."""
+    check, results = "--check" in sys.argv[1:], REPOSITORY / "results"
+    if not check:
+        draw(results, REPOSITORY / "docs" / "figures" / "learning-rates.png")
+    readme = update(REPOSITORY / "README.md", render_readme(results), check=check)
+    return readme | update(REPOSITORY / "docs" / "results.md", render(results), check=check)
 
 
 if __name__ == "__main__":

@@ -16,14 +16,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from netdeconv.experiments.running.rows import folder_of
-
 from benchmarks import runs as runs_table
 from benchmarks.tables import align
 from netdeconv.data import DataConfig
 from netdeconv.data.segmentation import Views
 from netdeconv.experiments import Failure, plan, train_rows
 from netdeconv.experiments.running.overlays import prediction_panels
+from netdeconv.experiments.running.rows import folder_of
 from netdeconv.tasks import Segmentation
 from netdeconv.tasks.trained import BEST, LAST, TrainedSegmentation
 from netdeconv.training import NetworkConfig, OptimizerConfig, PlainLines, RunResult, TrainingConfig

@@ -39,11 +39,19 @@ def table():
     }
 
 
-def test_readme_block_is_what_the_results_say(renderer):
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    assert renderer.replace_block(text, renderer.render(REPOSITORY / "results")) == text, (
+@pytest.mark.parametrize(("page", "block"), [("README.md", "render_readme"), ("docs/results.md", "render")])
+def test_blocks_are_what_the_results_say(renderer, page, block):
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    assert renderer.replace_block(text, getattr(renderer, block)(REPOSITORY / "results")) == text, (
         "run: python benchmarks/render_results.py"
     )
+
+
+def test_readme_is_short_and_shows_one_small_table(renderer):
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert text.count("\n") <= 120
+    block = text[text.index(renderer.BEGIN) : text.index(renderer.END)]
+    assert 3 <= block.count("\n| ") <= 2 + 6
 
 
 def test_prose_outside_the_block_makes_no_measured_claim(renderer):

@@ -1,0 +1,36 @@
+"""Accuracy over the learning rate, one panel a data set, one line a normalisation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+
+# Okabe and Ito's colours: told apart by colour-blind readers, and by markers in grey.
+_COLOURS = ("#000000", "#0072B2", "#E69F00", "#009E73", "#CC79A7")
+_MARKERS = "os^Dv"
+
+
+def rate_map(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """Return the figure of an experiment's summary.
+
+    Args:
+        rows: with ``data``, ``normalisation`` and a column ``lr X`` for every learning rate.
+    """
+    sets = list(dict.fromkeys(str(row["data"]) for row in rows))
+    names = list(dict.fromkeys(str(row["normalisation"]) for row in rows))
+    figure = Figure(figsize=(3.2 * len(sets), 3.0), layout="constrained")
+    axes = figure.subplots(1, len(sets), squeeze=False)[0]
+    for axis, data in zip(axes, sets, strict=True):
+        for row in rows:
+            if row["data"] != data:
+                continue
+            cells = {float(key.removeprefix("lr ")): row[key] for key in row if key.startswith("lr ")}
+            points = sorted((rate, value) for rate, value in cells.items() if value is not None)
+            index = names.index(row["normalisation"]) % len(_COLOURS)
+            axis.plot(*zip(*points, strict=True), color=_COLOURS[index], marker=_MARKERS[index], label=names[index])
+        axis.set(xscale="log", title=data, xlabel="learning rate")
+    axes[0].set_ylabel("accuracy (%)")
+    axes[0].legend(fontsize="small", frameon=False)
+    return figure

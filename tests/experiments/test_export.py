@@ -1,0 +1,48 @@
+"""The learning-rate map sums its runs up, and an export says where its numbers come from."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from netdeconv.cli import main
+from netdeconv.experiments import Reproduced
+from netdeconv.experiments.learning_rates import rows, summary
+
+
+def run(label: str, score: float | None, failure: str = "") -> Reproduced:
+    return Reproduced(label=label, expected={}, score=score, epochs=3, of_epochs=3, minutes=1.0, failure=failure)
+
+
+def test_rates_and_seeds_become_one_line():
+    (line, other) = summary(
+        [
+            run("digits, default, plain head, lr 0.1, seed 0", 90.0),
+            run("digits, default, plain head, lr 0.1, seed 1", 92.0),
+            run("digits, default, plain head, lr 0.01, seed 0", 70.0),
+            run("digits, batch norm, lr 0.1, seed 0", None, "the training loss is nan"),
+            run("digits, batch norm, lr 0.01, seed 0", None),
+        ]
+    )
+    assert (line["data"], line["normalisation"]) == ("digits", "default, plain head")
+    assert (line["lr 0.1"], line["lr 0.01"], line["lr 0.3"]) == (91.0, 70.0, None)
+    assert (line["best"], line["worst"], line["spread"], line["seeds"]) == (91.0, 70.0, 1.4, 1)
+    assert (other["lr 0.1"], other["lr 0.01"]) == (0.0, None)  # diverged; not trained
+    assert len(rows()) == 4 * 5 * 4 * 3
+
+
+def test_an_export_has_its_origin_and_no_folder(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    line = "reproduce learning-rates 'digits, batch norm, lr 0.1, seed 0' --epochs 1 --threads 1 --msg False"
+    words = line.replace("'digits, batch norm, lr 0.1, seed 0'", "@").split()
+    words[words.index("@")] = "digits, batch norm, lr 0.1, seed 0"
+    assert main([*words, "--result-path", "here", "--export", "out/table.json"]) == 0
+    assert "out/table.json" in capsys.readouterr().out
+    table = json.loads((tmp_path / "out" / "table.json").read_text())
+    assert table["seed"] == [0]
+    assert table["rows"][0]["best"] == pytest.approx(table["rows"][0]["lr 0.1"])
+    assert "--epochs 1" in table["command"]
+    assert "here" not in table["command"]
+    assert "Not the experiment's settings: --epochs 1" in table["note"]
+    assert str(tmp_path) not in json.dumps(table)
