@@ -49,11 +49,13 @@ class Sampler:
         strides = [max(1, min(wanted, -(-n // _FEWEST_POSITIONS))) for n in counts]
         sampled = _strided(geometry, strides)
         # where a small map is sampled more densely, so many fewer images do
-        step = sampled.num_samples(shape) // max(1, _strided(geometry, [wanted] * len(counts)).num_samples(shape))
+        rows, wide = sampled.num_samples(shape), _strided(geometry, [wanted] * len(counts)).num_samples(shape)
+        step = rows // max(1, wide)
         if self.whitening.rows_per_feature is not None:
-            rows = sampled.num_samples(shape) * self.grouping.num_blocks
-            step = max(step, rows // (self.whitening.rows_per_feature * self.matrix_size))
-        return sampled, max(1, min(step, shape[0] // _FEWEST_ENTRIES))
+            enough = self.whitening.rows_per_feature * self.matrix_size
+            step = max(step, rows * self.grouping.num_blocks // enough)
+        fewest = max(_FEWEST_ENTRIES * wide // max(1, rows), _FEWEST_ENTRIES // 4)
+        return sampled, max(1, min(step, shape[0] // fewest))
 
     def num_rows(self, shape: torch.Size) -> int:
         """Rows that a matrix is estimated from, for an input (N, C, ...)."""
