@@ -13,6 +13,7 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -122,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=OUTPUT)
     typed = sys.argv[1:] if arguments is None else list(arguments)
     options = parser.parse_args(typed)
-    rows = []
+    rows, begun = [], time.perf_counter()
     for arch in options.arch:
         for dtype in options.dtype:
             settings = [arch, str(options.batch_size), dtype, str(options.threads)]
@@ -136,6 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "seed": 0,
         "versions": environment.versions(),
         "hardware": environment.hardware(torch.device("cpu")),
+        "minutes": round((time.perf_counter() - begun) / 60, 1),
         "rows": rows,
     }
     options.output.mkdir(parents=True, exist_ok=True)
