@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-MODULES = ("netdeconv", "netdeconv.linalg", "netdeconv.nn", "netdeconv.surgery")
+MODULES = ("netdeconv", "netdeconv.linalg", "netdeconv.nn", "netdeconv.surgery", "netdeconv.published")
 LIST = Path(__file__).with_name("public_names.txt")
 
 

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import io
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +18,27 @@ from netdeconv.cli.normalisation import changes
 from netdeconv.cli.parser import Option, Parser, UsageError
 from netdeconv.cli.reporting import reporters
 from netdeconv.cli.settings import base_config
-from netdeconv.experiments import Comparison, compare, plan
+from netdeconv.experiments import Comparison, Contender, Plan, compare, contest, in_words, plan, read_plan
 from netdeconv.lookup import look_up
 from netdeconv.models import BATCH_NORM, NORMALISATIONS
 from netdeconv.tasks import TASKS, Segmentation
 from netdeconv.training import TrainingConfig, from_plain, read_config
-from netdeconv.viz.curves import in_words
+from netdeconv.viz.curves import in_words as score_in_words
 
-# A network and a number of epochs that three variants finish in a minute on two cores.
-SMALLER = {"--width": 0.25, "--epochs": 8, "--batch-size": 64}
+# A network and a number of epochs that finish in two minutes on two cores.
+SMALLER = {"--width": 0.5, "--epochs": 3, "--batch-size": 64, "--validation-size": 300, "--recalibration": 4}
 OWN: dict[str, Option] = {
-    "--variants": Option(
-        ["batch_norm", "default", "paper"], f"of {', '.join(NORMALISATIONS)}", {"nargs": "+", "type": str}
+    "--variants": Option(["batch_norm", "default"], f"of {', '.join(NORMALISATIONS)}", {"nargs": "+", "type": str}),
+    "--lrs": Option(
+        [0.3, 0.1, 0.03, 0.01],
+        "learning rates that are tried for each on images cut from train; the best is trained with every seed",
+        {"nargs": "+", "type": float},
     ),
+    "--search-epochs": Option(2, "of the runs that are tried"),
+    "--seeds": Option([0, 1, 2], "of the final runs", {"nargs": "+", "type": int}),
     "--bn-lr": Option(
-        [0.1, 0.02],
-        "of networks whose inputs are not whitened, one run each, batch norm's best counts: the paper's, and "
-        "what did best on validation images",
+        None,
+        "no search: networks that whiten nothing run with these rates, the others with --lr, on the test images",
         {"nargs": "+", "type": float},
     ),
     "--resume": Option("", "directory of a comparison to continue, with its settings"),
@@ -77,8 +81,8 @@ def parser(task: str = CLASSIFY) -> Parser:
     built.add_options({**choice, **own})
     for table in (tables.dataset("digits"), tables.NETWORK, tables.TRAINING, tables.WHITENING):
         built.add_options(tables.rest(table, (), defaults))
-    built.add_options(tables.DATA)
-    built.add_options(tables.MACHINE)
+    built.add_options(tables.rest(tables.DATA, (), defaults))
+    built.add_options(tables.rest(tables.MACHINE, (), defaults))
     return built
 
 
@@ -103,6 +107,9 @@ def _base(options: argparse.Namespace) -> TrainingConfig:
 def main(arguments: Sequence[str]) -> int:
     """Compare as the arguments say, print the table, and say where everything is."""
     options, given = parser(task_of(arguments)).parse(arguments)
+    saved = read_plan(Path(options.resume), TASKS) if options.resume else None
+    if saved is not None or (not options.resume and options.bn_lr is None):
+        return _contest(options, saved or _plan(options, given))
     if options.resume:
         runs = _saved_runs(options.resume)
         path = options.resume
@@ -124,6 +131,62 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if finished else 1
 
 
+def _plan(options: argparse.Namespace, given: Collection[str]) -> Plan:
+    return Plan(
+        base=_base(options),
+        names=tuple(options.variants),
+        lrs=tuple(options.lrs),
+        seeds=tuple(options.seeds),
+        search_epochs=options.search_epochs,
+        changes=changes(options, given),
+    )
+
+
+def _contest(options: argparse.Namespace, plan: Plan) -> int:
+    """Search, train, print the table, say in words what it shows, and where everything is."""
+    with reporters(options.msg) as reporter:
+        path = options.resume or options.result_path
+        folder, found = contest(plan, path, reporter=reporter, resume=bool(options.resume))
+    text = render_contest(plan, found)
+    (folder / "table.txt").write_text(text, encoding="utf-8")
+    print(f"{text}curves, learning rates, settings, versions and measurements: {folder}\n{in_words(found)}")
+    return 0
+
+
+def render_contest(plan: Plan, found: Sequence[Contender]) -> str:
+    """Return the table of a contest as text, with a caption that says what was done."""
+    metric = score_in_words(plan.base.task.metric)
+    table = Table(title=f"{metric} (%)", title_justify="left")
+    for heading in (
+        "",
+        *(f"lr {lr:g}" for lr in plan.lrs),
+        "best lr",
+        f"test, {len(plan.seeds)} seeds",
+        "ms/step",
+        "s",
+    ):
+        table.add_column(heading, justify="right" if heading else "left")
+    for one in found:
+        table.add_row(
+            one.name,
+            *(f"{one.searched[lr]:.1f}" if one.searched[lr] else "diverged" for lr in plan.lrs),
+            f"{one.lr:g}",
+            f"{one.mean:.2f} ± {one.spread:.2f}",
+            f"{1000 * one.seconds_per_step:.0f}",
+            f"{one.seconds:.1f}",
+        )
+    buffer = io.StringIO()
+    Console(file=buffer, width=1000, color_system=None).print(table)
+    config, data = plan.base, plan.base.data
+    caption = (
+        f"{config.network.arch}, width {config.network.width:g}, {data.dataset}, batch {data.batch_size}, "
+        f"{config.optimizer.name}. Learning rates: {plan.search_epochs} epochs, on {data.validation_size} images "
+        f"cut from train. Then {config.epochs} epochs on all training images at the best rate, and the test images "
+        "after the last. Seconds are of training alone, ms/step is a median."
+    )
+    return f"{buffer.getvalue()}{textwrap.fill(caption, 100)}\n"
+
+
 def _saved_runs(folder: str) -> dict[str, TrainingConfig]:
     return {label: from_plain(plain, TASKS) for label, plain in read_config(Path(folder)).get("runs", {}).items()}
 
@@ -132,7 +195,7 @@ def render(comparison: Comparison, runs: Mapping[str, TrainingConfig]) -> str:
     """Return the table as text, with a caption that says what was compared."""
     epochs = next(iter(runs.values())).epochs
     shown = [epoch for epoch in range(1, epochs + 1) if _is_shown(epoch, epochs)]
-    title = f"{comparison.evaluated_on} {in_words(comparison.metric)} (%) after every epoch"
+    title = f"{comparison.evaluated_on} {score_in_words(comparison.metric)} (%) after every epoch"
     table = Table(title=title, title_justify="left")
     for heading in ("run", "lr", *map(str, shown), "final", "ms/step", "s", "s to batch norm's best"):
         table.add_column(heading, justify="left" if heading == "run" else "right")
@@ -178,7 +241,7 @@ def caption(comparison: Comparison, runs: Mapping[str, TrainingConfig]) -> str:
     if comparison.baseline is not None:
         text += (
             f" Batch norm was run with lr {' and '.join(f'{lr:g}' for lr in tried)}; "
-            f"its best {in_words(comparison.metric)} after any epoch is {comparison.baseline:.2f} %."
+            f"its best {score_in_words(comparison.metric)} after any epoch is {comparison.baseline:.2f} %."
         )
     failures = [f"{row.label}: {row.failure}." for row in comparison.rows if row.failure]
     text += " " + " ".join(failures) if failures else ""

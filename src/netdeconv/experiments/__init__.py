@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from netdeconv.experiments.running.book import experiment, names
 from netdeconv.experiments.running.comparison import Comparison, Row, compare, plan, seconds_to
+from netdeconv.experiments.running.contest import Contender, Plan, contest, in_words, read_plan
 from netdeconv.experiments.running.experiment import Experiment, ExperimentRow
 from netdeconv.experiments.running.export import export
 from netdeconv.experiments.running.reproduction import Reproduced, Reproduction, reproduce
@@ -18,9 +19,11 @@ from netdeconv.experiments.running.search_space import Axis, Search, Space, Tria
 __all__ = [
     "Axis",
     "Comparison",
+    "Contender",
     "Experiment",
     "ExperimentRow",
     "Failure",
+    "Plan",
     "Reproduced",
     "Reproduction",
     "Row",
@@ -29,10 +32,13 @@ __all__ = [
     "Trained",
     "Trial",
     "compare",
+    "contest",
     "experiment",
     "export",
+    "in_words",
     "names",
     "plan",
+    "read_plan",
     "reproduce",
     "search",
     "seconds_to",

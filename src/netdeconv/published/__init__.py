@@ -5,7 +5,8 @@ into the library's own layers, which are faster. What the originals do different
 """
 
 from netdeconv.published.channel import ChannelDeconv
+from netdeconv.published.conv import FastDeconv
 from netdeconv.published.convert import to_library
-from netdeconv.published.layers import Delinear, FastDeconv
+from netdeconv.published.linear import Delinear
 
 __all__ = ["ChannelDeconv", "Delinear", "FastDeconv", "to_library"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from netdeconv.published.statistics import PublishedLayer, move, root_of
+from netdeconv.published.statistics import PublishedLayer, check, move, root_of
 
 
 class ChannelDeconv(PublishedLayer):
@@ -26,7 +26,8 @@ class ChannelDeconv(PublishedLayer):
         ``running_mean2`` and ``running_var`` (1, 1), ``num_batches_tracked`` ().
 
     Raises:
-        ValueError: when the input has fewer channels than a block.
+        ValueError: when a setting is out of range, with its name and value; when the input has fewer channels than a
+            block.
 
     Source:
         as :class:`netdeconv.published.FastDeconv`. The left-over channels are sampled like the others.
@@ -46,6 +47,7 @@ class ChannelDeconv(PublishedLayer):
         self, block: int, eps: float = 1e-2, n_iter: int = 5, momentum: float = 0.1, sampling_stride: int = 3
     ) -> None:
         super().__init__()
+        check(eps, momentum, n_iter=n_iter, block=block, sampling_stride=sampling_stride)
         self.block, self.eps, self.n_iter = block, eps, n_iter
         self.momentum, self.sampling_stride = momentum, sampling_stride
         self.register_buffer("running_mean1", torch.zeros(block, 1))
@@ -72,7 +74,7 @@ class ChannelDeconv(PublishedLayer):
         """Channel c goes to block c modulo the number of blocks."""
         blocks = x.unflatten(1, (self.block, -1)).transpose(0, 1)  # B N S ...
         flat = blocks.flatten(1)
-        mean, matrix = self.running_mean1, self.running_deconv
+        mean, matrix = self.running_mean1.clone(), self.running_deconv.clone()
         if self.training:
             rows = blocks.transpose(1, 2).flatten(1)[:, ::step]  # in the order S N ...
             mean = rows.mean(1, keepdim=True)
@@ -84,7 +86,7 @@ class ChannelDeconv(PublishedLayer):
 
     def _standardize(self, x: Tensor, step: int, momentum: float) -> Tensor:
         """One mean and one variance for all left-over channels."""
-        mean, variance = self.running_mean2, self.running_var
+        mean, variance = self.running_mean2.clone(), self.running_var.clone()
         if self.training:
             sample = x.transpose(0, 1).flatten()[::step]
             mean, variance = sample.mean(), sample.var()

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from netdeconv.nn import Freeze, Whitening
-from netdeconv.published.layers import Delinear, FastDeconv
+from netdeconv.published.conv import FastDeconv
+from netdeconv.published.linear import Delinear
 from netdeconv.surgery import convert
 from netdeconv.surgery.tree import names_of, replace
 
@@ -31,15 +32,17 @@ def to_library(model: nn.Module, *, calibration: Iterable[Any] | None = None) ->
         The converted copy. A :class:`netdeconv.published.ChannelDeconv`, which does not know its channels, stays.
 
     Raises:
-        ValueError: when the model has no published layer, or is itself a single one.
+        ValueError: when the model has no such layer; as :func:`netdeconv.convert`.
 
     Example:
         >>> to_library(nn.Sequential(FastDeconv(8, 4, 3, block=4)))[0].whitening.group_size
         4
     """
     found = {layer: names[0] for layer, names in names_of(model).items() if isinstance(layer, (FastDeconv, Delinear))}
-    if not found or model in found:
-        raise ValueError("the model holds no published layer (FastDeconv, Delinear)" if not found else "a single layer")
+    if not found:
+        raise ValueError("the model holds no published layer (FastDeconv, Delinear)")
+    if model in found:
+        return to_library(nn.Sequential(model), calibration=calibration).get_submodule("0")
     target = copy.deepcopy(model)
     named = {name: _settings(layer) for layer, name in found.items()}
     plain = {target.get_submodule(name): _plain(target.get_submodule(name), calibration is not None) for name in named}
@@ -76,6 +79,7 @@ def _plain(layer: nn.Module, folded: bool) -> nn.Module:
         )
     if folded:
         product, shift = layer.whitened_weight(*layer.running())
-        weight, bias = nn.Parameter(product), nn.Parameter(shift)
+        trained = layer.weight.requires_grad
+        weight, bias = nn.Parameter(product, requires_grad=trained), nn.Parameter(shift, requires_grad=trained)
     plain.weight, plain.bias = weight, bias
     return plain

@@ -1,7 +1,8 @@
-"""What the three published layers share: the inverse root of a covariance, blocks, and names of buffers."""
+"""What the three published layers share: checks, the inverse root of a covariance, blocks, and names of buffers."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -11,6 +12,17 @@ from netdeconv.linalg import NewtonSchulz, inverse_sqrt
 
 # ND++ calls the buffer otherwise.
 _OTHER_NAMES = {"running_cov_isqrt": "running_deconv"}
+
+
+def check(eps: float, momentum: float, **counts: int) -> None:
+    """Refuse settings that are out of range."""
+    for name, value in counts.items():
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} must be a positive integer, got {value!r}")
+    if not 0 <= eps < math.inf:
+        raise ValueError(f"eps must be finite and not negative, got {eps!r}")
+    if not 0 <= momentum <= 1:
+        raise ValueError(f"momentum must be in [0, 1], got {momentum!r}")
 
 
 def covariance_root(rows: Tensor, eps: float, n_iter: int) -> tuple[Tensor, Tensor]:
@@ -33,7 +45,7 @@ def interleaved(features: Tensor, blocks: int) -> Tensor:
 
 
 @torch.no_grad()
-def move(running: Tensor, new: Tensor, momentum: float | Tensor) -> None:
+def move(running: Tensor, new: Tensor, momentum: float) -> None:
     """Running average with a constant weight of the new value, as published: not corrected for its start."""
     running.lerp_(new.detach().reshape(running.shape).to(running.dtype), momentum)
 

@@ -1,4 +1,4 @@
-"""FastDeconv and Delinear: convolution and linear layer whose weight is multiplied by a whitening matrix.
+"""FastDeconv: the published convolution whose weight is multiplied by a whitening matrix.
 
 Letters: as in linalg/grouping.py.
 """
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from netdeconv.published.statistics import PublishedLayer, covariance_root, interleaved, move
+from netdeconv.published.statistics import PublishedLayer, check, covariance_root, interleaved, move
 
 
 class FastDeconv(PublishedLayer, nn.Conv2d):
@@ -36,6 +36,9 @@ class FastDeconv(PublishedLayer, nn.Conv2d):
 
     Shapes:
         as torch's. Buffers ``running_mean`` (G D,) and ``running_deconv`` (D, D), or (G, D, D) for several groups.
+
+    Raises:
+        ValueError: when a setting is out of range, with its name and value.
 
     Source:
         Ye et al., "Network Deconvolution", ICLR 2020, and the behaviour of its published code.
@@ -67,6 +70,7 @@ class FastDeconv(PublishedLayer, nn.Conv2d):
         freeze_iter: int = 100,
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias)
+        check(eps, momentum, n_iter=n_iter, block=block, sampling_stride=sampling_stride, freeze_iter=freeze_iter)
         self.eps, self.n_iter, self.momentum = eps, n_iter, momentum
         self.sampling_stride, self.freeze, self.freeze_iter = sampling_stride, freeze, freeze_iter
         channels = in_channels // groups
@@ -94,19 +98,18 @@ class FastDeconv(PublishedLayer, nn.Conv2d):
         return whitened.transpose(-1, -2).reshape(self.weight.shape), bias
 
     def running(self) -> tuple[Tensor, Tensor]:
-        """The statistics of evaluation: mean (G, D) and matrix (G, D, D)."""
+        """Copies of the statistics of evaluation: mean (G, D) and matrix (G, D, D)."""
         size = self.running_deconv.shape[-1]
-        return self.running_mean.view(-1, size), self.running_deconv.view(-1, size, size)
+        return self.running_mean.clone().view(-1, size), self.running_deconv.clone().view(-1, size, size)
 
     def _statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean (G, D) and whitening matrix (G, D, D)."""
-        running = self.running()
         if not self.training:
-            return running
+            return self.running()
         active = not self.freeze or self.counter % (10 * self.freeze_iter) < self.freeze_iter
         self.counter += 1
         if not active:
-            return running[0].clone(), running[1].clone()
+            return self.running()
         mean, matrix = covariance_root(self._rows(x), self.eps, self.n_iter)
         move(self.running_mean, mean, self.momentum)
         move(self.running_deconv, matrix, self.momentum)
@@ -123,67 +126,3 @@ class FastDeconv(PublishedLayer, nn.Conv2d):
             rows = patches.transpose(1, 2).flatten(0, 1)
         blocks = interleaved(rows.unflatten(1, (self.groups, -1)), self.num_blocks)  # P G S D
         return blocks.permute(1, 2, 0, 3).flatten(1, 2)
-
-
-class Delinear(PublishedLayer, nn.Linear):
-    """The published whitened linear layer, number for number.
-
-    Args:
-        in_features: F, features of the input.
-        out_features: features of the output.
-        bias: whether a learned bias is added.
-        eps: added to the covariance's diagonal.
-        n_iter: Newton-Schulz steps.
-        momentum: weight of the new batch in the running averages, which start at zero and at the identity.
-        block: neighbouring features in a block; their greatest common divisor with F where it does not divide F.
-
-    Shapes:
-        (N, F) to (N, O). Buffers ``running_mean`` (D,) and ``running_deconv`` (D, D).
-
-    Source:
-        as :class:`FastDeconv`.
-
-    Example:
-        >>> Delinear(6, 2)(torch.randn(8, 6)).shape
-        torch.Size([8, 2])
-    """
-
-    running_mean: Tensor
-    running_deconv: Tensor
-
-    def __init__(
-        self,
-        in_features: int,
-        out_features: int,
-        bias: bool = True,
-        eps: float = 1e-5,
-        n_iter: int = 5,
-        momentum: float = 0.1,
-        block: int = 512,
-    ) -> None:
-        super().__init__(in_features, out_features, bias)
-        self.eps, self.n_iter, self.momentum = eps, n_iter, momentum
-        self.block = in_features if block > in_features else math.gcd(block, in_features)
-        self.register_buffer("running_mean", torch.zeros(self.block))
-        self.register_buffer("running_deconv", torch.eye(self.block))
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply to the whitened input."""
-        mean, matrix = self.running()
-        if self.training:
-            mean, matrix = covariance_root(input.reshape(-1, self.block), self.eps, self.n_iter)
-            move(self.running_mean, mean, self.momentum)
-            move(self.running_deconv, matrix, self.momentum)
-        return nn.functional.linear(input, *self.whitened_weight(mean, matrix))
-
-    def running(self) -> tuple[Tensor, Tensor]:
-        """The statistics of evaluation: mean (D,) and matrix (D, D)."""
-        return self.running_mean, self.running_deconv
-
-    def whitened_weight(self, mean: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
-        """D w, and the bias b - mean D w, for a mean (D,) and a matrix (D, D)."""
-        whitened = self.weight.unflatten(1, (-1, self.block)) @ matrix  # O S D
-        bias = -(whitened @ mean).sum(1)
-        if self.bias is not None:
-            bias = bias + self.bias
-        return whitened.flatten(1), bias
