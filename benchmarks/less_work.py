@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import runs as runs_table
-from benchmarks.environment import command
+from benchmarks.harness.environment import command
 from netdeconv.data import DataConfig
 from netdeconv.models import NormConfig
 from netdeconv.tasks import Classification

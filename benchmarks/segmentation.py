@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import runs as runs_table
-from benchmarks.tables import align
+from benchmarks.harness.tables import align
 from netdeconv.data import DataConfig
 from netdeconv.data.segmentation import Views
 from netdeconv.experiments import Failure, plan, train_rows

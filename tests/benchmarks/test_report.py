@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+from benchmarks.harness import environment, tables
 from benchmarks.performance_report import Target, targets
 from benchmarks.render_results import compact, load, render_rows, render_table
 
-from benchmarks import environment, performance_report, tables
+from benchmarks import performance_report
 
 STEP = "training-step-vgg11-bfloat16-cpu.json"
 
