@@ -1,18 +1,11 @@
-"""The measurements are run from the repository's root, so they are imported from there."""
+"""What measurements change about their process is undone."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-
-if str(REPOSITORY) not in sys.path:
-    sys.path.append(str(REPOSITORY))
 
 
 @pytest.fixture(autouse=True)

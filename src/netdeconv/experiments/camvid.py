@@ -9,7 +9,7 @@ Hardware: two cores.
 Minutes:  about 20 for a final run.
 Expected: mean IoU on test 36.99 % batch norm, 38.24 % channel, one seed.
 Spread:   one seed.
-Status:   batch norm and channel were measured here with rates searched for batch norm alone:
+Status:   measured here for batch norm and channel, with rates searched for batch norm alone:
           results/segmentation/camvid.json and camvid-search.json.
 """
 
@@ -34,9 +34,7 @@ RATES, SEARCH_EPOCHS, EPOCHS, CUT = (0.1, 0.03, 0.01), 5, 15, 61
 def rows() -> dict[str, ExperimentRow]:
     """Return the searches by label."""
     return {
-        f"{name}, search": ExperimentRow(
-            config=_config(norm, SEARCH_EPOCHS, cut=CUT), space=Space.of(RATES, (1e-4,))
-        )
+        f"{name}, search": ExperimentRow(config=_config(norm, SEARCH_EPOCHS, cut=CUT), space=Space.of(RATES, (1e-4,)))
         for name, norm in NAMES.items()
     }
 

@@ -39,9 +39,7 @@ def _table(dataset: str, epochs: int, batch_size: int, weight_decay: float) -> d
 def _weight_decay() -> dict[str, ExperimentRow]:
     return {
         f"{norm} wd {wd:g}": ExperimentRow(
-            config=cifar(
-                "vgg13", 100, dataset="cifar100", norm=norm, changes=_BLOCKS, batch_size=256, weight_decay=wd
-            )
+            config=cifar("vgg13", 100, dataset="cifar100", norm=norm, changes=_BLOCKS, batch_size=256, weight_decay=wd)
         )
         for norm in NORMS
         for wd in (1e-3, 5e-3)

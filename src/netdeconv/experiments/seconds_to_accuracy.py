@@ -13,7 +13,7 @@ Hardware: two cores; nothing else may run beside the final runs.
 Minutes:  68 for VGG-11 and one candidate, one seed, on two cores that are fast at bfloat16.
 Expected: at most half of batch norm's seconds is the aim; the former default needed 0.65 of them (VGG-11).
 Spread:   see the export, over seeds.
-Status:   the former default was measured here, one seed: results/seconds-to-accuracy-vgg11.json, -resnet18.json.
+Status:   measured here for the former default, one seed: results/seconds-to-accuracy-vgg11.json, -resnet18.json.
 """
 
 from __future__ import annotations

@@ -111,17 +111,17 @@ class Experiment:
         """All rows that can be named so far."""
         return {**self.rows, **(self.then(found) if self.then else {})}
 
-    def select(self, patterns: Iterable[str], rows: Rows | None = None) -> list[str]:
+    def select(self, patterns: Iterable[str], rows: Iterable[str] | None = None) -> list[str]:
         """Return the labels that patterns of them select, in the experiment's order; without patterns all.
 
         Args:
             patterns: labels, or patterns of them.
-            rows: the rows that can be named so far; ``None``: the first ones.
+            rows: labels that can be named so far; ``None``: those of the first rows.
 
         Raises:
             UnknownNameError: a ValueError with the nearest label, when a pattern selects none.
         """
-        rows = self.rows if rows is None else rows
+        rows = list(self.rows if rows is None else rows)
         chosen: set[str] = set()
         for pattern in patterns:
             matching = {label for label in rows if fnmatchcase(label, pattern)}

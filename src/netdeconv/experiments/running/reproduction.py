@@ -11,7 +11,14 @@ from typing import Any
 from netdeconv.experiments.running.experiment import Experiment, ExperimentRow, Reproduced
 from netdeconv.experiments.running.rows import FAILURE, folder_of, read_history, require_one_process, train_rows
 from netdeconv.experiments.running.search import read_trials, search
-from netdeconv.training import Reporter, RunDirectory, RunDirectoryError, TrainingConfig, differing_settings, read_config
+from netdeconv.training import (
+    Reporter,
+    RunDirectory,
+    RunDirectoryError,
+    TrainingConfig,
+    differing_settings,
+    read_config,
+)
 from netdeconv.training.checkpoint import write_atomically
 from netdeconv.training.run_directory import CONFIG
 
@@ -88,7 +95,8 @@ def reproduce(
             row = dataclasses.replace(rows[left[0]], config=override(rows[left[0]].config))
             if not _is_done(folder_of(folder, left[0]), row):
                 _train(left[0], row, folder, reporter)
-                found = _collect(experiment, folder, override, told)
+                kept = [other for other in found.rows if other.label != left[0]]
+                found = _collect(experiment, folder, override, told, kept)
                 directory.write_json("summary.json", _plain(found))
                 noted(found)
 
@@ -127,17 +135,26 @@ def _is_done(folder: Path, row: ExperimentRow) -> bool:
     return measured and not differing_settings(row.config, read_config(folder))
 
 
-def _collect(experiment: Experiment, path: Path, override: Override, changes: tuple[str, ...]) -> Reproduction:
-    """All rows that can be named: the first ones, and what follows from those."""
+def _collect(
+    experiment: Experiment,
+    path: Path,
+    override: Override,
+    changes: tuple[str, ...],
+    kept: Iterable[Reproduced] = (),
+) -> Reproduction:
+    """All rows that can be named: the first ones, and what follows from those; kept ones are not read again."""
+    known = {row.label: row for row in kept}
     found: dict[str, Reproduced] = {}
-    while new := {label: row for label, row in experiment.known(found).items() if label not in found}:
+    new: Mapping[str, ExperimentRow] = experiment.rows
+    while new:
         found |= {
-            label: _reproduced(label, row, override(row.config), folder_of(path, label)) for label, row in new.items()
+            label: known.get(label) or _reproduced(label, row, override(row.config), folder_of(path, label))
+            for label, row in new.items()
         }
+        new = {label: row for label, row in experiment.known(found).items() if label not in found}
     records = [row.history[-1] for row in found.values() if row.history]
-    order = experiment.known(found)
     evaluated_on = records[-1]["evaluated_on"] if records else ""
-    return Reproduction(experiment.name, path, tuple(found[label] for label in order), changes, evaluated_on)
+    return Reproduction(experiment.name, path, tuple(found.values()), changes, evaluated_on)
 
 
 def _reproduced(label: str, row: ExperimentRow, config: TrainingConfig, folder: Path) -> Reproduced:

@@ -176,7 +176,16 @@ class _Study:
             state: State = "diverged" if _FAILED in trial.user_attrs else "finished"
             state = "pruned" if trial.state == self._optuna.trial.TrialState.PRUNED else state
             score = history[-1][metric] if history else None
-            found.append(Trial(trial.number, **trial.params, score=score, epochs=len(history), state=state, folder=_folder_of(trial)))
+            found.append(
+                Trial(
+                    trial.number,
+                    **trial.params,
+                    score=score,
+                    epochs=len(history),
+                    state=state,
+                    folder=_folder_of(trial),
+                )
+            )
         return Search(self._path, tuple(found), metric)
 
 
