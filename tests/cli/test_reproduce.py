@@ -120,7 +120,7 @@ def test_recipes_are_listed(capsys):
     assert "netdeconv reproduce" in lines[-1]
 
 
-@pytest.mark.parametrize("name", ["table1-epoch1", "stem-hybrid"])
+@pytest.mark.parametrize("name", ["table1-epoch1", "less-work"])
 def test_commands_in_heads_are_understood(name):
     words = shlex.split(experiment(name).head["Command"])
     options, _ = reproduce.parser().parse(words[2:])
