@@ -120,6 +120,8 @@ class TrainingConfig:
         data: which images.
         network: which network.
         optimizer: how it learns.
+        start: run directory of the same network with batch norm: training starts from its weights, but for a head of
+            another size. A normalisation that whitens is converted with calibration, so that outputs stay.
         epochs: passes over the training images.
         seed: of the initial weights, the order of the images and their augmentation.
         precision: ``"auto"``: bfloat16 where the processor is fast at it, else float32.
@@ -151,6 +153,7 @@ class TrainingConfig:
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     network: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
+    start: str | None = None
     epochs: int = 20
     seed: int = 0
     precision: Precision = "auto"

@@ -24,6 +24,7 @@ from netdeconv.training.plain import differing_settings, to_plain
 from netdeconv.training.progress import Reporter
 from netdeconv.training.result import RunResult, best_record, summary
 from netdeconv.training.run_directory import RunDirectory, RunDirectoryError, environment, read_config
+from netdeconv.training.start import started_network
 from netdeconv.training.state import Progress, State
 from netdeconv.training.stopping import TERMINATED, noted_termination
 
@@ -81,7 +82,10 @@ class Session:
     def _build(self) -> nn.Module:
         """The network with its initial weights, on the device."""
         torch.manual_seed(self.config.seed)
-        network = self.config.task.build_network(self.config.network, self.data.info)
+        if self.config.start is None:
+            network = self.config.task.build_network(self.config.network, self.data.info)
+        else:
+            network = started_network(self.config, self.data, self.fabric.device)
         if self.config.parallel.sync_statistics:
             whitened = any(isinstance(module, WhitenedLayer) for module in network.modules())
             if self.fabric.device.type == "cuda":
