@@ -7,7 +7,7 @@ norms where nothing is whitened.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from torch import nn
@@ -178,18 +178,22 @@ class NormConfig:
         return _changed(base.linear, changes | size)
 
 
-def normalise(model: nn.Module, config: NormConfig, entry: ConversionData) -> nn.Module:
+def normalise(
+    model: nn.Module, config: NormConfig, entry: ConversionData, *, calibration: Iterable[Any] | None = None
+) -> nn.Module:
     """Return a network that was built with batch norm with the normalisation of the settings.
 
     Args:
         model: with batch norm.
         config: what is whitened, and what stands where nothing is.
         entry: steps that the network has for some of its layers.
+        calibration: batches on which a trained network's outputs are kept.
     """
     settings = config.settings(entry)
     if settings is not None:
         named = {pattern: _with_steps(settings.convolution, steps) for pattern, steps in entry.named.items()}
-        model = convert(model, settings, named=named, select=entry.published_select if config.published else None)
+        select = entry.published_select if config.published else None
+        model = convert(model, settings, named=named, select=select, calibration=calibration)
         if not config.bias:
             _remove_biases(model)
     return replace_norms(model, NORMALISATIONS[config.name].norm)
