@@ -185,8 +185,11 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _plain(found: Reproduction) -> dict[str, Any]:
-    plain = dataclasses.asdict(found)
-    plain.pop("path")
-    for row in plain["rows"]:
-        row.pop("history")
-    return plain
+    shown = [field.name for field in dataclasses.fields(Reproduced) if field.name not in ("history", "trials")]
+    rows = [{name: getattr(row, name) for name in shown} for row in found.rows]
+    return {
+        "experiment": found.experiment,
+        "rows": rows,
+        "changes": list(found.changes),
+        "evaluated_on": found.evaluated_on,
+    }

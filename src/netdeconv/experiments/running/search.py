@@ -189,20 +189,24 @@ class _Study:
         return Search(self._path, tuple(found), metric)
 
 
-class _Watcher:
+class _Watcher(Reporter):
     """Hands on what happens, tells the search of every epoch's score, and stops what is not worth going on with."""
 
     def __init__(self, trial: optuna.trial.Trial, config: TrainingConfig, reporter: Reporter) -> None:
         self._trial, self._config, self._reporter = trial, config, reporter
         self._known = 0
 
-    def start(self, **told: int) -> None:
+    def note(self, text: str) -> None:
         """Hand it on."""
-        self._reporter.start(**told)
+        self._reporter.note(text)
 
-    def step(self, **told: Any) -> None:
+    def start(self, *, epochs: int, steps: int, first_epoch: int) -> None:
         """Hand it on."""
-        self._reporter.step(**told)
+        self._reporter.start(epochs=epochs, steps=steps, first_epoch=first_epoch)
+
+    def step(self, *, epoch: int, step: int, images: int, loss: float) -> None:
+        """Hand it on."""
+        self._reporter.step(epoch=epoch, step=step, images=images, loss=loss)
 
     def epoch(self, record: Mapping[str, Any]) -> None:
         """Judge the score."""
