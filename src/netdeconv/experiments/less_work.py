@@ -9,7 +9,7 @@ Hardware: two cores; seconds count only where nothing else runs beside.
 Minutes:  53 for 16 settings on two cores that are fast at bfloat16.
 Expected: batch norm 63.24 %, 68.01 % with one epoch more; the stem alone whitened 65.49 %.
 Spread:   about one point, over three seeds.
-Status:   measured here for batch norm and the stem, not for the present default: results/cifar10-less-work.json.
+Status:   measured here for batch norm and the stem, not for the present default: results/tried/less-work.json.
 """
 
 from __future__ import annotations
