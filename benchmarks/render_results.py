@@ -77,8 +77,8 @@ def render_rows(rows: Sequence[Row]) -> str:
 
 def origin(table: Row) -> str:
     """Where a table comes from."""
-    seeds = table["seed"] if isinstance(table["seed"], list) else [table["seed"]]
-    return f"`{table['command']}`; seed {', '.join(map(str, seeds))}; {table['hardware']}; {cell(table['minutes'])} minutes."
+    seeds = ", ".join(map(str, table["seed"] if isinstance(table["seed"], list) else [table["seed"]]))
+    return f"`{table['command']}`; seed {seeds}; {table['hardware']}; {cell(table['minutes'])} minutes."
 
 
 def render_table(table: Row) -> str:
@@ -125,7 +125,7 @@ def _steps(folder: Path) -> Iterator[Row]:
     present = folder / "against-bfloat16-cpu.json"
     for network, title in NETWORKS.items():
         named = {"network": title, "device": "CPU, bfloat16", "library": "present"}
-        rows = [row for row in load(present)["rows"]] if present.exists() else []
+        rows = load(present)["rows"] if present.exists() else []
         own = {row["variant"]: row["step / batch norm"] for row in rows if row["network"] == network}
         if own:
             yield named | _picked(own)

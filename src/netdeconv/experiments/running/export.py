@@ -52,7 +52,7 @@ def export(experiment: Experiment, found: Reproduction, arguments: Sequence[str]
         "versions": {package: sessions[0][package] for package in _PACKAGES},
         "hardware": f"{sessions[0]['processor']}, {threads} threads, {precisions}",
         "minutes": round(sum(row.minutes for row in trained), 1),
-        "rows": experiment.summarise(trained) if experiment.summarise else list(map(_line, trained)),
+        "rows": _aligned(experiment.summarise(trained) if experiment.summarise else list(map(_line, trained))),
         "note": " ".join(notes),
     }
     parts = [{"name": title, "rows": lines(trained)} for title, lines in experiment.parts.items()]
@@ -62,6 +62,12 @@ def export(experiment: Experiment, found: Reproduction, arguments: Sequence[str]
     text = json.dumps(table | {"parts": [part for part in parts if part["rows"]]}, indent=1)
     path.write_text(text + "\n", encoding="utf-8")
     return path
+
+
+def _aligned(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same keys in every line; what a line lacks is None."""
+    keys = dict.fromkeys(key for row in rows for key in row)
+    return [{key: row.get(key) for key in keys} for row in rows]
 
 
 def _line(row: Reproduced) -> dict[str, Any]:
