@@ -114,7 +114,7 @@ def flags(options: Any, place: str = "") -> list[Flag]:
     cls = options if isinstance(options, type) else type(options)
     hints = typing.get_type_hints(cls, include_extras=True)
     for field in dataclasses.fields(cls):
-        hint, marks = hints[field.name], ()
+        hint, marks = hints[field.name], list[Any]()
         if typing.get_origin(hint) is typing.Annotated:
             hint, *marks = typing.get_args(hint)
         if any(mark in (tyro.conf.Suppress, tyro.conf.Positional) for mark in marks):
@@ -124,7 +124,7 @@ def flags(options: Any, place: str = "") -> list[Flag]:
         if dataclasses.is_dataclass(hint):
             found += flags(hint if default is dataclasses.MISSING else default, where)
             continue
-        name, aliases = field.name, ()
+        name, aliases = field.name, tuple[str, ...]()
         for mark in marks:
             name, aliases = getattr(mark, "name", None) or name, getattr(mark, "aliases", None) or aliases
         boolean = hint is bool or (isinstance(hint, types.UnionType) and bool in typing.get_args(hint))
