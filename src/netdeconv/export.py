@@ -41,7 +41,9 @@ def deployable(model: nn.Module) -> nn.Module:
     left = [name for name, module in copied.named_modules() if isinstance(module, WhitenedLayer)]
     if left:
         raise ExportError(f"{left[0]!r} is still whitened: fold leaves subclasses alone; replace it by a plain layer")
-    return copied.to(memory_format=torch.contiguous_format)
+    for parameter in copied.parameters():  # a part of a larger tensor would be stored with all of it
+        parameter.data = parameter.detach().clone(memory_format=torch.contiguous_format)
+    return copied
 
 
 def to_program(model: nn.Module, example: Tensor, path: Path) -> None:

@@ -82,7 +82,7 @@ def test_a_missing_operator_is_named_with_the_remedy(model, tmp_path):
         def forward(self, x):
             return torch.special.bessel_j0(x)
 
-    with pytest.raises(ExportError, match="no operator for .*bessel_j0: replace .* custom_translation_table"):
+    with pytest.raises(ExportError, match=r"no operator for .*bessel_j0: replace .* custom_translation_table"):
         export.to_onnx(nn.Sequential(model, Odd()), BATCHES[0], tmp_path / "odd.onnx")
 
 

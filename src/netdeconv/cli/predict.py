@@ -20,7 +20,8 @@ from netdeconv.tasks import Segmentation
 from netdeconv.tasks.classifier import BEST, LAST, TrainedClassifier
 from netdeconv.tasks.trained import TrainedSegmentation
 from netdeconv.training import read_config
-from netdeconv.training.devices import DeviceName, device_type
+from netdeconv.training.config import DeviceName
+from netdeconv.training.devices import device_type
 from netdeconv.training.precision import process_settings
 from netdeconv.viz import labelled_overlay
 

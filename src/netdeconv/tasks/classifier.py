@@ -124,9 +124,9 @@ class TrainedClassifier:
         channels, height, width = self.info.shape
         image = functional.resize(image, [self.info.resize or height], antialias=True)
         image = functional.center_crop(image, [height, width])
-        if channels == 1:
-            image = functional.rgb_to_grayscale(image)
         pixels = functional.to_dtype(image, torch.float32, scale=True)
+        if channels == 1:
+            pixels = functional.rgb_to_grayscale(pixels)
         pixels = functional.normalize(pixels, list(self.info.mean), list(self.info.std))
         return self.scores(pixels[None].to(self.device))[0].softmax(0).cpu()
 
