@@ -23,6 +23,7 @@ from netdeconv.training.checkpoint import load_checkpoint, save_checkpoint
 from netdeconv.training.config import TrainingConfig, differing_settings, to_plain
 from netdeconv.training.devices import mean_over_processes
 from netdeconv.training.evaluation import evaluate
+from netdeconv.training.health_log import HealthLog
 from netdeconv.training.loggers import build_loggers, scalars
 from netdeconv.training.optimizers import build_optimizer, set_learning_rate
 from netdeconv.training.progress import Reporter
@@ -73,6 +74,10 @@ class Session:
         self.history: list[dict[str, Any]] = []
         directory.begin(to_plain(config), environment(fabric.device, precision, fabric.world_size))
         self.loggers = build_loggers(config.loggers, directory.path) if fabric.is_global_zero else []
+        self.health = self._watched() if fabric.is_global_zero else None
+
+    def _watched(self) -> HealthLog:
+        return HealthLog(self.directory.path, self.network, steps=len(self.data.train), parts=self.config.accumulation)
 
     def _build(self) -> nn.Module:
         network = self.config.task.build_network(self.config.network, self.data.info)
@@ -104,6 +109,8 @@ class Session:
             self._restore()
         self.directory.write_metrics(self.history)
         first = self._epochs_done() + 1
+        if self.health is not None:
+            self.health.begin(first - 1)
         self.reporter.start(epochs=self.config.epochs, steps=len(self.data.train), first_epoch=first)
         for epoch in range(first, self.config.epochs + 1):
             if self._gives_up():
