@@ -45,6 +45,7 @@ TRAINING_ONLY = (
     "tensorboard",
     "plotly",
     "jinja2",
+    "tyro",
 )
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from rich.console import Console
 
+from netdeconv.cli.argparser import UsageError
 from netdeconv.cli.evaluation import evaluate_checkpoint
 from netdeconv.cli.imagenet_options import parser
-from netdeconv.cli.parser import UsageError
 from netdeconv.cli.settings import training_config
 from netdeconv.cli.train import resumed, run_folder
 from netdeconv.data import explained_deaths, find_imagenet, resolve_data_dir

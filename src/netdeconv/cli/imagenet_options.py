@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netdeconv.cli import options as tables
-from netdeconv.cli.parser import Option, Parser, switch, true_or_false
+from netdeconv.cli.argparser import Option, Parser, switch, true_or_false
 
 # The original program's own, and those of its options that have other defaults or further names here.
 ORIGINAL: dict[str, Option] = {

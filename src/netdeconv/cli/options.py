@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Collection, Mapping
 from typing import Any, get_args
 
-from netdeconv.cli.parser import Option, switch, true_or_false
+from netdeconv.cli.argparser import Option, switch, true_or_false
 from netdeconv.data import Decoder
 from netdeconv.models import NORMALISATIONS
 from netdeconv.nn.whitening import Structure

@@ -77,6 +77,9 @@ def _open_memory(config: DataConfig, entry: DatasetInfo, seed: int, device: torc
             raise ValueError(f"{name} is for sets of image files: {config.dataset!r} is what it is")
     train, test = read(config.dataset, data_dir=config.data_dir, download=config.download, verify=config.verify)
     train, validation = _cut(train, config)
+    held = test if validation is None else validation
+    if config.evaluation_size is not None:
+        held = held.part(balanced_split(held.labels, config.evaluation_size, seed=_SPLIT_SEED)[1])
     augmentation = _augmentation(config, entry)
     assert not isinstance(augmentation, ResizedCrop)
     return Splits(
@@ -90,9 +93,7 @@ def _open_memory(config: DataConfig, entry: DatasetInfo, seed: int, device: torc
             seed=seed,
             shard=shard,
         ),
-        evaluation=InMemoryImages(
-            test if validation is None else validation, entry, batch_size=_EVALUATION_BATCH, device=device, shard=shard
-        ),
+        evaluation=InMemoryImages(held, entry, batch_size=_EVALUATION_BATCH, device=device, shard=shard),
         evaluated_on="test" if validation is None else "validation",
     )
 

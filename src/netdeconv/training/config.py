@@ -58,6 +58,8 @@ class TrainingConfig:
         data: which images.
         network: which network.
         optimizer: how it learns.
+        start: run directory of the same network with batch norm: training starts from its weights, but for a head of
+            another size. A normalisation that whitens is converted with calibration, so that outputs stay.
         epochs: passes over the training images.
         start_epoch: epochs that count as done when a new run begins: the schedule and the order of the images
             start after them.
@@ -88,6 +90,7 @@ class TrainingConfig:
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     network: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
+    start: str | None = None
     epochs: int = 20
     start_epoch: int = 0
     seed: int = 0

@@ -29,6 +29,7 @@ from netdeconv.training.optimizers import build_optimizer, set_learning_rate
 from netdeconv.training.progress import Reporter
 from netdeconv.training.result import RunResult, best_record, summary
 from netdeconv.training.run_directory import RunDirectory, RunDirectoryError, environment, read_config
+from netdeconv.training.start import started_network
 from netdeconv.training.state import load_model, load_optimizer, whole_model, whole_optimizer
 from netdeconv.training.task import Meter
 
@@ -80,7 +81,10 @@ class Session:
         return HealthLog(self.directory.path, self.network, steps=len(self.data.train), parts=self.config.accumulation)
 
     def _build(self) -> nn.Module:
-        network = self.config.task.build_network(self.config.network, self.data.info)
+        if self.config.start is None:
+            network = self.config.task.build_network(self.config.network, self.data.info)
+        else:
+            network = started_network(self.config, self.data, self.fabric.device)
         if not self.config.parallel.sync_statistics:
             return network
         whitened = any(isinstance(module, WhitenedLayer) for module in network.modules())

@@ -85,7 +85,8 @@ def sample_layers(model: nn.Module, inputs: Any, names: Sequence[str] = ()) -> l
     found: dict[str, LayerSample] = {}
 
     def keep(name: str, layer: WhitenedLayer) -> Any:
-        def hook(_: nn.Module, args: tuple[Tensor], output: tuple[Tensor, Tensor, Tensor]) -> None:
+        def hook(module: nn.Module, args: tuple[Tensor], output: tuple[Tensor, Tensor, Tensor]) -> None:
+            del module
             sampler = layer.sampler
             rows = sampler.rows(args[0])[0]
             rows = rows[:: -(-len(rows) // _MOST_ROWS)]
