@@ -28,13 +28,13 @@ class HealthLog:
     """
 
     def __init__(self, folder: Path, network: nn.Module, *, steps: int, parts: int = 1) -> None:
-        self._file, self._steps, self._parts, self._done = folder / HEALTH, steps, parts, 0
+        self._file, self._parts, self._done = folder / HEALTH, parts, 0
         if any(isinstance(module, WhitenedLayer) for module in network.modules()):
             monitor(network, every=min(_EVERY, steps) * parts, warn=False, on_reading=self._note)
 
-    def begin(self, epochs: int) -> None:
-        """Keep what was read in so many epochs; the next ones are trained now."""
-        self._done = epochs * self._steps
+    def begin(self, steps: int) -> None:
+        """Keep what was read in so many steps; the next ones are trained now."""
+        self._done = steps
         if self._file.exists():
             lines = self._file.read_text(encoding="utf-8").splitlines(keepends=True)
             kept = [line for line in lines if json.loads(line)["step"] <= self._done]
