@@ -41,6 +41,7 @@ TRAINING_ONLY = (
     "optuna",
     "sklearn",
     "tensorboard",
+    "tyro",
 )
 
 

@@ -145,6 +145,7 @@ def test_parts_keep_every_class_in_proportion_and_are_disjoint(tmp_path):
     assert train_labels.bincount().tolist() == [3, 3, 3]
     assert cut_labels.bincount().tolist() == [2, 2, 2]
     assert len({image.numpy().tobytes() for image in (*train, *cut)}) == 15
+    assert opened(tmp_path, evaluation_size=6).evaluation.num_samples == 6
     again = opened(tmp_path, validation_size=6)
     assert torch.equal(torch.cat([inputs for inputs, _ in again.evaluation]), cut)
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image as PillowImage
 from torch import Tensor
 
-from netdeconv.cli.parser import Option, Parser, UsageError, switch
+from netdeconv.cli.argparser import Option, Parser, UsageError, switch
 from netdeconv.data.segmentation import SegmentationInfo, load_image
 from netdeconv.tasks.trained import BEST, LAST, TrainedSegmentation
 from netdeconv.training.devices import device_type

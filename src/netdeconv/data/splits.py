@@ -54,6 +54,7 @@ def _open_memory(config: DataConfig, entry: DatasetInfo, seed: int, device: torc
             raise ValueError(f"{name} is for sets of image files: {config.dataset!r} is what it is")
     train, test = read(config.dataset, data_dir=config.data_dir, download=config.download, verify=config.verify)
     train, validation = _cut(train, config)
+    evaluation = _some(test if validation is None else validation, config.evaluation_size)
     return Splits(
         info=entry,
         train=TrainingImages(
@@ -65,9 +66,7 @@ def _open_memory(config: DataConfig, entry: DatasetInfo, seed: int, device: torc
             seed=seed,
             shard=shard,
         ),
-        evaluation=InMemoryImages(
-            test if validation is None else validation, entry, batch_size=_EVALUATION_BATCH, device=device, shard=shard
-        ),
+        evaluation=InMemoryImages(evaluation, entry, batch_size=_EVALUATION_BATCH, device=device, shard=shard),
         evaluated_on="test" if validation is None else "validation",
     )
 
@@ -85,6 +84,7 @@ def _open_folder(config: DataConfig, entry: DatasetInfo, seed: int, device: torc
         # Validation images by name, they are what published numbers are of: nothing may be chosen by them.
         evaluation, evaluated_on = folder.read_files(root, folder.VAL), "test"
         folder.require_same_classes(whole, evaluation)
+    evaluation = _some(evaluation, config.evaluation_size)
     size = config.image_size or entry.shape[1]
     resize = config.resize or round(size * (entry.resize or entry.shape[1]) / entry.shape[1])
     if resize < size:
@@ -135,9 +135,14 @@ def _cut(train: Images, config: DataConfig) -> tuple[Images, Images | None]:
     if config.validation_size:
         kept, cut = balanced_split(train.labels, config.validation_size, seed=_SPLIT_SEED)
         train, validation = train.part(kept), train.part(cut)
-    if config.train_size is not None and config.train_size != len(train.labels):
-        train = train.part(balanced_split(train.labels, config.train_size, seed=_SPLIT_SEED)[1])
-    return train, validation
+    return _some(train, config.train_size), validation
+
+
+def _some(images: Images, size: int | None) -> Images:
+    """So many of the images, every class in proportion; ``None`` for all."""
+    if size is None or size == len(images.labels):
+        return images
+    return images.part(balanced_split(images.labels, size, seed=_SPLIT_SEED)[1])
 
 
 def _find_folder(config: DataConfig, entry: DatasetInfo) -> Path:

@@ -139,6 +139,6 @@ def open_segmentation(
 def _refuse_other_settings(config: DataConfig) -> None:
     """Settings of images with one label each mean nothing here."""
     usual = DataConfig()
-    for name in ("cutout", "num_classes", "image_size", "resize", "decode", "skip_corrupt"):
+    for name in ("evaluation_size", "cutout", "num_classes", "image_size", "resize", "decode", "skip_corrupt"):
         if getattr(config, name) != getattr(usual, name):
             raise ValueError(f"{name} is for images with one label, not for segmentation")
