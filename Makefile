@@ -1,18 +1,22 @@
 # make demo: the main job (batch norm against network deconvolution on an embedded data set)
 # make test: lint, format, types, tests
-# Both create .venv and install into it when pyproject.toml is newer than the last installation.
+# make faults: hundreds of faults at random moments of training; its counts are in results/checks/faults.json
+# All create .venv and install into it when pyproject.toml is newer than the last installation.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint faults clean
 
 demo: $(VENV)/.installed-train
 	$(BIN)/netdeconv compare
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+faults: $(VENV)/.installed-dev
+	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m faults results/checks/faults.json
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
