@@ -23,14 +23,14 @@ from netdeconv.training import environment
 
 # Kind, moments in all, and at how many one run is hit.
 KINDS: dict[str, tuple[Callable[..., int], int, int]] = {
-    "kill -9 at a random moment": (functools.partial(kinds.signals, number=signal.SIGKILL), 80, 4),
-    "SIGTERM at a random moment": (functools.partial(kinds.signals, number=signal.SIGTERM), 60, 4),
-    "killed within a write": (kinds.writes, 80, 4),
-    "killed within an export's write": (kinds.exports, 8, 8),
-    "full disk": (kinds.full_disk, 16, 2),
-    "checkpoint cut or bits flipped": (kinds.damage, 400, 100),
-    "two runs at once": (kinds.two_at_once, 8, 2),
-    "one of two processes killed": (kinds.killed_rank, 6, 2),
+    "kill -9 at a random moment": (functools.partial(kinds.signals, number=signal.SIGKILL), 40, 4),
+    "SIGTERM at a random moment": (functools.partial(kinds.signals, number=signal.SIGTERM), 32, 4),
+    "killed within a write": (kinds.writes, 40, 4),
+    "killed within an export's write": (kinds.exports, 4, 4),
+    "full disk": (kinds.full_disk, 8, 2),
+    "checkpoint cut or bits flipped": (kinds.damage, 300, 100),
+    "two runs at once": (kinds.two_at_once, 4, 2),
+    "one of two processes killed": (kinds.killed_rank, 4, 2),
 }
 
 

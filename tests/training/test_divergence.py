@@ -97,5 +97,6 @@ def test_checking_covers_evaluation(tmp_path, monkeypatch):
             yield inputs, targets
 
     monkeypatch.setattr(InMemoryImages, "__iter__", poisoned)
-    message = refusal(small_config(tmp_path / "run", epochs=1, check_finite=True))
-    assert message.startswith("the input of layer '0' has 0 NaN and 1 infinite of ")
+    for name, config in (("whitened", small_config), ("batch_norm", plain_config)):
+        message = refusal(config(tmp_path / name, epochs=1, check_finite=True))
+        assert message.startswith("the input of layer '0' has 0 NaN and 1 infinite of ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import threading
@@ -78,6 +79,28 @@ def test_a_directory_with_a_run_is_refused_and_one_in_use_until_it_is_free(tmp_p
     threading.Timer(0.3, ending.release).start()
     with RunDirectory(tmp_path / "run", name="next", resume=True) as claimed:
         assert claimed.is_resumed
+
+
+def interrupted(*directories):
+    with contextlib.ExitStack() as stack:
+        for directory in directories:
+            stack.enter_context(directory)
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_says_how_the_outermost_goes_on(tmp_path):
+    outer = RunDirectory(tmp_path / "outer", name="x")
+    with pytest.raises(KeyboardInterrupt, match=r"^stopped before the run began$"):
+        interrupted(outer)
+    outer = RunDirectory(tmp_path / "outer", name="x")
+    outer.write_json("config.json", {})
+    with pytest.raises(KeyboardInterrupt, match=r"^stopped before anything was saved; --resume .*outer begins again$"):
+        interrupted(outer)
+    outer = RunDirectory(tmp_path / "outer", name="x", resume=True, option="--result-path")
+    inner = RunDirectory(tmp_path / "outer" / "inner", name="y")
+    inner.write_json("config.json", {})
+    with pytest.raises(KeyboardInterrupt, match=r"^stopped; --result-path .*outer continues$"):
+        interrupted(outer, inner)
 
 
 def test_what_cannot_be_continued_is_said(tmp_path):

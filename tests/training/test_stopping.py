@@ -10,6 +10,7 @@ import signal
 import pytest
 
 from faults.runs import require_same
+from netdeconv.data import TrainingImages
 from netdeconv.tasks import Classification
 from netdeconv.training import OptimizerConfig, PlainLines, RunDirectoryError, Silent, load_checkpoint, run
 from netdeconv.training.stopping import noted_termination
@@ -61,9 +62,29 @@ def test_sigterm_saves_and_the_run_goes_on_bit_for_bit(tmp_path, whole, moment):
     require_same(tmp_path / "run", whole.path)
 
 
+def test_sigterm_that_ends_the_loader_first_saves(tmp_path, whole, monkeypatch):
+    epoch = TrainingImages.epoch
+
+    def dying(self, number):
+        for step, batch in enumerate(epoch(self, number)):
+            if (number, step) == (2, 4):
+                os.kill(os.getpid(), signal.SIGTERM)
+                raise RuntimeError("a worker was killed")
+            yield batch
+
+    config = settings(tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingImages, "epoch", dying)
+        with pytest.raises(SystemExit):
+            run(config, progress=False)
+    assert len(load_checkpoint(tmp_path / "run/checkpoint.pt")["within"]["losses"]) == 4
+    run(config, progress=False, resume=True)
+    require_same(tmp_path / "run", whole.path)
+
+
 def test_a_long_epoch_is_saved_within(tmp_path, whole):
     config = settings(tmp_path / "run", checkpoint_minutes=1e-6)
-    with pytest.raises(KeyboardInterrupt, match=r"--resume .* continues from its last checkpoint"):
+    with pytest.raises(KeyboardInterrupt, match=r"^stopped; --resume .*run continues$"):
         run(config, progress=StopAt(2, 5))
     first = FirstStep()
     run(config, progress=first, resume=True)
