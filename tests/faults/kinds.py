@@ -221,12 +221,12 @@ def killed_rank(folder: Path, whole: Whole, chance: random.Random, count: int) -
     # Within an epoch every process has running statistics of its own, of which one's are saved.
     settings["checkpoint_minutes"] = 0.0
     begun = time.monotonic()
-    _require_done(_ranks(tiny(folder / "reference", **settings)))
+    require_done(ranks(tiny(folder / "reference", **settings)))
     seconds = time.monotonic() - begun
     hit = 0
     for number in range(count):
         path = folder / f"run-{number}"
-        children = _ranks(tiny(path, **settings))
+        children = ranks(tiny(path, **settings))
         time.sleep(chance.uniform(0.2, 1.0) * seconds)
         victim, other = chance.sample(children, 2)
         victim.send(signal.SIGKILL)
@@ -235,18 +235,19 @@ def killed_rank(folder: Path, whole: Whole, chance: random.Random, count: int) -
         survived = other.wait(90)
         hit += killed.code != 0
         assert killed.code == 0 or survived.code != 0 or (path / "summary.json").exists(), survived
-        _require_done(_ranks(tiny(path, **settings)))
+        require_done(ranks(tiny(path, **settings)))
         require_same(path, folder / "reference")
     return hit
 
 
-def _require_done(children: list[Child]) -> None:
+def require_done(children: list[Child]) -> None:
+    """Wait for processes that have to end well."""
     for child in children:
         ended = child.wait()
         assert ended.code == 0, ended
 
 
-def _ranks(config: TrainingConfig) -> list[Child]:
+def ranks(config: TrainingConfig) -> list[Child]:
     """Two processes as torchrun starts them, that begin the run or go on with it."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
