@@ -30,7 +30,7 @@ def frobenius_norm(matrix: Tensor) -> Tensor:
 
 
 def may_write() -> bool:
-    """Whether results may be written into memory at hand: autograd records nothing, nothing is traced or transformed."""
+    """Whether memory at hand may be written to: autograd records nothing, nothing is traced or transformed."""
     if torch.is_grad_enabled() or torch.compiler.is_compiling():
         return False
     return not torch._C._are_functorch_transforms_active()
