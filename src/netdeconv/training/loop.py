@@ -24,8 +24,8 @@ def run(config: TrainingConfig, *, progress: bool | Reporter = True, resume: boo
     Args:
         config: the settings.
         progress: whether to show it, or who is told.
-        resume: whether ``config.result_path`` holds a run to continue from its last finished epoch, on any
-            number of processes.
+        resume: whether ``config.result_path`` holds a run to continue from its last checkpoint, on any number
+            of processes.
 
     Returns:
         The measurements of every epoch, and the network.
@@ -34,24 +34,20 @@ def run(config: TrainingConfig, *, progress: bool | Reporter = True, resume: boo
         RunDirectoryError: when the directory is in use, holds a run already, or holds none to resume.
         CheckpointError: when the checkpoint is damaged or of another network, or cannot be written.
         MissingDataError: when the data set is not on this machine.
-        FloatingPointError: when the loss is NaN or infinite, with the step.
+        FloatingPointError: when the loss of training or evaluation is NaN or infinite, with the step or epoch.
         ValueError: when settings contradict each other, the data or the machine.
         KeyboardInterrupt: when stopped, with how to go on.
+        SystemExit: with code 143 after SIGTERM, when all is saved.
     """
-    with process_settings(config.threads, deterministic=config.deterministic, tf32=config.tf32):
+    with process_settings(config.threads):
         fabric, precision = build_fabric(config.parallel, device=config.device, precision=config.precision)
         name = f"{config.network.arch.replace('/', '-')}-{config.data.dataset}"
         with (
             open_directory(fabric, config.result_path, name=name, resume=resume) as directory,
             _reporter(progress if fabric.is_global_zero else False) as reporter,
+            contextlib.closing(Session(config, directory, reporter, fabric, precision)) as session,
         ):
-            try:
-                with contextlib.closing(Session(config, directory, reporter, fabric, precision)) as started:
-                    return started.finish()
-            except KeyboardInterrupt as stop:
-                raise KeyboardInterrupt(
-                    f"stopped; --resume {directory.path} continues after the last finished epoch"
-                ) from stop
+            return session.finish()
 
 
 @contextlib.contextmanager
