@@ -12,6 +12,7 @@ from netdeconv.experiments.running.experiment import Experiment, Reproduced
 from netdeconv.experiments.running.reproduction import Reproduction
 from netdeconv.experiments.running.rows import folder_of
 from netdeconv.training import read_config
+from netdeconv.training.checkpoint import write_atomically
 
 _PACKAGES = ("python", "torch", "torchvision", "lightning-fabric")
 # Folders differ between machines, and have no place in a results file.
@@ -60,7 +61,7 @@ def export(experiment: Experiment, found: Reproduction, arguments: Sequence[str]
     path = Path(file)
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(table | {"parts": [part for part in parts if part["rows"]]}, indent=1)
-    path.write_text(text + "\n", encoding="utf-8")
+    write_atomically(path, (text + "\n").encode())
     return path
 
 

@@ -84,7 +84,7 @@ def reproduce(
     is_begun = (folder / CONFIG).exists()
     if is_begun and read_config(folder).get("experiment") != experiment.name:
         raise RunDirectoryError(f"{folder} holds no rows of {experiment.name}: choose another --result-path")
-    with RunDirectory(folder, name=experiment.name, resume=is_begun) as directory:
+    with RunDirectory(folder, name=experiment.name, resume=is_begun, option="--result-path") as directory:
         if not is_begun:
             directory.write_json(CONFIG, {"experiment": experiment.name})
         tried: set[str] = set()
