@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from netdeconv.surgery.notices import logger
+from netdeconv.surgery.tree import evaluation_mode
+
 
 class Call(NamedTuple):
     """Arguments of one forward pass."""
@@ -75,3 +78,15 @@ def relative_difference(actual: Any, expected: Any) -> float:
         difference = float((one.double() - other.double()).abs().max()) / scale
         worst = max(worst, difference) if difference == difference else float("inf")
     return worst
+
+
+def difference_on(model: nn.Module, call: Call, expected: Any) -> str | None:
+    """How far a model's outputs in evaluation mode are from the expected ones, in words; None: sqrt(eps) at most."""
+    with torch.no_grad(), evaluation_mode(model):
+        outputs = model(*call.args, **call.kwargs)
+    difference = relative_difference(outputs, expected)
+    coarsest = max((torch.finfo(t.dtype).eps for t in tensors_in(expected) if t.is_floating_point()), default=0.0)
+    logger.info("outputs on the last batch differ by %.3g of the largest", difference)
+    if difference <= coarsest**0.5:
+        return None
+    return f"differ by {difference:.3g}, relative to the largest (bound {coarsest**0.5:.3g})"

@@ -14,7 +14,7 @@ from netdeconv.nn import WhitenedLayer, Whitening, statistics_mode
 from netdeconv.surgery.affine import ChannelAffine
 from netdeconv.surgery.batches import Call, calls
 from netdeconv.surgery.norms import NormParts
-from netdeconv.surgery.plain import is_plain, num_outputs, whitened_twin
+from netdeconv.surgery.plain import is_plain, num_outputs, padded, whitened_twin
 from netdeconv.surgery.policy import Plan
 from netdeconv.surgery.trace import Trace
 from netdeconv.surgery.tree import evaluation_mode
@@ -98,7 +98,7 @@ def _observe(
 def _observer(twin: WhitenedLayer, name: str) -> Any:
     def observe(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         try:
-            twin.observe(args[0] if args else kwargs["input"])
+            twin.observe(padded(layer, args[0] if args else kwargs["input"]))
         except ValueError as error:
             raise ValueError(f"calibrating layer {name!r}: {error}") from error
 

@@ -7,14 +7,14 @@ import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import torch
 from torch import nn
 
 from netdeconv.nn import WhitenedLayer
 from netdeconv.surgery.affine import ChannelAffine
-from netdeconv.surgery.batches import relative_difference, tensors_in
+from netdeconv.surgery.batches import difference_on
 from netdeconv.surgery.calibration import Calibrated, calibrate
 from netdeconv.surgery.inplace import stop_overwriting
+from netdeconv.surgery.keep import remember
 from netdeconv.surgery.notices import (
     CalibrationWarning,
     NothingChangedWarning,
@@ -25,7 +25,7 @@ from netdeconv.surgery.notices import (
 from netdeconv.surgery.plain import is_plain, whitened_twin
 from netdeconv.surgery.policy import Choice, Plan, Setting, make_plan
 from netdeconv.surgery.selection import Selection
-from netdeconv.surgery.tree import evaluation_mode, refuse_wrapped, replace
+from netdeconv.surgery.tree import refuse_wrapped, replace
 
 _REMEDY = (
     "Layers: build the model with torch's own, remove parametrizations first, or exclude them through select to "
@@ -174,6 +174,8 @@ def _apply(
         warnings.warn(
             f"convert left layers or norms as they are: {why}. {_REMEDY}", PartlyConvertedWarning, stacklevel=3
         )
+    for old, new in norms.items():
+        remember(new, old)
     converted = replace(model, {**layers, **norms})
     if norms:
         handing_on = {new for new in norms.values() if isinstance(new, (nn.Identity, ChannelAffine))}
@@ -194,16 +196,12 @@ def _blocks(layer: nn.Module) -> str:
 
 def _compare(converted: nn.Module, found: Calibrated) -> None:
     """Warn when the converted model's outputs on the last batch are not the original's."""
-    with torch.no_grad(), evaluation_mode(converted):
-        outputs = converted(*found.last.args, **found.last.kwargs)
-    difference = relative_difference(outputs, found.outputs)
-    coarsest = max((torch.finfo(t.dtype).eps for t in tensors_in(found.outputs) if t.is_floating_point()), default=0.0)
-    logger.info("outputs on the last calibration batch differ by %.3g of the largest", difference)
-    if not difference <= coarsest**0.5:
+    difference = difference_on(converted, found.last, found.outputs)
+    if difference is not None:
         warnings.warn(
             "the converted model does not reproduce the original: outputs on the last calibration batch "
-            f"differ by {difference:.3g}, relative to the largest (bound {coarsest**0.5:.3g}). The forward "
-            "may be random, or read weights without calling the layer: exclude such layers through select",
+            f"{difference}. The forward may be random, or read weights without calling the layer: exclude such layers "
+            "through select",
             CalibrationWarning,
             stacklevel=4,
         )
