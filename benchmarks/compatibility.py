@@ -1,10 +1,9 @@
-"""Other libraries' networks, converted: ``python -m benchmarks.compatibility --output results/checks/compatibility.json``.
+"""Other libraries' networks, converted: ``python -m benchmarks.compatibility``.
 
-Each network has random weights and sees 64 images of CIFAR-10, enlarged, in four batches of 16, again and again, with
-batch norm (as its library builds it) and converted with nothing set: SGD, rate 0.01, momentum 0.9, 20 steps (8, where a
-step needs many operations; 4, where it needs very many). Beside the losses, a row says how an evaluation after two steps
-comes out, and what folding and a calibrated conversion change. A network runs in a process of its own; one that fails or
-hangs is a row with the error. An output that exists is gone on with.
+Each network has random weights and sees 64 images of CIFAR-10, enlarged, in four batches of 16, again and again: as its
+library builds it, and converted with nothing set; SGD, rate 0.01, momentum 0.9. Beside the losses, a row says how an
+evaluation after two steps comes out, and what folding and a calibrated conversion change. A network runs in a process
+of its own; one that fails or hangs is a row with the error. An output that exists is gone on with.
 """
 
 from __future__ import annotations
@@ -13,13 +12,12 @@ import argparse
 import contextlib
 import copy
 import json
-import math
 import multiprocessing
 import os
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -37,8 +35,8 @@ from netdeconv.surgery.norms import is_norm
 from netdeconv.surgery.plain import plain_base
 
 BATCH, BATCHES, LR, MOMENTUM = 16, 4, 0.01, 0.9
-# steps for networks of at most so many operations an image, forwards
-_STEPS = ((1e9, 20), (4e9, 8), (math.inf, 4))
+# networks with more operations an image, forwards, make a fourth of the steps
+_MANY_OPERATIONS = 1e9
 
 
 def images_and_labels(root: Path) -> tuple[Tensor, Tensor]:
@@ -58,9 +56,10 @@ class Check:
         name: of the network.
         images: (N, 3, 32, 32).
         labels: (N,).
+        steps: of a small network.
     """
 
-    def __init__(self, name: str, images: Tensor, labels: Tensor) -> None:
+    def __init__(self, name: str, images: Tensor, labels: Tensor, steps: int) -> None:
         size = image_size(name)
         large = nn.functional.interpolate(images, (size, size), mode="bilinear")
         self.batches = [*zip(inputs_of(name, large).split(BATCH), labels.split(BATCH), strict=True)]
@@ -69,6 +68,7 @@ class Check:
         torch.manual_seed(0)
         self.original = build(name).train()
         self.row: dict[str, Any] = {"network": name, "pixels": size}
+        self.steps = steps
 
     def run(self) -> dict[str, Any]:
         """Everything, the row as far as it got in ``self.row``."""
@@ -95,7 +95,7 @@ class Check:
             model(self.inputs[0][:1])
         operations = counter.get_total_flops()
         self.row["GFLOP an image"] = round(operations / 1e9, 3)
-        return next(steps for most, steps in _STEPS if operations <= most)
+        return self.steps if operations <= _MANY_OPERATIONS else max(2, self.steps // 4)
 
     def _count(self, model: nn.Module, notes: list[str]) -> None:
         layers = sum(plain_base(m) is not None or isinstance(m, WhitenedLayer) for m in model.modules())
@@ -118,22 +118,20 @@ class Check:
             optimizer.step()
             losses.append(float(loss.detach()))
             if step == 1 and evaluate:
-                self._evaluate(model, "two")
+                self._evaluate(model)
         self.row[f"first loss, {label}"] = losses[0]
         self.row[f"last loss, {label}"] = sum(losses[-BATCHES:]) / min(BATCHES, steps)
-        if evaluate:
-            self._evaluate(model, "all")
 
     @torch.no_grad()
-    def _evaluate(self, model: nn.Module, after: str) -> None:
+    def _evaluate(self, model: nn.Module) -> None:
         """Loss on a held-out batch: with its own statistics, with running ones, and with those of a recalibration."""
         state = {name: buffer.clone() for name, buffer in model.named_buffers()}
         with nd.surgery.batch_statistics(model):
-            self.row[f"batch statistics, {after}"] = float(self._loss(model, self.held_out))
+            self.row["evaluated, batch statistics"] = float(self._loss(model, self.held_out))
         model.eval()
-        self.row[f"running, {after}"] = float(self._loss(model, self.held_out))
+        self.row["evaluated, running"] = float(self._loss(model, self.held_out))
         nd.recalibrate(model, self.inputs[:2])
-        self.row[f"recalibrated, {after}"] = float(self._loss(model, self.held_out))
+        self.row["evaluated, recalibrated"] = float(self._loss(model, self.held_out))
         for name, buffer in model.named_buffers():
             buffer.copy_(state[name])
         model.train()
@@ -146,12 +144,12 @@ class Check:
         return relative_difference(model(self.inputs[0]), trained(self.inputs[0]))
 
 
-def _child(name: str, images: Tensor, labels: Tensor, results: Connection) -> None:
+def _child(name: str, images: Tensor, labels: Tensor, steps: int, results: Connection) -> None:
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     row: dict[str, Any] = {"network": name}
     try:
-        check = Check(name, images, labels)
+        check = Check(name, images, labels, steps)
         row = check.row
         row = check.run()
     except Exception as error:  # the row says what a user would see
@@ -163,11 +161,11 @@ def _child(name: str, images: Tensor, labels: Tensor, results: Connection) -> No
     results.send(row)
 
 
-def check(name: str, images: Tensor, labels: Tensor, *, limit: float) -> dict[str, Any]:
+def check(name: str, images: Tensor, labels: Tensor, *, steps: int, limit: float) -> dict[str, Any]:
     """One network in a process of its own, forked so that it need not import everything again."""
     context = multiprocessing.get_context("fork")
     receiving, sending = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(name, images, labels, sending), daemon=True)
+    process = context.Process(target=_child, args=(name, images, labels, steps, sending), daemon=True)
     process.start()
     sending.close()
     try:
@@ -188,7 +186,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compatibility", description=__doc__)
     parser.add_argument("--names", nargs="+", default=NAMES, help="library/network")
-    parser.add_argument("--again", nargs="*", default=None, help="run these again; without names all that failed")
+    parser.add_argument("--again", nargs="*", default=None, help="run these again")
+    parser.add_argument("--steps", type=int, default=20, help="a fourth for networks of more than a GFLOP an image")
     parser.add_argument("--limit", type=float, default=600, help="seconds for a network")
     parser.add_argument("--output", type=Path, default=Path("results/checks/compatibility.json"))
     options = parser.parse_args(given)
@@ -197,15 +196,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     images, labels = images_and_labels(Path(os.environ.get("NETDECONV_DATA", "data")))
     with contextlib.suppress(ImportError):
         import timm  # noqa: F401 (once, before the processes are forked)
-    known = {row["network"]: row for row in json.loads(options.output.read_text())["rows"]} if options.output.exists() else {}
+    known = (
+        {row["network"]: row for row in json.loads(options.output.read_text())["rows"]}
+        if options.output.exists()
+        else {}
+    )
     for name in options.names:
         if name in known and name not in (options.again or ()):
             continue
-        known[name] = check(name, images, labels, limit=options.limit)
+        known[name] = check(name, images, labels, steps=options.steps, limit=options.limit)
         print(known[name], flush=True)
         table = tables.build(
             "Other libraries' networks",
-            command="python -m benchmarks.compatibility",
+            command=f"python -m benchmarks.compatibility --steps {options.steps}",
             config={"batch_size": BATCH, "images": BATCH * BATCHES, "lr": LR, "momentum": MOMENTUM},
             seed=0,
             device=device,

@@ -1,4 +1,4 @@
-"""Networks of other libraries, by name, and what a check has to know of each kind: ``torchvision/NAME``, ``timm/NAME``."""
+"""Networks of other libraries, ``torchvision/NAME`` and ``timm/NAME``, and what a check has to know of each kind."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from torch import Tensor, nn
 
 CLASSES = 10
 # Each row a family: its smallest network, and further ones that are built otherwise.
-_TIMM = """
-botnet26t_256 eca_botnext26ts_256 halonet26t lambda_resnet26t lamhalobotnet50ts_256
-gernet_s mobileone_s0 repvgg_a0 resnet26ts gcresnet33ts eca_resnext26ts seresnet33ts regnetz_b16 mixnet_s bat_resnext26ts
-coat_lite_tiny convit_tiny convmixer_768_32 convnext_atto convnextv2_atto cpubone_nano crossvit_9_240 csatv2
-cs3darknet_s cspdarknet53 cspresnet50 cspnext_tiny darknet53 davit_tiny deit_tiny_patch16_224
-densenet121 densenetblur121d dla34 dla46_c dla60_res2net dpn48b dpn68b edgenext_xx_small efficientformer_l1
-efficientformerv2_s0 efficientnet_b0 efficientnet_lite0 efficientnet_es efficientnetv2_rw_t tf_efficientnet_b0
-tf_efficientnetv2_b0 tf_mobilenetv3_small_100 tf_mixnet_s fbnetc_100 spnasnet_100 mnasnet_small mobilenetv2_100
-mobilenetv4_conv_small tinynet_e gc_efficientnetv2_rw_t efficientvit_b0 efficientvit_m0 eva02_tiny_patch14_224
-fasternet_t0 fastvit_t8 focalnet_tiny_srf gcvit_xxtiny ghostnet_050 ghostnetv2_100 ghostnetv3_050 hardcorenas_a
-hgnetv2_b0 hgnet_tiny hrnet_w18_small iformer_t inception_next_atto inception_resnet_v2 inception_v3 inception_v4
-lcnetv2_small levit_128s levit_conv_128s lowformer_b0 mambaout_femto coatnet_nano_rw_224 maxvit_nano_rw_256
-poolformer_s12 caformer_s18 convformer_s18 gmlp_ti16_224 mixer_s32_224 resmlp_12_224 fbnetv3_b lcnet_050
-mobilenetv3_small_050 mobilenetv3_small_100 mobilenetv3_large_100 mobilevit_xxs mobilevitv2_050 mvitv2_tiny nasnetalarge
-nest_tiny nextvit_small dm_nfnet_f0 nfnet_l0 nf_regnet_b0 nf_resnet26 pit_ti_224 pnasnet5large pvt_v2_b0 rdnet_tiny
-regnetx_002 regnety_002 regnetv_040 repghostnet_050 repvit_m0_9 res2net50_14w_8s resnest14d ecaresnet26t resnet10t
-resnet18 resnet26d resnetaa50 resnetblur18 resnetrs50 seresnet18 resnetv2_18 resnetv2_50 resnetv2_50x1_bit resnetv2_50d_gn
+_TIMM = ""
+botnet26t_256 eca_botnext26ts_256 halonet26t lambda_resnet26t lamhalobotnet50ts_256 gernet_s mobileone_s0 repvgg_a0
+resnet26ts gcresnet33ts eca_resnext26ts seresnet33ts regnetz_b16 mixnet_s bat_resnext26ts coat_lite_tiny convit_tiny
+convmixer_768_32 convnext_atto convnextv2_atto cpubone_nano crossvit_9_240 csatv2 cs3darknet_s cspdarknet53
+cspresnet50 cspnext_tiny darknet53 davit_tiny deit_tiny_patch16_224 densenet121 densenetblur121d dla34 dla46_c
+dla60_res2net dpn48b dpn68b edgenext_xx_small efficientformer_l1 efficientformerv2_s0 efficientnet_b0
+efficientnet_lite0 efficientnet_es efficientnetv2_rw_t tf_efficientnet_b0 tf_efficientnetv2_b0
+tf_mobilenetv3_small_100 tf_mixnet_s fbnetc_100 spnasnet_100 mnasnet_small mobilenetv2_100 mobilenetv4_conv_small
+tinynet_e gc_efficientnetv2_rw_t efficientvit_b0 efficientvit_m0 eva02_tiny_patch14_224 fasternet_t0 fastvit_t8
+focalnet_tiny_srf gcvit_xxtiny ghostnet_050 ghostnetv2_100 ghostnetv3_050 hardcorenas_a hgnetv2_b0 hgnet_tiny
+hrnet_w18_small iformer_t inception_next_atto inception_resnet_v2 inception_v3 inception_v4 lcnetv2_small levit_128s
+levit_conv_128s lowformer_b0 mambaout_femto coatnet_nano_rw_224 maxvit_nano_rw_256 poolformer_s12 caformer_s18
+convformer_s18 gmlp_ti16_224 mixer_s32_224 resmlp_12_224 fbnetv3_b lcnet_050 mobilenetv3_small_050
+mobilenetv3_small_100 mobilenetv3_large_100 mobilevit_xxs mobilevitv2_050 mvitv2_tiny nasnetalarge nest_tiny
+nextvit_small dm_nfnet_f0 nfnet_l0 nf_regnet_b0 nf_resnet26 pit_ti_224 pnasnet5large pvt_v2_b0 rdnet_tiny regnetx_002
+regnety_002 regnetv_040 repghostnet_050 repvit_m0_9 res2net50_14w_8s resnest14d ecaresnet26t resnet10t resnet18
+resnet26d resnetaa50 resnetblur18 resnetrs50 seresnet18 resnetv2_18 resnetv2_50 resnetv2_50x1_bit resnetv2_50d_gn
 rexnet_100 selecsls42 legacy_seresnet18 sequencer2d_s shvit_s1 skresnet18 starnet_s050 swiftformer_xs
-swin_tiny_patch4_window7_224 swinv2_tiny_window8_256 tiny_vit_5m_224 tresnet_m twins_svt_small vgg11_bn
-visformer_tiny vit_tiny_patch16_224 vit_tiny_r_s16_p8_224 vitamin_small_224 ese_vovnet19b_slim_dw vovnet39a legacy_xception
+swin_tiny_patch4_window7_224 swinv2_tiny_window8_256 tiny_vit_5m_224 tresnet_m twins_svt_small vgg11_bn visformer_tiny
+vit_tiny_patch16_224 vit_tiny_r_s16_p8_224 vitamin_small_224 ese_vovnet19b_slim_dw vovnet39a legacy_xception
 xception41 xcit_nano_12_p16_224
 """
 _TORCHVISION = """

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from typing import Any
 
 from torch import nn
+from torch.nn.utils import parametrize
 
 from netdeconv.nn import ChannelWhitening, WhitenedLayer
 from netdeconv.surgery.batches import difference_on
 from netdeconv.surgery.keep import restore_norms
 from netdeconv.surgery.notices import NothingChangedWarning, logger
 from netdeconv.surgery.plain import is_weighted, plain_twin
-from netdeconv.surgery.tree import names_of, refuse_wrapped, replace
+from netdeconv.surgery.tree import copied, names_of, refuse_meta, refuse_wrapped, replace
 
 # by the number of dimensions of an input (N, C, ...)
 _POINTWISE = {3: nn.Conv1d, 4: nn.Conv2d, 5: nn.Conv3d}
@@ -43,8 +43,9 @@ def fold(model: nn.Module, *, keep_norms: Any = None, inplace: bool = False) -> 
 
     Raises:
         ValueError: when a ChannelWhitening has seen no input yet, so that its number of dimensions is
-            unknown; when the model is compiled or wrapped in DistributedDataParallel, or is itself a single
-            layer and to be changed in place; with ``keep_norms``, when the original's state has no place for a
+            unknown; when the model is compiled, scripted, wrapped (DataParallel, DistributedDataParallel), on the
+            meta device, cannot be copied, or is itself a single layer and to be changed in place; when a
+            whitened layer's weight is parametrized; with ``keep_norms``, when the original's state has no place for a
             bias, or outputs on the batch are not the same.
 
     Warns:
@@ -60,9 +61,10 @@ def fold(model: nn.Module, *, keep_norms: Any = None, inplace: bool = False) -> 
         )
     """
     refuse_wrapped(model)
+    refuse_meta(model)
     if inplace and isinstance(model, WhitenedLayer):
         raise ValueError("a single layer cannot be replaced in place: use the copy that fold(layer) returns")
-    target = model if inplace else copy.deepcopy(model)
+    target = model if inplace else copied(model)
     replacements: dict[nn.Module, nn.Module] = {}
     for layer, names in names_of(target).items():
         if isinstance(layer, ChannelWhitening):
@@ -70,6 +72,8 @@ def fold(model: nn.Module, *, keep_norms: Any = None, inplace: bool = False) -> 
         elif is_weighted(layer):
             assert isinstance(layer, WhitenedLayer)
             replacements[layer] = plain_twin(layer, *layer.folded_weight_and_bias())  # type: ignore[operator]
+        elif isinstance(layer, WhitenedLayer) and parametrize.is_parametrized(layer):
+            raise ValueError(f"{names[0]!r}: its weight is parametrized: remove the parametrizations first")
         elif isinstance(layer, WhitenedLayer):
             logger.info("%s: skipped, a subclass that may compute something else", names[0] or "the model")
     if not replacements:

@@ -48,7 +48,7 @@ def restore_norms(model: nn.Module, plain: Mapping[nn.Module, nn.Module], batch:
     names = {module: name for name, module in model.named_modules()}
     trace, call = Trace(plain, places), next(iter(calls([batch], model)))
     with evaluation_mode(model), trace:
-        outputs = model(*call.args, **call.kwargs)
+        outputs = call.run(model)
         trace.count_reads(outputs)
     norms: dict[nn.Module, nn.Module] = {}
     for place, norm in places.items():
@@ -58,8 +58,8 @@ def restore_norms(model: nn.Module, plain: Mapping[nn.Module, nn.Module], batch:
     left = [names[layer] for layer, twin in plain.items() if bias_was_added(layer) and twin.bias is not None]
     if left:
         raise ValueError(
-            f"{', '.join(left[:3])}{' ...' if left[3:] else ''}: the original had no bias there, and the layer feeds no "
-            "batch norm alone that could hold it: fold without keep_norms"
+            f"{', '.join(left[:3])}{' ...' if left[3:] else ''}: the original had no bias there, and the layer feeds "
+            "no batch norm that could hold it: fold without keep_norms"
         )
     return Restored(norms, call, outputs)
 

@@ -12,7 +12,6 @@ from torch.overrides import TorchFunctionMode
 
 from netdeconv.surgery.batches import tensors_in
 
-
 _VIEWS = (Tensor.flatten, torch.flatten, Tensor.reshape, torch.reshape, Tensor.view)
 
 
