@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 CLASSES = 10
 # Each row a family: its smallest network, and further ones that are built otherwise.
-_TIMM = ""
+_TIMM = """
 botnet26t_256 eca_botnext26ts_256 halonet26t lambda_resnet26t lamhalobotnet50ts_256 gernet_s mobileone_s0 repvgg_a0
 resnet26ts gcresnet33ts eca_resnext26ts seresnet33ts regnetz_b16 mixnet_s bat_resnext26ts coat_lite_tiny convit_tiny
 convmixer_768_32 convnext_atto convnextv2_atto cpubone_nano crossvit_9_240 csatv2 cs3darknet_s cspdarknet53

@@ -65,10 +65,11 @@ def convert(
     Removed is a BatchNorm, SyncBatchNorm, GroupNorm or norm of :func:`netdeconv.surgery.register_norm` that
     ``select`` selects too, when ``whitening`` is not False and the nearest layer before or after it, in registration
     order, was converted; behind a layer that stays plain it stays too. An ``nn.Identity`` takes the place, or what the
-    norm itself applied to its output (timm's activations); norms with fixed statistics go in calibration alone. So ``select="layer1"`` takes that part's norms
-    along, and ``select="stem"`` or ``whitening=False`` keeps all of them. Where norms were removed, converted layers
-    that had no bias get one, starting at zero; activations are switched to ``inplace=False``, for an Identity no
-    longer gives them a tensor of their own, except right behind a layer in an ``nn.Sequential``, whose output is one.
+    norm itself applied to its output (timm's activations); norms with fixed statistics go in calibration alone. So
+    ``select="layer1"`` takes that part's norms along, and ``select="stem"`` or ``whitening=False`` keeps all of them.
+    Where norms were removed, converted layers that had no bias get one, starting at zero; activations are switched to
+    ``inplace=False``, for an Identity no longer gives them a tensor of their own, except right behind a layer in an
+    ``nn.Sequential``, whose output is one.
 
     Args:
         model: any module; already whitened layers are left as they are.
