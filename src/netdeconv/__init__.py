@@ -3,6 +3,7 @@
 from importlib.metadata import PackageNotFoundError as _PackageNotFoundError
 from importlib.metadata import version as _version
 
+from netdeconv.health import monitor
 from netdeconv.linalg import inverse_sqrt
 from netdeconv.nn import (
     ChannelWhitening,
@@ -40,6 +41,7 @@ __all__ = [
     "describe",
     "fold",
     "inverse_sqrt",
+    "monitor",
     "recalibrate",
     "sync_statistics",
 ]

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from netdeconv.cli import options as tables
+from netdeconv.cli.argparser import Option, Parser, UsageError
 from netdeconv.cli.normalisation import changes
-from netdeconv.cli.parser import Option, Parser, UsageError
 from netdeconv.cli.reporting import reporters
 from netdeconv.cli.settings import base_config
 from netdeconv.experiments import Comparison, Contender, Plan, compare, contest, in_words, plan, read_plan

@@ -10,9 +10,9 @@ from typing import Any
 
 from rich.console import Console
 
+from netdeconv.cli.argparser import UsageError
 from netdeconv.cli.evaluation import evaluate_checkpoint
 from netdeconv.cli.imagenet_options import parser
-from netdeconv.cli.parser import UsageError
 from netdeconv.cli.settings import training_config
 from netdeconv.cli.train import resumed, run_folder
 from netdeconv.data import explained_deaths, find_imagenet, resolve_data_dir
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
             _say(scores(record))
             return 0
         if saved is not None:
-            config = resumed(options.resume, config, given - {"start_epoch"})
+            config = resumed(options.resume, config, given)
         result = run(config, progress=_progress(options, given), resume=saved is not None)
     last = result.history[-1]
     if is_first_process():
@@ -91,7 +91,6 @@ def settings(options: argparse.Namespace, given: set[str], saved: TrainingConfig
     config = training_config(options, given)
     return dataclasses.replace(
         config,
-        start_epoch=options.start_epoch,
         network=dataclasses.replace(config.network, pretrained=options.pretrained),
         data=dataclasses.replace(
             config.data,

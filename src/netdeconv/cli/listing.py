@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from netdeconv import data, models
-from netdeconv.cli.parser import Parser, switch
+from netdeconv.cli.argparser import Parser, switch
 from netdeconv.data.segmentation import SEGMENTATION_DATASETS, SegmentationInfo
 from netdeconv.experiments import experiment, names
 from netdeconv.lookup import look_up

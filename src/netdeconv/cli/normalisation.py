@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Collection
 from typing import Any
 
-from netdeconv.cli.parser import UsageError
+from netdeconv.cli.argparser import UsageError
 from netdeconv.models import BATCH_NORM, NORMALISATIONS, NormConfig
 from netdeconv.surgery.settings import DEFAULT
 

@@ -1,91 +1,182 @@
-"""A parser whose errors name the nearest thing that exists, and that knows which options were given."""
+"""From typed settings to a command line, through tyro; errors name the nearest thing that exists."""
 
 from __future__ import annotations
 
-import argparse
+import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+import io
+import re
+import types
+import typing
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+import tyro
 
 from netdeconv.lookup import UnknownNameError, unknown_name
 
-_NOT_GIVEN = object()
+T = TypeVar("T")
+_TRUTH = {"true": "True", "yes": "True", "1": "True", "false": "False", "no": "False", "0": "False"}
+_HELP = ("-h", "--help")
 
 
 class UsageError(ValueError):
     """What a person typed makes no sense; the message is one line."""
 
 
-def true_or_false(text: str) -> bool:
-    """Return the truth value of the original keywords' ``True`` and ``False``."""
-    values = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-    if text.lower() not in values:
-        raise argparse.ArgumentTypeError(f"expected True or False, got {text!r}")
-    return values[text.lower()]
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Flag:
+    """One option.
 
+    Args:
+        names: the option's name, then its aliases.
+        place: the setting that it sets, parts joined with dots.
+        default: of the setting.
+        boolean: whether its values are True and False.
+    """
 
-@dataclasses.dataclass(frozen=True)
-class Option:
-    """One option: its default and its line of help; further argparse settings in ``extra``."""
-
+    names: tuple[str, ...]
+    place: str
     default: Any
-    help: str
-    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    boolean: bool
 
 
-def switch(help_text: str) -> Option:
-    """Return an option without a value, off unless given."""
-    return Option(False, help_text, {"action": "store_true"})
+def parse(
+    options: type[T],
+    arguments: Sequence[str],
+    *,
+    prog: str,
+    description: str | None = None,
+    default: T | None = None,
+) -> T:
+    """Return the settings that were typed.
+
+    A command is a frozen dataclass of settings, and ``main``, which gets them from here::
+
+        @dataclasses.dataclass(frozen=True, kw_only=True)
+        class Options:
+            '''Draw a run.
+
+            Args:
+                run: run directory.
+                output: file to write.
+                device: where to compute.
+                grid: whether lines are drawn behind the curves.
+            '''
+
+            run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+            output: Annotated[str, tyro.conf.arg(aliases=("-o",))] = "curves.png"
+            device: DeviceName = "auto"  # a Literal: its values are the choices
+            grid: bool = True  # --grid, --no-grid, --grid False
+
+        def main(arguments: Sequence[str]) -> int:
+            options = parse(Options, arguments, prog="netdeconv draw")
+
+    A field's name is the option's (``batch_size``: ``--batch-size``), its line under Args the help. A field that is a
+    dataclass itself gives its fields as options of this command, in a group of the help; no prefix. ``main`` raises a
+    ValueError, OSError or RuntimeError for what cannot be done: it is printed as one line.
+
+    Args:
+        options: the dataclass.
+        arguments: what was typed after the command.
+        prog: the command, for the help.
+        description: first lines of the help; ``None``: the first of the docstring.
+        default: settings where nothing was typed; ``None``: the dataclass's own.
+
+    Raises:
+        UsageError: when an option is unknown, with the nearest one, or a value is wrong.
+        ValueError: what the dataclass itself raises.
+        SystemExit: after ``--help``.
+    """
+    known = flags(options)
+    typed = list(_spelled_out(arguments, known))
+    caught = io.StringIO()
+    asked = default if default is not None else tyro.MISSING_NONPROP
+    try:
+        with contextlib.redirect_stderr(caught):
+            return tyro.cli(
+                options,
+                args=typed,
+                prog=prog,
+                description=description,
+                default=asked,
+                config=(tyro.conf.FlagConversionOff, tyro.conf.OmitArgPrefixes),
+            )
+    except SystemExit as end:
+        if not end.code:
+            raise
+        raise UsageError(_one_line(caught.getvalue())) from None
 
 
-class Parser(argparse.ArgumentParser):
-    """Raises :class:`UsageError` instead of leaving the program."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(allow_abbrev=False, formatter_class=_Formatter, **settings)
-
-    def error(self, message: str) -> NoReturn:
-        """Raise what argparse would print."""
-        raise UsageError(message)
-
-    def add_options(self, options: Mapping[str, Option]) -> None:
-        """Add options from a table; a key may hold several flags, ``"-a --arch"``."""
-        for flags, option in options.items():
-            extra = dict(option.extra)
-            if "action" not in extra and "type" not in extra:
-                extra["type"] = true_or_false if isinstance(option.default, bool) else type(option.default)
-            self.add_argument(*flags.split(), default=option.default, help=option.help, **extra)
-
-    def parse(self, arguments: Sequence[str]) -> tuple[argparse.Namespace, set[str]]:
-        """Return the values of all options, and the names of those that were given.
-
-        Raises:
-            UsageError: when an option is unknown, with the nearest one, or a value is wrong.
-        """
-        actions = [action for action in self._actions if action.dest != "help"]
-        probe = argparse.Namespace(**{action.dest: _NOT_GIVEN for action in actions})
-        # Intermixed: an argument without a flag may stand between options, or be absent.
-        values, unknown = self.parse_known_intermixed_args(list(arguments), probe)
-        if unknown:
-            flags = [flag for action in self._actions for flag in action.option_strings if len(flag) > 2]
-            raise UsageError(str(unknown_option(unknown[0], flags)))
-        given = {action.dest for action in actions if getattr(values, action.dest) not in (_NOT_GIVEN, None)}
-        for action in actions:
-            if action.dest not in given:
-                setattr(values, action.dest, action.default)
-        return values, given
+def flags(options: Any, place: str = "") -> list[Flag]:
+    """Return the options of a dataclass, or of an instance, whose values are then the defaults."""
+    found: list[Flag] = []
+    cls = options if isinstance(options, type) else type(options)
+    hints = typing.get_type_hints(cls, include_extras=True)
+    for field in dataclasses.fields(cls):
+        hint, marks = hints[field.name], list[Any]()
+        if typing.get_origin(hint) is typing.Annotated:
+            hint, *marks = typing.get_args(hint)
+        if any(mark in (tyro.conf.Suppress, tyro.conf.Positional) for mark in marks):
+            continue
+        default = _default(field) if cls is options else getattr(options, field.name)
+        where = f"{place}.{field.name}" if place else field.name
+        if dataclasses.is_dataclass(hint):
+            found += flags(hint if default is dataclasses.MISSING else default, where)
+            continue
+        name, aliases = field.name, tuple[str, ...]()
+        for mark in marks:
+            name, aliases = getattr(mark, "name", None) or name, getattr(mark, "aliases", None) or aliases
+        boolean = hint is bool or (isinstance(hint, types.UnionType) and bool in typing.get_args(hint))
+        names = (f"--{name.replace('_', '-')}", *aliases)
+        found.append(Flag(names=names, place=where, default=default, boolean=boolean))
+    return found
 
 
-def unknown_option(text: str, flags: Sequence[str]) -> UnknownNameError:
-    """Return the error for an argument that is none of the flags; a long list of them helps nobody."""
-    error = unknown_name("option", text.partition("=")[0], flags)
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+
+def _spelled_out(arguments: Sequence[str], known: Sequence[Flag]) -> Iterator[str]:
+    """The arguments with a value after every boolean option: ``--x`` is ``--x True``, ``--no-x`` is ``--x False``.
+
+    Raises:
+        UsageError: when an option is unknown.
+    """
+    by_name = {name: flag for flag in known for name in flag.names}
+    waiting = list(arguments)
+    while waiting:
+        word = waiting.pop(0)
+        name, equals, value = word.partition("=")
+        if name.startswith("--"):
+            name = name.replace("_", "-")
+        if not re.match(r"--?[A-Za-z]", name) or name in _HELP or name.lower() in ("-inf", "-nan"):
+            yield word
+            continue
+        denied = by_name.get(f"--{name.removeprefix('--no-')}") if name not in by_name else None
+        flag = denied if denied and denied.boolean else by_name.get(name)
+        if flag is None:
+            raise UsageError(str(unknown_option(name, list(by_name))))
+        if flag.boolean:
+            if not equals and waiting and waiting[0].lower() in _TRUTH:
+                value = waiting.pop(0)
+            truth = _TRUTH.get(value.lower(), "" if value else "True")
+            if not truth or (denied and (equals or value)):
+                raise UsageError(f"{name} needs True or False, got {value!r}")
+            value = "False" if denied else truth
+        yield flag.names[0]
+        if flag.boolean or equals:
+            yield value
+
+
+def unknown_option(text: str, names: Sequence[str]) -> UnknownNameError:
+    """Return the error for an argument that is none of the options; a long list of them helps nobody."""
+    error = unknown_name("option", text, [name for name in names if len(name) > 2])
     return UnknownNameError(str(error).partition(" (known")[0] + " (--help lists all)")
 
 
-class _Formatter(argparse.HelpFormatter):
-    """Shows every default that says something."""
-
-    def _get_help_string(self, action: argparse.Action) -> str:
-        if not action.option_strings or (action.default in (None, False, argparse.SUPPRESS) and action.nargs == 0):
-            return action.help or ""
-        return f"{action.help} (default: {'%(default)s' if action.default is not None else 'none'})"
+def _one_line(box: str) -> str:
+    """What tyro says in a box, without the box, its title and the help that it repeats."""
+    lines = [line.strip(" │") for line in box.splitlines() if not line.startswith(("╭", "╰"))]
+    rule = next((number for number, line in enumerate(lines) if line.startswith("──")), len(lines))
+    return re.sub(r"\[/?bold\]", "", " ".join(" ".join(lines[:rule]).split()))

@@ -7,8 +7,8 @@ import dataclasses
 from collections.abc import Collection
 from typing import Any
 
+from netdeconv.cli.argparser import Option, UsageError
 from netdeconv.cli.normalisation import FIELDS, NAMES, changes
-from netdeconv.cli.parser import Option, UsageError
 from netdeconv.cli.settings import training_config
 from netdeconv.experiments import experiment
 from netdeconv.models import NormConfig

@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from netdeconv.cli.parser import Option, Parser
+from netdeconv.cli.argparser import Option, Parser
 from netdeconv.cli.recipe_options import overridden
 from netdeconv.cli.reporting import reporters
 from netdeconv.cli.train import TABLES

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from netdeconv.cli.parser import Option, Parser, UsageError
+from netdeconv.cli.argparser import Option, Parser, UsageError
 from netdeconv.cli.segmentation_options import add_options, segmentation_config
 from netdeconv.cli.train import RESUME, resumed, run_folder
 from netdeconv.data import explained_deaths

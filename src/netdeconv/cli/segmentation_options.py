@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from netdeconv.cli import options as tables
+from netdeconv.cli.argparser import Option, Parser, UsageError, switch
 from netdeconv.cli.normalisation import norm_config
-from netdeconv.cli.parser import Option, Parser, UsageError, switch
 from netdeconv.cli.settings import config_of
 from netdeconv.data.segmentation import Views, segmentation_info
 from netdeconv.lookup import look_up

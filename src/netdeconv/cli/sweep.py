@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from netdeconv.cli.parser import Option, Parser, UsageError
+from netdeconv.cli.argparser import Option, Parser, UsageError
 from netdeconv.cli.recipe_options import RECIPE, recipe_config
 from netdeconv.cli.reporting import reporters
 from netdeconv.cli.train import FREE_WHEN_RESUMING, TABLES

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from netdeconv.cli import options as tables
-from netdeconv.cli.parser import Option, Parser, UsageError
+from netdeconv.cli.argparser import Option, Parser, UsageError
 from netdeconv.cli.recipe_options import RECIPE, recipe_config
 from netdeconv.data import explained_deaths
 from netdeconv.tasks import TASKS

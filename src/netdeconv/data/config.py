@@ -19,6 +19,8 @@ class DataConfig:
         verify: whether CIFAR's files must have their published md5 sums.
         validation_size: images cut from the training images, every class in proportion, that the
             run is evaluated on instead of the test images; 0 evaluates on the test images.
+        evaluation_size: evaluate on this many of the test or validation images only, every class in proportion;
+            ``None`` for all.
         train_size: train on this many images only, every class in proportion; ``None`` for all.
         batch_size: images in a training batch, all processes together.
         augment: whether training images are randomly varied.
@@ -41,6 +43,7 @@ class DataConfig:
     download: bool = False
     verify: bool = True
     validation_size: int = 0
+    evaluation_size: int | None = None
     train_size: int | None = None
     batch_size: int = 128
     augment: bool = True

@@ -7,7 +7,7 @@ norms where nothing is whitened.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from torch import nn
@@ -90,9 +90,12 @@ class NormConfig:
         group_size: channels in a block, of convolutions.
         linear_group_size: features in a block, of linear layers; 0 leaves linear layers plain.
         num_iterations: Newton-Schulz steps, the stem's excepted.
+        stem_iterations: the stem's.
         eps: added to the diagonal of covariances.
+        stem_eps: the stem's, where it is another.
         sampling_stride: statistics use every n-th output position.
         rows_per_feature: sampled rows that are enough for each feature.
+        momentum: weight of a new batch in running statistics.
         freeze: whether the stem's statistics are held constant in 900 of 1000 steps, or another schedule.
         stem: False: the first convolution is whitened like the others.
         bias: whether whitened convolutions have a bias.
@@ -108,9 +111,12 @@ class NormConfig:
     group_size: int | None = None
     linear_group_size: int | None = None
     num_iterations: int | None = None
+    stem_iterations: int | None = None
     eps: float | None = None
+    stem_eps: float | None = None
     sampling_stride: int | None = None
     rows_per_feature: int | None = None
+    momentum: float | None = None
     freeze: Freeze | bool | None = None
     stem: bool | None = None
     bias: bool = True
@@ -136,7 +142,7 @@ class NormConfig:
         base = NORMALISATIONS[self.name].settings
         if base is None:
             return None
-        shared = self._given("eps", "sampling_stride", "rows_per_feature")
+        shared = self._given("eps", "sampling_stride", "rows_per_feature", "momentum")
         every = shared | self._given("num_iterations")
         blocks = every | self._given("group_size", "structure")
         convolution = _changed(base.convolution, blocks)
@@ -157,6 +163,10 @@ class NormConfig:
         if stem is not None and stem.freeze is not None and entry is not None and entry.stem is not None:
             freeze = Freeze() if entry.stem.freeze else None
             stem = dataclasses.replace(stem, num_iterations=entry.stem.num_iterations, freeze=freeze)
+        if self.stem_iterations is not None:
+            changes = changes | {"num_iterations": self.stem_iterations}
+        if self.stem_eps is not None:
+            changes = changes | {"eps": self.stem_eps}
         if self.freeze is not None:
             changes = changes | {"freeze": (Freeze() if self.freeze is True else self.freeze) or None}
         return _changed(stem, changes)
@@ -168,18 +178,22 @@ class NormConfig:
         return _changed(base.linear, changes | size)
 
 
-def normalise(model: nn.Module, config: NormConfig, entry: ConversionData) -> nn.Module:
+def normalise(
+    model: nn.Module, config: NormConfig, entry: ConversionData, *, calibration: Iterable[Any] | None = None
+) -> nn.Module:
     """Return a network that was built with batch norm with the normalisation of the settings.
 
     Args:
         model: with batch norm.
         config: what is whitened, and what stands where nothing is.
         entry: steps that the network has for some of its layers.
+        calibration: batches on which a trained network's outputs are kept.
     """
     settings = config.settings(entry)
     if settings is not None:
         named = {pattern: _with_steps(settings.convolution, steps) for pattern, steps in entry.named.items()}
-        model = convert(model, settings, named=named, select=entry.published_select if config.published else None)
+        select = entry.published_select if config.published else None
+        model = convert(model, settings, named=named, select=select, calibration=calibration)
         if not config.bias:
             _remove_biases(model)
     return replace_norms(model, NORMALISATIONS[config.name].norm)
