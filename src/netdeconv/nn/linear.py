@@ -29,7 +29,7 @@ class WhitenedLinear(WeightedWhitenedLayer, nn.Linear):  # type: ignore[misc]  #
 
     Raises:
         TypeError: when the input is not of real floating-point numbers.
-        ValueError: for another number of features, or in training with fewer than two rows.
+        ValueError: for another number of features. A single row is whitened as in evaluation, in training too.
 
     Numerics:
         As :class:`WhitenedConv2d`. With fewer rows than features in a block the covariance is singular; few

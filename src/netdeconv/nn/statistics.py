@@ -97,10 +97,13 @@ class InputStatistics(nn.Module):
             x (N, C, ...); results x itself, to be used in place of the input, mean (G, D), D (G, D, D).
 
         Raises:
-            ValueError: in training when fewer than two rows can be sampled.
+            ValueError: in training when fewer than two rows can be sampled, and a mode asks for the batch's.
         """
         if not self.training or (frozen and self.mode == "scheduled"):
             return x, self.running_mean, self.running_whitening
+        if self.mode == "scheduled" and self.sampler.num_rows(x.shape) < 2 and not self._shared:
+            # one row says nothing: a pooled map or a classifier's features of one image
+            return x, self.running_mean.clone(), self.running_whitening.clone()
         again, freeze, active = _runs_again(), self.whitening.freeze, None
         if self.num_steps is not None and freeze is not None and self.mode == "scheduled":
             active = (self.num_steps - int(again)) % freeze.period < freeze.active
@@ -118,13 +121,18 @@ class InputStatistics(nn.Module):
             matrix = torch.where(active, matrix, self.running_whitening)
         return x, mean, matrix
 
+    @property
+    def _shared(self) -> bool:
+        """Whether other ranks' rows count, too."""
+        return self.ranks is not None and self.ranks.active
+
     def observe(self, x: Tensor) -> None:
         """Move the running statistics as a training step does, without computing an output."""
         with torch.no_grad():
             self._update(*self._of_batch(x, exclusive=False)[1:])
 
     def _of_batch(self, x: Tensor, *, exclusive: bool) -> tuple[Tensor, Tensor, Tensor]:
-        shared = self.ranks is not None and self.ranks.active
+        shared = self._shared
         rows = self.sampler.num_rows(x.shape)
         if rows < 2 and not shared:  # other ranks may have more
             raise ValueError(
