@@ -6,9 +6,9 @@ import json
 
 import pytest
 import torch
+from benchmarks.compatibility_networks import NAMES
 
 from benchmarks import compatibility, compatibility_page
-from benchmarks.compatibility_networks import NAMES
 
 NUMBER = (compatibility.BATCHES + 1) * compatibility.BATCH
 GOOD = {

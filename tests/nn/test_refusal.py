@@ -58,7 +58,7 @@ def test_settings_cannot_be_changed_or_given_by_position():
     ],
 )
 def test_fewer_than_two_rows_in_training_are_whitened_as_in_evaluation(layer, shape):
-    module, x = layer(), torch.randn(shape)
+    module, x = layer(), torch.randn(shape, requires_grad=True)
     module.statistics.running_mean.fill_(0.5)
     y = module(x)
     y.sum().backward()

@@ -90,18 +90,22 @@ def test_each_kind_has_its_settings():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "left"),
+    ("arguments", "left", "kept"),
     [
-        ({"linear": False}, {"fc": "Linear"}),
-        ({"stem": False}, {"conv1": "Conv2d"}),
-        ({"depthwise": False}, {"layer1.depthwise": "Conv2d", "layer2.depthwise": "Conv2d"}),
+        ({"linear": False}, {"fc": "Linear"}, []),
+        ({"stem": False}, {"conv1": "Conv2d"}, ["bn1"]),
+        (
+            {"depthwise": False},
+            {"layer1.depthwise": "Conv2d", "layer2.depthwise": "Conv2d"},
+            ["layer1.bn2", "layer2.bn2"],
+        ),
     ],
 )
-def test_false_leaves_a_kind_alone(arguments, left):
+def test_false_leaves_a_kind_alone_and_the_norms_behind_it(arguments, left, kept):
     converted = nd.convert(Net(), SMALL, **arguments)
     plain = {name: kind for name, kind in types(converted).items() if kind in ("Conv2d", "Linear")}
     assert plain == left
-    assert norms(converted) == []
+    assert norms(converted) == kept
 
 
 def test_stem_alone_keeps_all_norms():

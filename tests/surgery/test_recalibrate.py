@@ -191,3 +191,17 @@ def test_bad_batches_leave_the_statistics_as_they_were():
 def test_nothing_to_recalibrate_warns():
     with pytest.warns(NothingChangedWarning, match="recalibrate changed nothing: no running statistics"):
         nd.recalibrate(nn.Linear(2, 2), [torch.randn(4, 2)])
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+def test_covariances_are_averaged_and_not_their_roots(standardize):
+    whitening = nd.Whitening(group_size=3, standardize=standardize, num_iterations=30)
+    model = nn.Sequential(nd.WhitenedLinear(3, 2, whitening=whitening, dtype=torch.float64))
+    data = [torch.randn(400, 3, dtype=torch.float64) * 2 for _ in range(2)]
+    data[0][:, 1] = 0.0  # a channel that one batch never saw: its root there is 316, its variance nothing
+    nd.recalibrate(model, data)
+    matrix = model[0].statistics.running_whitening[0]
+    covariances = [torch.cov(batch.T, correction=0) for batch in data]
+    shrunk = [c + 3 / 403 * (c.diag().diag() - c) + 1e-5 * torch.eye(3, dtype=c.dtype) for c in covariances]
+    found = matrix @ sum(shrunk) / 2 @ matrix.T
+    torch.testing.assert_close(found, torch.eye(3, dtype=torch.float64), rtol=0, atol=1e-4)

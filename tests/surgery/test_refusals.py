@@ -25,7 +25,7 @@ class NoCopy(nn.Sequential):
         raise RuntimeError("FSDP does not support deepcopy")
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning")
 @pytest.mark.parametrize(
     ("model", "remedy"),
     [
@@ -54,9 +54,9 @@ def test_meta_tensors_where_values_are_needed():
 
 
 def test_a_batch_on_which_the_forward_fails_is_named():
-    data = [*batches(1), torch.randn(2, 5, 9, 9)]
-    with pytest.raises(ValueError, match=r"fails on calibration batch 1 \(RuntimeError: .*forward="):
-        nd.convert(network(), SMALL, calibration=data)
+    data = [{"image": batches(1)[0]}, {"picture": None}]
+    with pytest.raises(ValueError, match=r"fails on calibration batch 1 \(KeyError: 'image'\).*forward="):
+        nd.convert(network(), SMALL, calibration=data, forward=lambda net, batch: net(batch["image"]))
 
 
 def test_tied_weights_are_refused_in_calibration_alone():
@@ -90,3 +90,17 @@ def test_parametrized_whitened_layers_are_not_folded():
     nn.utils.parametrizations.weight_norm(model[0])
     with pytest.raises(ValueError, match="'0': its weight is parametrized: remove"):
         nd.fold(model)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning", "ignore:.*:DeprecationWarning")
+def test_tools_that_need_a_folded_model_say_so(tmp_path):
+    model, file = nd.convert(nn.Sequential(nn.Linear(4, 2))).eval(), tmp_path / "model.onnx"
+    for operate in (
+        lambda net: torch.jit.script(net),
+        lambda net: torch.fx.symbolic_trace(net),
+        lambda net: torch.onnx.export(net, (torch.randn(3, 4),), file, dynamo=False),
+    ):
+        with pytest.raises(TypeError, match="fold the model first"):
+            operate(model)
+    assert isinstance(torch.fx.symbolic_trace(nd.fold(model)), torch.fx.GraphModule)
+    assert isinstance(torch.jit.script(nd.fold(model)), torch.jit.ScriptModule)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from netdeconv.linalg import PatchGeometry
-from netdeconv.nn.layer import WeightedWhitenedLayer, compute_dtype
+from netdeconv.nn.layer import WeightedWhitenedLayer, compute_dtype, refuse_tracing
 from netdeconv.nn.whitening import Whitening
 
 
@@ -66,6 +66,7 @@ class WhitenedLinear(WeightedWhitenedLayer, nn.Linear):  # type: ignore[misc]  #
         return y.reshape(*input.shape[:-1], self.out_features)
 
     def _prepare(self, input: Tensor) -> Tensor:
+        refuse_tracing(input)
         if not input.dim() or input.shape[-1] != self.in_features:
             raise ValueError(f"WhitenedLinear expects input (..., {self.in_features}), got {tuple(input.shape)}")
         return input.to(compute_dtype(input)).reshape(-1, self.in_features)

@@ -128,18 +128,14 @@ def _say_of_few_rows(rows: dict[str, tuple[int, int]]) -> None:
 
 
 def _refuse_tied(model: nn.Module, names: Iterable[str]) -> None:
-    """Raise where calibration would give two modules different values of one parameter."""
-    owners: dict[nn.Parameter, list[str]] = {}
-    for owner, module in model.named_modules():
-        for parameter in module._parameters.values():
-            if parameter is not None:
-                owners.setdefault(parameter, []).append(owner)
+    """Raise where calibration would give two layers different values of one parameter."""
+    owners: dict[Any, str] = {}
     for name in names:
-        weight = model.get_submodule(name).weight
-        if isinstance(weight, nn.Parameter) and len(owners[weight]) > 1:
+        other = owners.setdefault(model.get_submodule(name).weight, name)
+        if other != name:
             raise ValueError(
-                f"the weight of {' and '.join(map(repr, owners[weight]))} is one parameter, and calibration would need "
-                "two: exclude them through select, or convert without calibration"
+                f"the weight of {other!r} and {name!r} is one parameter, and calibration would need two: exclude them "
+                "through select, or convert without calibration"
             )
 
 
