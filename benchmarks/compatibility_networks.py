@@ -51,15 +51,11 @@ _VIDEO = ("r3d_18", "mc3_18", "r2plus1d_18", "s3d")
 _FRAMES = 8
 # pixels where 64 are too few, or where an attention's windows want another number
 _SIZES: Mapping[str, int] = {
-    **{
-        "timm/halonet26t": 128,
-        "timm/lamhalobotnet50ts_256": 128,
-        "torchvision/inception_v3": 96,
-        "torchvision/maxvit_t": 224,
-        "timm/inception_v3": 96,
-        "timm/inception_v4": 96,
-    },
-    **{"timm/inception_resnet_v2": 96, "timm/nasnetalarge": 96, "timm/pnasnet5large": 96, "timm/legacy_xception": 96},
+    **dict.fromkeys(("timm/halonet26t", "timm/lamhalobotnet50ts_256"), 256),
+    **dict.fromkeys(("torchvision/inception_v3", "timm/inception_v3", "timm/inception_v4"), 96),
+    **dict.fromkeys(("timm/inception_resnet_v2", "timm/legacy_xception"), 96),
+    **dict.fromkeys(("timm/nasnetalarge", "timm/pnasnet5large"), 96),
+    "torchvision/maxvit_t": 224,
 }
 
 

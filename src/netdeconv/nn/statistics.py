@@ -41,8 +41,8 @@ class InputStatistics(nn.Module):
         num_batches_skipped: (), batches that were not finite.
         num_steps: (), training steps, None without a ``freeze`` schedule.
         mode: "scheduled": as the settings say. In training, "average" follows no schedule and averages the
-            covariances of all batches alike (:func:`netdeconv.recalibrate`); "batch" uses the batch's statistics and keeps none of them. See
-            :func:`statistics_mode`.
+            covariances of all batches alike (:func:`netdeconv.recalibrate`); "batch" uses the batch's statistics and
+            keeps none of them. See :func:`statistics_mode`.
     """
 
     running_mean: Tensor
