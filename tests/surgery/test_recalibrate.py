@@ -20,12 +20,13 @@ def test_one_layer_has_the_mean_of_all_batches():
     layer(torch.randn(16, 6) * 100)
     assert nd.recalibrate(layer, data) is layer
     assert_close(layer.statistics.running_mean[0], torch.stack([batch.mean(0) for batch in data]).mean(0), size=48)
-    matrices = []
+    covariances = []  # as few steps whiten them
     for batch in data:
         fresh = nd.WhitenedLinear(6, 3, whitening=layer.whitening)
         fresh.observe(batch)
-        matrices.append(fresh.statistics.running_whitening)
-    assert_close(layer.statistics.running_whitening, torch.stack(matrices).mean(0), size=3)
+        covariances.append(fresh.statistics.running_whitening.double().matrix_power(-2))
+    whitened = layer.statistics.running_whitening.double().matrix_power(2) @ torch.stack(covariances).mean(0)
+    assert_close(whitened.float(), torch.eye(6).expand(1, 6, 6), size=6 * 6)
     assert int(layer.statistics.num_batches_tracked) == 3
     assert layer.whitening.momentum == 0.1
 

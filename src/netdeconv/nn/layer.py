@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -167,9 +168,10 @@ def warn_unless_finite(layer: str, *folded: Tensor) -> None:
         )
 
 
-def refuse_tracing(input: Tensor) -> None:
+def refuse_tracing(input: Any) -> None:
     """Raise where torch.fx traces symbolically, or the exporter to ONNX that traces; torch.export needs no folding."""
-    if isinstance(input, torch.fx.Proxy) or (torch.jit.is_tracing() and torch.onnx.is_in_onnx_export()):
+    tracing = torch.onnx.is_in_onnx_export() and torch._C._get_tracing_state() is not None
+    if tracing or isinstance(input, torch.fx.Proxy):
         raise TypeError(_FOLD_FIRST)
 
 

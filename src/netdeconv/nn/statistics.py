@@ -236,7 +236,8 @@ class InputStatistics(nn.Module):
 def _covariance(matrix: Tensor) -> Tensor:
     """Of what the matrix whitens, in float64."""
     wide = matrix.double()
-    return torch.linalg.inv(wide.mT @ wide)
+    covariance: Tensor = torch.linalg.inv(wide.mT @ wide)
+    return covariance
 
 
 @contextmanager
