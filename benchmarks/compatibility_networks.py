@@ -11,9 +11,9 @@ from torch import Tensor, nn
 CLASSES = 10
 # Each row a family: its smallest network, and further ones that are built otherwise.
 _TIMM = """
-botnet26t_256 eca_botnext26ts_256 halonet26t lambda_resnet26t lamhalobotnet50ts_256 gernet_s mobileone_s0 repvgg_a0
+botnet26t_256 eca_botnext26ts_256 lambda_resnet26t gernet_s mobileone_s0 repvgg_a0
 seresnext26ts gcresnet33ts eca_resnext26ts seresnet33ts regnetz_b16 mixnet_s bat_resnext26ts coat_lite_tiny convit_tiny
-convmixer_768_32 convnext_atto convnextv2_atto cpubone_nano crossvit_9_240 csatv2 cs3darknet_s cspdarknet53
+convmixer_768_32 convnext_atto convnextv2_atto cpubone_nano csatv2 cs3darknet_s cspdarknet53
 cspresnet50 cspnext_tiny darknet53 davit_tiny deit_tiny_patch16_224 densenet121 densenetblur121d dla34 dla46_c
 dla60_res2net dpn48b dpn68b edgenext_xx_small efficientformer_l1 efficientformerv2_s0 efficientnet_b0
 efficientnet_lite0 efficientnet_es efficientnetv2_rw_t tf_efficientnet_b0 tf_efficientnetv2_b0
@@ -51,7 +51,6 @@ _VIDEO = ("r3d_18", "mc3_18", "r2plus1d_18", "s3d")
 _FRAMES = 8
 # pixels where 64 are too few, or where an attention's windows want another number
 _SIZES: Mapping[str, int] = {
-    **dict.fromkeys(("timm/halonet26t", "timm/lamhalobotnet50ts_256"), 256),
     **dict.fromkeys(("torchvision/inception_v3", "timm/inception_v3", "timm/inception_v4"), 96),
     **dict.fromkeys(("timm/inception_resnet_v2", "timm/legacy_xception"), 96),
     **dict.fromkeys(("timm/nasnetalarge", "timm/pnasnet5large"), 96),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import pytest
 import torch
 from torch import nn
@@ -66,14 +64,6 @@ def test_tied_weights_are_refused_in_calibration_alone():
         nd.convert(model, SMALL, calibration=[torch.randn(8, 4)])
     converted = nd.convert(model, SMALL)
     assert converted[0].weight is converted[1].weight
-
-
-def test_few_rows_are_said(caplog):
-    with caplog.at_level(logging.WARNING, logger="netdeconv.surgery"):
-        nd.convert(nn.Sequential(nn.Linear(9, 2)), nd.Whitening(group_size=9), calibration=[torch.randn(8, 9)])
-        nd.convert(nn.Sequential(nn.Linear(3, 2)), nd.Whitening(group_size=9), calibration=[torch.randn(8, 3)])
-    assert len(caplog.messages) == 1
-    assert "fewest in 0: 8 of 9" in caplog.messages[0]
 
 
 def test_calibration_runs_the_model_as_it_is_told():

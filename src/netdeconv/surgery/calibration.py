@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,7 +14,6 @@ from netdeconv.nn import WhitenedLayer, Whitening, statistics_mode
 from netdeconv.surgery.affine import ChannelAffine
 from netdeconv.surgery.batches import Call, Forward, calls
 from netdeconv.surgery.norms import NormParts
-from netdeconv.surgery.notices import logger
 from netdeconv.surgery.plain import is_plain, num_outputs, padded, whitened_twin
 from netdeconv.surgery.policy import Plan
 from netdeconv.surgery.trace import Trace
@@ -84,9 +82,8 @@ def _observe(model: nn.Module, twins: dict[nn.Module, WhitenedLayer], trace: Tra
         for twin in twins.values():
             stack.enter_context(statistics_mode(twin, "average"))
         names = {layer: name for name, layer in model.named_modules()}
-        rows: Counter[nn.Module] = Counter()
         for layer, twin in twins.items():
-            hook = layer.register_forward_pre_hook(_observer(twin, names[layer], rows), with_kwargs=True)
+            hook = layer.register_forward_pre_hook(_observer(twin, names[layer]), with_kwargs=True)
             stack.callback(hook.remove)
         result = None
         for number, call in enumerate(runs):
@@ -94,7 +91,6 @@ def _observe(model: nn.Module, twins: dict[nn.Module, WhitenedLayer], trace: Tra
                 outputs = _run(model, call, number)
                 trace.count_reads(outputs)
             result = Calibrated(call, outputs)
-    _say_of_few_rows({names[layer]: (rows[layer], twin.sampler.matrix_size) for layer, twin in twins.items()})
     assert result is not None
     return result
 
@@ -115,18 +111,6 @@ def _run(model: nn.Module, call: Call, number: int) -> Any:
         ) from error
 
 
-def _say_of_few_rows(rows: dict[str, tuple[int, int]]) -> None:
-    """Whitening of few rows is preserved exactly, but is hardly that of the training to come."""
-    few = {name: (seen, size) for name, (seen, size) in rows.items() if 0 < seen < size}
-    if few:
-        name, (seen, size) = min(few.items(), key=lambda item: item[1][0] / item[1][1])
-        logger.warning(
-            "calibration saw fewer rows than a matrix has in %d layer(s), fewest in %s: %d of %d. Give more or larger "
-            "batches, or smaller blocks",
-            *(len(few), name, seen, size),
-        )
-
-
 def _refuse_tied(model: nn.Module, names: Iterable[str]) -> None:
     """Raise where calibration would give two layers different values of one parameter."""
     owners: dict[Any, str] = {}
@@ -139,12 +123,10 @@ def _refuse_tied(model: nn.Module, names: Iterable[str]) -> None:
             )
 
 
-def _observer(twin: WhitenedLayer, name: str, rows: Counter[nn.Module]) -> Any:
+def _observer(twin: WhitenedLayer, name: str) -> Any:
     def observe(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         try:
-            x = padded(layer, args[0] if args else kwargs["input"])
-            twin.observe(x)
-            rows[layer] += twin.sampler.num_rows(twin._prepare(x).shape)
+            twin.observe(padded(layer, args[0] if args else kwargs["input"]))
         except ValueError as error:
             raise _UnusableBatchError(f"calibrating layer {name!r}: {error}") from error
 
