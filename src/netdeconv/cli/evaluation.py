@@ -32,7 +32,7 @@ def evaluate_checkpoint(config: TrainingConfig, checkpoint: Path | None) -> dict
         CheckpointError: when the checkpoint is damaged or of another network.
         MissingDataError: when the data set is not on this machine.
     """
-    with process_settings(config.threads, deterministic=config.deterministic, tf32=config.tf32):
+    with process_settings(config.threads):
         fabric, _ = build_fabric(config.parallel, device=config.device, precision=config.precision)
         shard = (fabric.global_rank, fabric.world_size)
         splits = config.task.open(config.data, seed=config.seed, device=fabric.device, shard=shard)

@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
             _say(scores(record))
             return 0
         if saved is not None:
-            config = resumed(options.resume, config, given - {"start_epoch"})
+            config = resumed(options.resume, config, given)
         result = run(config, progress=_progress(options, given), resume=saved is not None)
     last = result.history[-1]
     if is_first_process():
@@ -91,7 +91,6 @@ def settings(options: argparse.Namespace, given: set[str], saved: TrainingConfig
     config = training_config(options, given)
     return dataclasses.replace(
         config,
-        start_epoch=options.start_epoch,
         network=dataclasses.replace(config.network, pretrained=options.pretrained),
         data=dataclasses.replace(
             config.data,

@@ -12,7 +12,6 @@ ORIGINAL: dict[str, Option] = {
         32, "loader processes of this machine, at most one for each processor core; 0: none"
     ),
     "--epochs": Option(90, "passes over the training images"),
-    "--start-epoch": Option(0, "begin a new run as if so many epochs were done; a resumed one knows its own"),
     "-b --batch-size": Option(256, "images in a batch, all processes together"),
     "--lr --learning-rate": Option(None, "learning rate; else 0.1, for vgg11 0.01", {"type": float}),
     "--wd --weight-decay": Option(1e-4, "weight decay"),

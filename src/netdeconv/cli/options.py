@@ -10,8 +10,7 @@ from netdeconv.cli.argparser import Option, switch, true_or_false
 from netdeconv.data import Decoder
 from netdeconv.models import NORMALISATIONS
 from netdeconv.nn.whitening import Structure
-from netdeconv.training.devices import StrategyName
-from netdeconv.training.precision import Precision
+from netdeconv.training.config import Precision, StrategyName
 
 # Unchecked here (no argparse choices): the tables of names make the better error.
 NETWORK: dict[str, Option] = {
@@ -25,7 +24,6 @@ TRAINING: dict[str, Option] = {
     "--optimizer": Option("SGD", "SGD, Adam, AMSGrad, AdamW, RMSprop or Muon (with AdamW for what is no matrix)"),
     "--lr-scheduler": Option("cosine", "cosine, multistep, one-cycle, poly or constant; set at every step"),
     "--warmup-epochs": Option(0.0, "raise the learning rate linearly for so many epochs, before the schedule starts"),
-    "--nesterov": switch("let SGD's momentum look ahead"),
     "--clip-norm": Option(None, "scale gradients down to this norm of all together", {"type": float}),
     "--momentum": Option(0.9, "of SGD and RMSprop, first beta of the Adams"),
     "--wd": Option(1e-3, "weight decay"),
@@ -34,7 +32,6 @@ TRAINING: dict[str, Option] = {
     "--mixup": Option(0.0, "parameter of the Beta distribution that two mixed training images' shares are drawn from"),
     "--accumulation": Option(1, "cut every batch into so many parts, each whitened by itself, with one update"),
     "--averaging": Option(0.0, "evaluate an exponential average of the weights with this decay; 0: the weights"),
-    "--patience": Option(None, "stop after so many epochs without a better score on validation images", {"type": int}),
     "--keep-best": switch("keep the network of the best epoch on validation images in best.pt"),
     "--seed": Option(0, "of weights, order and augmentation"),
 }
@@ -83,8 +80,6 @@ DATA: dict[str, Option] = {
 }
 MACHINE: dict[str, Option] = {
     "--precision": Option("auto", "auto: bfloat16 where it is fast", {"choices": get_args(Precision)}),
-    "--tf32": switch("let a graphics card shorten the factors of float32 products"),
-    "--deterministic": switch("refuse operations that may differ from run to run"),
     "--device": Option("auto", "where to compute", {"choices": ("auto", "cpu", "cuda")}),
     "--devices": Option(None, "processes on this machine; torchrun's when that starts them, else 1", {"type": int}),
     "--nodes": Option(None, "machines; torchrun's when that starts them, else 1", {"type": int}),

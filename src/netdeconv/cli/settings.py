@@ -59,14 +59,12 @@ def config_of(options: argparse.Namespace, task: Task) -> TrainingConfig:
             weight_decay=options.wd,
             schedule=options.lr_scheduler,
             warmup=options.warmup_epochs / max(options.epochs, 1),
-            nesterov=options.nesterov,
             clip_norm=options.clip_norm,
         ),
         epochs=options.epochs,
         seed=options.seed,
         accumulation=options.accumulation,
         averaging=options.averaging,
-        patience=options.patience,
         keep_best=options.keep_best,
         **machine_settings(options),
     )
@@ -76,8 +74,6 @@ def machine_settings(options: argparse.Namespace) -> dict[str, Any]:
     """Return the settings of a run that say where and how it computes, and what it notes."""
     return {
         "precision": options.precision,
-        "tf32": options.tf32,
-        "deterministic": options.deterministic,
         "device": options.device,
         "parallel": ParallelConfig(
             devices=options.devices,

@@ -27,8 +27,9 @@ from netdeconv.data.segmentation import (
 )
 from netdeconv.tasks.segmentation import Segmentation
 from netdeconv.training.checkpoint import CheckpointError, load_checkpoint, restore_model
-from netdeconv.training.config import TrainingConfig, from_plain
+from netdeconv.training.config import TrainingConfig
 from netdeconv.training.evaluation import evaluate
+from netdeconv.training.plain import from_plain
 from netdeconv.training.precision import resolve_precision
 from netdeconv.training.run_directory import RunDirectoryError, read_config
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import pickle
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,39 +22,23 @@ class CheckpointError(RuntimeError):
     """A checkpoint that is damaged or belongs to another network."""
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a small file so that a reader finds the old content or the new, never a part."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    _replace(partial, path)
-
-
-def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
-    """Write tensors and plain data so that a stop at any moment leaves the old file or the new.
+def write_atomically(path: Path, content: bytes | memoryview) -> None:
+    """Write a file so that a reader finds the old content or the new, never a part.
 
     Raises:
-        CheckpointError: when the disk is full or refuses, with what is left of the run.
+        OSError: with the file's name, when the disk is full or refuses; the old content stays.
     """
     partial = path.with_name(path.name + ".partial")
     try:
         with partial.open("wb") as file:
-            torch.save(dict(state), file)
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        _replace(partial, path)
-    except (OSError, RuntimeError) as error:
+        os.replace(partial, path)
+    except OSError as error:
         with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)  # a part of a checkpoint only fills the disk further
-        rest = f"the last good checkpoint is intact in {path}" if path.exists() else "there is no earlier one"
-        reason = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), type(error).__name__)
-        raise CheckpointError(f"cannot write the checkpoint ({reason}); {rest}") from error
-
-
-def _replace(partial: Path, path: Path) -> None:
-    os.replace(partial, path)
+            partial.unlink(missing_ok=True)  # a part of a file only fills the disk further
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     # The new name is on the disk only once its folder is; not every system can open folders.
     with contextlib.suppress(OSError):
         folder = os.open(path.parent, os.O_RDONLY)
@@ -62,26 +48,58 @@ def _replace(partial: Path, path: Path) -> None:
             os.close(folder)
 
 
+def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+    """Write tensors and plain data so that a stop at any moment leaves the old file or the new.
+
+    Raises:
+        CheckpointError: when the disk is full or refuses, with what is left of the run.
+    """
+    content = io.BytesIO()  # torch's own writer does not say why a file cannot be written
+    torch.save(dict(state), content)
+    try:
+        write_atomically(path, content.getbuffer())
+    except OSError as error:
+        rest = f"the last good checkpoint is intact in {path}" if path.exists() else "there is no earlier one"
+        raise CheckpointError(f"cannot write the checkpoint ({error.strerror}); {rest}") from error
+
+
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint; nothing in it is executed.
 
     Raises:
         CheckpointError: when the file is truncated, damaged, or holds more than tensors and plain data.
-        FileNotFoundError: when there is no such file.
+        OSError: when there is no such file, or it cannot be read.
     """
     with path.open("rb") as file:
-        if not zipfile.is_zipfile(file):
-            raise _damaged(path, "its archive has no end")
+        file.read(1)
+        try:
+            with zipfile.ZipFile(file) as archive:
+                part = archive.testzip()  # torch does not compare the checksums
+        except Exception as error:
+            raise _damaged(path, error) from error
+    if part is not None:
+        raise CheckpointError(f"{path} is damaged: the checksum of {part} is wrong")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, ValueError, OSError, pickle.UnpicklingError) as error:
-        raise _damaged(path, next(iter(str(error).strip().splitlines()), type(error).__name__)) from error
+    except pickle.UnpicklingError as error:
+        code = re.search(r"GLOBAL (\S+)", str(error))
+        if code is None:
+            raise _damaged(path, error) from error
+        raise CheckpointError(
+            f"{path} is refused: it names {code[1]}, which could run as code, and is not a checkpoint of this program, "
+            "whose checkpoints hold tensors and plain data only"
+        ) from error
+    except Exception as error:
+        raise _damaged(path, error) from error
     if not isinstance(state, dict) or "model" not in state:
         raise CheckpointError(f"{path} is not a checkpoint of a run: it holds no model")
     return state
 
 
-def _damaged(path: Path, reason: str) -> CheckpointError:
+def _damaged(path: Path, error: Exception) -> CheckpointError:
+    reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    if isinstance(error, pickle.UnpicklingError):
+        reason = "its contents cannot be read"  # torch goes on with advice to read them without protection
     return CheckpointError(f"{path} is truncated, damaged or not a checkpoint ({reason})")
 
 
@@ -114,6 +132,16 @@ def restore_model(model: nn.Module, saved: Mapping[str, Tensor], path: Path) -> 
     """
     require_fit(model, saved, path)
     model.load_state_dict(saved)
+
+
+def evaluated_weights(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the weights that a run evaluated: the averaged ones where there are such, else the network's."""
+    own = {
+        key.removeprefix("module."): value
+        for key, value in state.get("average", {}).items()
+        if key.startswith("module.")
+    }
+    return own or state["model"]
 
 
 def _shorten(keys: list[str]) -> str:

@@ -1,23 +1,22 @@
-"""Settings of a run: frozen dataclasses that become plain data and back."""
+"""Settings of a run: frozen dataclasses, from which the command line is derived."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import typing
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+import math
+from typing import Any, Literal, get_args
 
 from netdeconv.data import DataConfig
-from netdeconv.lookup import look_up
+from netdeconv.lookup import unknown_name
 from netdeconv.models import BATCH_NORM, IMAGENET, NormConfig
-from netdeconv.training.devices import DeviceName, ParallelConfig
-from netdeconv.training.loggers import LOGGERS
-from netdeconv.training.optimizers import OptimizerConfig
-from netdeconv.training.precision import Precision
 from netdeconv.training.task import Task
 
-T = TypeVar("T")
+DeviceName = Literal["auto", "cpu", "cuda"]
+LoggerName = Literal["csv", "tensorboard", "wandb"]
+OptimizerName = Literal["SGD", "Adam", "AMSGrad", "AdamW", "RMSprop", "Muon"]
+Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+ScheduleName = Literal["cosine", "multistep", "one-cycle", "poly", "constant"]
+StrategyName = Literal["auto", "ddp", "fsdp"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,6 +49,69 @@ class NetworkConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """How the weights are updated.
+
+    Args:
+        name: SGD, Adam, AMSGrad, AdamW, RMSprop, or Muon (with AdamW for what is no matrix).
+        lr: learning rate at the start.
+        momentum: SGD's, RMSprop's and Muon's momentum; the first beta of the Adams.
+        weight_decay: on all parameters.
+        schedule: of the learning rate, evaluated at every step; multistep divides by 10 at 1/2 and 3/4.
+        warmup: fraction of all steps in which the learning rate rises linearly, before the schedule starts.
+        clip_norm: largest norm of all gradients together; larger ones are scaled down. ``None``: no limit.
+
+    Raises:
+        UnknownNameError: a ValueError with the nearest name, when a name is unknown.
+        ValueError: when a number is out of range.
+    """
+
+    name: OptimizerName = "SGD"
+    lr: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 1e-3
+    schedule: ScheduleName = "cosine"
+    warmup: float = 0.0
+    clip_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        _require_name("optimizer", self.name, OptimizerName)
+        _require_name("lr-scheduler", self.schedule, ScheduleName)
+        _require(0 <= self.lr < math.inf, f"lr must not be negative, got {self.lr}")
+        _require(0 <= self.momentum < 1, f"momentum must be in [0, 1), got {self.momentum}")
+        _require(0 <= self.weight_decay < math.inf, f"weight decay must not be negative, got {self.weight_decay}")
+        _require(0 <= self.warmup < 1, f"warmup must be a fraction in [0, 1) of the steps, got {self.warmup}")
+        _require(
+            self.clip_norm is None or 0 < self.clip_norm < math.inf, f"clip_norm must be positive, got {self.clip_norm}"
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ParallelConfig:
+    """How many processes train together, and what they share.
+
+    Args:
+        devices: processes on this machine, one for each device; ``None``: what torchrun started, else 1.
+        nodes: machines; ``None``: what torchrun says, else 1.
+        strategy: ``"ddp"``: every process holds the whole network; ``"fsdp"``: parameters, gradients and the
+            optimiser's state are sharded; ``"auto"``: ``"ddp"`` when there are several processes.
+        sync_statistics: whether whitened layers and batch norm take their statistics over all processes.
+
+    Raises:
+        ValueError: when a number is below 1 or the strategy is unknown.
+    """
+
+    devices: int | None = None
+    nodes: int | None = None
+    strategy: StrategyName = "auto"
+    sync_statistics: bool = False
+
+    def __post_init__(self) -> None:
+        _require_positive(self, "devices", "nodes")
+        _require_name("strategy", self.strategy, StrategyName)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
     """One run.
 
@@ -61,29 +123,30 @@ class TrainingConfig:
         start: run directory of the same network with batch norm: training starts from its weights, but for a head of
             another size. A normalisation that whitens is converted with calibration, so that outputs stay.
         epochs: passes over the training images.
-        start_epoch: epochs that count as done when a new run begins: the schedule and the order of the images
-            start after them.
         seed: of the initial weights, the order of the images and their augmentation.
         precision: ``"auto"``: bfloat16 where the processor is fast at it, else float32.
-        tf32: whether a graphics card may shorten the factors of float32 products.
-        deterministic: whether operations that may differ from run to run are refused.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
         parallel: how many processes train together.
         threads: processor threads; ``None`` leaves torch's choice.
-        recalibration: training batches whose average statistics replace the running ones before every evaluation,
-            for whitened layers and batch norm alike (see :func:`netdeconv.recalibrate`); 0: the running ones stay.
-        evaluate_all_statistics: whether every epoch is also evaluated on the running statistics as training left
-            them, and on each batch's own.
         accumulation: parts that every batch is cut into, one after the other through the network, with one
             update of the weights for all; every part is whitened with its own statistics.
         averaging: weight of the old value in an exponential average of the weights, which is then what is
             evaluated; it needs ``recalibration``. 0 for none.
-        patience: stop after so many epochs without a better score; ``None`` for never.
-        keep_best: whether the network with the best score is kept, in ``best.pt``. It and ``patience`` need
-            evaluation images other than the test images.
+        recalibration: training batches whose average statistics replace the running ones before every evaluation,
+            for whitened layers and batch norm alike (see :func:`netdeconv.recalibrate`); 0: the running ones stay.
+        evaluate_all_statistics: whether every epoch is also evaluated on the running statistics as training left
+            them, and on each batch's own.
+        keep_best: whether the network with the best score is kept, in ``best.pt``. It needs evaluation images other
+            than the test images.
         check_finite: whether NaN and infinity are looked for in every layer (slow).
-        loggers: further places where every epoch is noted: ``"csv"``, ``"tensorboard"``.
+        checkpoint_minutes: a checkpoint is written after every epoch, and within it when so many minutes have passed
+            since the last; 0: after every epoch only.
+        loggers: further places where every epoch is noted: ``"csv"``, ``"tensorboard"``, ``"wandb"``.
         result_path: run directory; ``None``: a new one in ``runs``.
+
+    Raises:
+        UnknownNameError: a ValueError with the nearest name, when a name is unknown.
+        ValueError: when a number is out of range, or settings contradict each other.
     """
 
     task: Task
@@ -92,133 +155,54 @@ class TrainingConfig:
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     start: str | None = None
     epochs: int = 20
-    start_epoch: int = 0
     seed: int = 0
     precision: Precision = "auto"
-    tf32: bool = False
-    deterministic: bool = False
     device: DeviceName = "auto"
     parallel: ParallelConfig = dataclasses.field(default_factory=ParallelConfig)
     threads: int | None = None
     accumulation: int = 1
     averaging: float = 0.0
-    patience: int | None = None
-    keep_best: bool = False
     recalibration: int = 16
     evaluate_all_statistics: bool = False
+    keep_best: bool = False
     check_finite: bool = False
-    loggers: tuple[str, ...] = ()
+    checkpoint_minutes: float = 10.0
+    loggers: tuple[LoggerName, ...] = ()
     result_path: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "threads", "accumulation", "patience"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
-        if not 0 <= self.start_epoch < self.epochs:
-            raise ValueError(f"start_epoch must be in [0, {self.epochs}), the epochs, got {self.start_epoch}")
-        if self.recalibration < 0:
-            raise ValueError(f"recalibration must be at least 0, got {self.recalibration}")
-        if self.averaging and not self.recalibration:
-            raise ValueError("averaging needs recalibration: running statistics are of other weights")
-        if not 0 <= self.averaging < 1:
-            raise ValueError(f"averaging must be in [0, 1), got {self.averaging}")
-        if self.averaging and self.parallel.strategy == "fsdp":
-            raise ValueError("averaging needs whole weights in every process: the strategy cannot be fsdp")
-        if self.optimizer.name == "Muon" and self.parallel.strategy == "fsdp":
-            raise ValueError("Muon needs whole matrices in every process: the strategy cannot be fsdp")
+        _require_positive(self, "epochs", "threads", "accumulation")
+        _require(self.seed >= 0, f"seed must not be negative, got {self.seed}")
+        _require(self.recalibration >= 0, f"recalibration must be at least 0, got {self.recalibration}")
+        _require(0 <= self.averaging < 1, f"averaging must be in [0, 1), got {self.averaging}")
+        _require(
+            0 <= self.checkpoint_minutes < math.inf,
+            f"checkpoint_minutes must not be negative, got {self.checkpoint_minutes}",
+        )
+        _require(
+            not self.averaging or self.recalibration > 0,
+            "averaging needs recalibration: running statistics are of other weights",
+        )
+        for needs, what in ((self.averaging > 0, "averaging"), (self.optimizer.name == "Muon", "Muon")):
+            message = f"{what} needs whole weights in every process: the strategy cannot be fsdp"
+            _require(not (needs and self.parallel.strategy == "fsdp"), message)
         for name in self.loggers:
-            look_up("logger", name, LOGGERS)
-        if self.seed < 0:
-            raise ValueError(f"seed must not be negative, got {self.seed}")
-        if self.precision not in typing.get_args(Precision):
-            raise ValueError(f"precision must be one of {typing.get_args(Precision)}, got {self.precision!r}")
+            _require_name("logger", name, LoggerName)
+        options = get_args(Precision)
+        _require(self.precision in options, f"precision must be one of {options}, got {self.precision!r}")
 
 
-def to_plain(config: TrainingConfig) -> dict[str, Any]:
-    """Return the settings as dictionaries, strings, numbers."""
-    plain = dataclasses.asdict(config)
-    plain["task"]["name"] = config.task.name
-    return plain
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
 
 
-def from_plain(plain: Mapping[str, Any], tasks: Mapping[str, type]) -> TrainingConfig:
-    """Return the settings that :func:`to_plain` made plain.
-
-    Args:
-        plain: dictionaries, strings, numbers.
-        tasks: the classes of the tasks by name.
-
-    Raises:
-        ValueError: when a setting is unknown or out of range.
-    """
-    settings = dict(plain)
-    try:
-        task = dict(settings.pop("task"))
-        task_class = tasks[task.pop("name")]
-        return _build(TrainingConfig, {**settings, "task": _build(task_class, task)})
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"these are not the settings of a run: {error}") from error
+def _require_positive(config: Any, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        _require(value is None or value >= 1, f"{name} must be at least 1, got {value}")
 
 
-def _build(cls: type[T], plain: Mapping[str, Any]) -> T:
-    hints = typing.get_type_hints(cls)
-    return cls(**{name: _revive(hints[name], value) for name, value in plain.items()})
-
-
-def _revive(hint: Any, value: Any) -> Any:
-    """Turn a dictionary back into the dataclass that the annotation allows; other values stay."""
-    if isinstance(value, list):
-        return tuple(value)
-    if not isinstance(value, dict):
-        return value
-    options: tuple[type, ...] = typing.get_args(hint) or (hint,)
-    return _build(next(option for option in options if dataclasses.is_dataclass(option)), value)
-
-
-# A run may be continued with other values of these: they do not change its numbers.
-FREE_SETTINGS = frozenset(
-    {
-        "result_path",
-        "threads",
-        "loggers",
-        "evaluate_all_statistics",
-        "data.data_dir",
-        "data.download",
-        "data.verify",
-        "data.num_workers",
-        "parallel.devices",
-        "parallel.nodes",
-        "parallel.strategy",
-    }
-)
-
-
-def differing_settings(ours: TrainingConfig, saved: Mapping[str, Any]) -> dict[str, str]:
-    """Return the settings that change a run's numbers and differ from those of a saved run.
-
-    A setting that the saved run's version did not have yet counts as its default.
-
-    Args:
-        ours: settings.
-        saved: the other's, plain.
-
-    Returns:
-        For every name, parts joined with dots, what differs in words.
-    """
-    with contextlib.suppress(KeyError, TypeError, ValueError):  # settings of another kind differ by their names
-        saved = to_plain(from_plain(saved, {ours.task.name: type(ours.task)}))
-    return {
-        name: f"{name} was {before!r}, not {now!r}"
-        for name, now, before in _differences(to_plain(ours), saved)
-        if name not in FREE_SETTINGS
-    }
-
-
-def _differences(here: Mapping[str, Any], there: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    for name in sorted({*here, *there}):
-        now, before = here.get(name), there.get(name)
-        if isinstance(now, dict) and isinstance(before, dict):
-            yield from _differences(now, before, f"{prefix}{name}.")
-        elif now != before:
-            yield prefix + name, now, before
+def _require_name(kind: str, name: str, options: Any) -> None:
+    if name not in get_args(options):
+        raise unknown_name(kind, name, get_args(options))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import os
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -15,39 +14,8 @@ from lightning_fabric.strategies.strategy import Strategy
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from netdeconv.training.precision import Precision, resolve_precision
-
-DeviceName = Literal["auto", "cpu", "cuda"]
-StrategyName = Literal["auto", "ddp", "fsdp"]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ParallelConfig:
-    """How many processes train together, and what they share.
-
-    Args:
-        devices: processes on this machine, one for each device; ``None``: what torchrun started, else 1.
-        nodes: machines; ``None``: what torchrun says, else 1.
-        strategy: ``"ddp"``: every process holds the whole network; ``"fsdp"``: parameters, gradients and the
-            optimiser's state are sharded; ``"auto"``: ``"ddp"`` when there are several processes.
-        sync_statistics: whether whitened layers and batch norm take their statistics over all processes.
-
-    Raises:
-        ValueError: when a number is below 1 or the strategy is unknown.
-    """
-
-    devices: int | None = None
-    nodes: int | None = None
-    strategy: StrategyName = "auto"
-    sync_statistics: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("devices", "nodes"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
-        if self.strategy not in get_args(StrategyName):
-            raise ValueError(f"strategy must be one of {get_args(StrategyName)}, got {self.strategy!r}")
+from netdeconv.training.config import DeviceName, ParallelConfig, Precision, StrategyName
+from netdeconv.training.precision import resolve_precision
 
 
 def device_type(requested: DeviceName) -> str:

@@ -12,7 +12,7 @@ from netdeconv.training.devices import build_fabric
 from netdeconv.training.precision import process_settings
 from netdeconv.training.progress import LiveBars, PlainLines, Reporter, Silent
 from netdeconv.training.result import RunResult
-from netdeconv.training.run_directory import open_directory
+from netdeconv.training.run_directory import CONFIG, RunDirectory, open_directory
 from netdeconv.training.session import Session
 
 
@@ -24,8 +24,8 @@ def run(config: TrainingConfig, *, progress: bool | Reporter = True, resume: boo
     Args:
         config: the settings.
         progress: whether to show it, or who is told.
-        resume: whether ``config.result_path`` holds a run to continue from its last finished epoch, on any
-            number of processes.
+        resume: whether ``config.result_path`` holds a run to continue from its last checkpoint, on any number
+            of processes.
 
     Returns:
         The measurements of every epoch, and the network.
@@ -34,11 +34,12 @@ def run(config: TrainingConfig, *, progress: bool | Reporter = True, resume: boo
         RunDirectoryError: when the directory is in use, holds a run already, or holds none to resume.
         CheckpointError: when the checkpoint is damaged or of another network, or cannot be written.
         MissingDataError: when the data set is not on this machine.
-        FloatingPointError: when the loss is NaN or infinite, with the step.
+        FloatingPointError: when the loss of training or evaluation is NaN or infinite, with the step or epoch.
         ValueError: when settings contradict each other, the data or the machine.
         KeyboardInterrupt: when stopped, with how to go on.
+        SystemExit: with code 143 after SIGTERM, when all is saved.
     """
-    with process_settings(config.threads, deterministic=config.deterministic, tf32=config.tf32):
+    with process_settings(config.threads):
         fabric, precision = build_fabric(config.parallel, device=config.device, precision=config.precision)
         name = f"{config.network.arch.replace('/', '-')}-{config.data.dataset}"
         with (
@@ -49,9 +50,15 @@ def run(config: TrainingConfig, *, progress: bool | Reporter = True, resume: boo
                 with contextlib.closing(Session(config, directory, reporter, fabric, precision)) as started:
                     return started.finish()
             except KeyboardInterrupt as stop:
-                raise KeyboardInterrupt(
-                    f"stopped; --resume {directory.path} continues after the last finished epoch"
-                ) from stop
+                raise KeyboardInterrupt(_how_to_go_on(directory)) from stop
+
+
+def _how_to_go_on(directory: RunDirectory) -> str:
+    if directory.checkpoint.exists():
+        return f"stopped; --resume {directory.path} continues from its last checkpoint"
+    if (directory.path / CONFIG).exists():
+        return f"stopped before anything was saved; --resume {directory.path} begins again"
+    return "stopped before the run began"
 
 
 @contextlib.contextmanager

@@ -31,22 +31,18 @@ class MuonAndAdamW(torch.optim.Optimizer):
 
     def __init__(self, params: Iterable[nn.Parameter], *, lr: float, momentum: float, weight_decay: float) -> None:
         weights = list(params)
+        super().__init__(weights, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
         self._matrices = [(weight, _matrix(weight)) for weight in weights if weight.ndim >= 2]
         rest = [weight for weight in weights if weight.ndim < 2]
+        common: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay}
         self._parts: list[torch.optim.Optimizer] = []
         if self._matrices:
-            self._parts.append(
-                torch.optim.Muon(
-                    [matrix for _, matrix in self._matrices],
-                    lr=lr,
-                    momentum=momentum,
-                    weight_decay=weight_decay,
-                    adjust_lr_fn="match_rms_adamw",
-                )
-            )
+            matrices = [matrix for _, matrix in self._matrices]
+            self._parts.append(torch.optim.Muon(matrices, momentum=momentum, adjust_lr_fn="match_rms_adamw", **common))
         if rest:
-            self._parts.append(torch.optim.AdamW(rest, lr=lr, betas=(momentum, 0.999), weight_decay=weight_decay))
-        super().__init__(weights, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+            self._parts.append(torch.optim.AdamW(rest, betas=(momentum, 0.999), **common))
+        # a learning rate is set in all groups
+        self.param_groups = [group for part in self._parts for group in part.param_groups]
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Update all weights."""
@@ -55,16 +51,18 @@ class MuonAndAdamW(torch.optim.Optimizer):
             gradient = weight.grad
             matrix.grad = None if gradient is None else gradient.permute(0, *_order(weight)).reshape(matrix.shape)
         for part in self._parts:
-            for group in part.param_groups:
-                group["lr"] = self.param_groups[0]["lr"]
             part.step()
         return loss
 
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Clear the gradients of the weights."""
+        super().zero_grad(set_to_none)
+        for weight, _ in self._matrices:
+            weight.grad = None
+
     def state_dict(self) -> dict[str, Any]:
-        """Return both parts' states, in one table by running number."""
-        states = [part.state_dict() for part in self._parts]
-        state = {f"{number}.{key}": value for number, own in enumerate(states) for key, value in own["state"].items()}
-        return {"state": state, "param_groups": [own["param_groups"] for own in states]}
+        """Return both parts' states."""
+        return {"parts": [part.state_dict() for part in self._parts]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what :meth:`state_dict` returned.
@@ -72,17 +70,11 @@ class MuonAndAdamW(torch.optim.Optimizer):
         Raises:
             ValueError: when it is another optimiser's.
         """
-        groups = state_dict["param_groups"]
-        if len(groups) != len(self._parts) or not all(isinstance(group, list) for group in groups):
+        if len(state_dict.get("parts", [])) != len(self._parts):
             raise ValueError("the state is not of Muon with AdamW for the same network")
-        for number, (part, own) in enumerate(zip(self._parts, groups, strict=True)):
-            prefix = f"{number}."
-            state = {
-                int(key.removeprefix(prefix)): value
-                for key, value in state_dict["state"].items()
-                if str(key).startswith(prefix)
-            }
-            part.load_state_dict({"state": state, "param_groups": own})
+        for part, state in zip(self._parts, state_dict["parts"], strict=True):
+            part.load_state_dict(state)
+        self.param_groups = [group for part in self._parts for group in part.param_groups]
 
 
 def _matrix(weight: nn.Parameter) -> nn.Parameter:

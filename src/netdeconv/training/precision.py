@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from typing import Literal
@@ -12,9 +11,9 @@ from typing import Literal
 import torch
 
 from netdeconv.training.allocator import kept_memory
+from netdeconv.training.config import Precision
 
 Resolved = Literal["32-true", "bf16-mixed", "16-mixed"]
-Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 
 
 def resolve_precision(requested: Precision, device: torch.device) -> Resolved:
@@ -35,7 +34,7 @@ def _processor_multiplies_bfloat16() -> bool:
 
 
 @contextlib.contextmanager
-def process_settings(threads: int | None, *, deterministic: bool = False, tf32: bool = False) -> Iterator[None]:
+def process_settings(threads: int | None) -> Iterator[None]:
     """Set what belongs to the process for a run, and put it back.
 
     Denormal numbers are flushed to zero: late in training, momentum and decayed weights are full
@@ -43,22 +42,13 @@ def process_settings(threads: int | None, *, deterministic: bool = False, tf32: 
 
     Args:
         threads: processor threads; ``None`` leaves torch's choice.
-        deterministic: whether operations that may differ from run to run are refused.
-        tf32: whether a graphics card may shorten the factors of float32 products.
     """
-    threads_before, products_before = torch.get_num_threads(), torch.get_float32_matmul_precision()
-    strict_before = torch.are_deterministic_algorithms_enabled()
+    threads_before = torch.get_num_threads()
     loggers = [logging.getLogger(name) for name in ("lightning.fabric", "lightning_fabric")]
     levels = [logger.level for logger in loggers]
     torch.set_flush_denormal(True)
     if threads is not None:
         torch.set_num_threads(threads)
-    if tf32:
-        torch.set_float32_matmul_precision("high")
-    if deterministic:
-        # cuBLAS reads it when it starts: before the first product on a graphics card.
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
     for logger in loggers:
         logger.setLevel(logging.WARNING)
     try:
@@ -72,7 +62,5 @@ def process_settings(threads: int | None, *, deterministic: bool = False, tf32: 
     finally:
         torch.set_flush_denormal(False)
         torch.set_num_threads(threads_before)
-        torch.set_float32_matmul_precision(products_before)
-        torch.use_deterministic_algorithms(strict_before)
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

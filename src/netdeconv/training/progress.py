@@ -7,20 +7,17 @@ import sys
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
-class Reporter(Protocol):
-    """Is told what happens in a run."""
+class Reporter:
+    """Is told what happens in a run; this one says nothing."""
+
+    def note(self, text: str) -> None:
+        """Hear a line about the run."""
 
     def start(self, *, epochs: int, steps: int, first_epoch: int) -> None:
         """Hear the number of epochs, of steps in each, and which epoch comes first."""
@@ -32,37 +29,7 @@ class Reporter(Protocol):
         """Hear the measurements of a finished epoch."""
 
 
-class Silent:
-    """Says nothing."""
-
-    def start(self, *, epochs: int, steps: int, first_epoch: int) -> None:
-        """Say nothing."""
-
-    def step(self, *, epoch: int, step: int, images: int, loss: float) -> None:
-        """Say nothing."""
-
-    def epoch(self, record: Mapping[str, Any]) -> None:
-        """Say nothing."""
-
-
-class _Rate:
-    """Images a second and steps to go, over the steps since the start."""
-
-    def __init__(self) -> None:
-        self._begun = time.perf_counter()
-        self._images = 0
-        self._steps = 0
-
-    def add(self, images: int) -> None:
-        self._images += images
-        self._steps += 1
-
-    def images_per_second(self) -> float:
-        return self._images / max(time.perf_counter() - self._begun, 1e-9)
-
-    def remaining(self, steps: int) -> str:
-        seconds = steps * (time.perf_counter() - self._begun) / max(self._steps, 1)
-        return str(datetime.timedelta(seconds=round(seconds)))
+Silent = Reporter
 
 
 def epoch_line(record: Mapping[str, Any], epochs: int) -> str:
@@ -77,7 +44,30 @@ def epoch_line(record: Mapping[str, Any], epochs: int) -> str:
     )
 
 
-class PlainLines:
+class _Counting(Reporter):
+    """Knows the totals, and images a second since the start."""
+
+    def start(self, *, epochs: int, steps: int, first_epoch: int) -> None:
+        """Note the totals."""
+        del first_epoch
+        self._epochs, self._steps = epochs, steps
+        self._begun, self._seen, self._done = time.perf_counter(), 0, 0
+
+    def step(self, *, epoch: int, step: int, images: int, loss: float) -> None:
+        """Count."""
+        del epoch, step, loss
+        self._seen += images
+        self._done += 1
+
+    def _rate(self) -> str:
+        return f"{self._seen / max(time.perf_counter() - self._begun, 1e-9):.0f} images/s"
+
+    def _remaining(self, steps: int) -> str:
+        seconds = steps * (time.perf_counter() - self._begun) / max(self._done, 1)
+        return str(datetime.timedelta(seconds=round(seconds)))
+
+
+class PlainLines(_Counting):
     """Prints a line every so many steps, at least every so many seconds, and after every epoch.
 
     Args:
@@ -89,35 +79,27 @@ class PlainLines:
 
     def __init__(self, name: str = "", *, every: int = 50, seconds: float = 20, file: TextIO | None = None) -> None:
         self._prefix = f"{name}: " if name else ""
-        self._every, self._seconds = every, seconds
+        self._every, self._seconds, self._file = every, seconds, file
         self._printed = time.perf_counter()
-        self._file = file
-        self._rate = _Rate()
-        self._epochs = self._steps = 0
 
-    def start(self, *, epochs: int, steps: int, first_epoch: int) -> None:
-        """Note the totals."""
-        del first_epoch
-        self._epochs, self._steps = epochs, steps
-        self._rate = _Rate()
+    def note(self, text: str) -> None:
+        """Print a line."""
+        self._printed = time.perf_counter()
+        print(self._prefix + text, file=self._file or sys.stdout, flush=True)
 
     def step(self, *, epoch: int, step: int, images: int, loss: float) -> None:
         """Print the loss, images a second and the time that remains, now and then."""
-        self._rate.add(images)
+        super().step(epoch=epoch, step=step, images=images, loss=loss)
         if step % self._every == 0 or time.perf_counter() - self._printed > self._seconds:
-            remaining = (self._epochs - epoch) * self._steps + self._steps - step
-            self._print(
-                f"epoch {epoch}/{self._epochs}  step {step}/{self._steps}  loss {loss:.4f}  "
-                f"{self._rate.images_per_second():.0f} images/s  ETA {self._rate.remaining(remaining)}"
+            remaining = self._remaining((self._epochs - epoch) * self._steps + self._steps - step)
+            self.note(
+                f"epoch {epoch}/{self._epochs}  step {step}/{self._steps}  loss {loss:.4f}  {self._rate()}  "
+                f"ETA {remaining}"
             )
 
     def epoch(self, record: Mapping[str, Any]) -> None:
         """Print the epoch's measurements."""
-        self._print(epoch_line(record, self._epochs))
-
-    def _print(self, text: str) -> None:
-        self._printed = time.perf_counter()
-        print(self._prefix + text, file=self._file or sys.stdout, flush=True)
+        self.note(epoch_line(record, self._epochs))
 
 
 class LiveBars:
@@ -148,28 +130,27 @@ class LiveBars:
         return _Bar(self._progress, name)
 
 
-class _Bar:
+class _Bar(_Counting):
     def __init__(self, progress: Progress, name: str) -> None:
-        self._progress = progress
-        self._name = name
+        self._progress, self._name = progress, name
         self._task = progress.add_task(name, total=None, state="", start=False)
-        self._rate = _Rate()
-        self._epochs = self._steps = 0
+
+    def note(self, text: str) -> None:
+        self._progress.console.print(f"{self._name}: {text}", highlight=False, markup=False)
 
     def start(self, *, epochs: int, steps: int, first_epoch: int) -> None:
-        self._epochs, self._steps = epochs, steps
-        self._rate = _Rate()
+        super().start(epochs=epochs, steps=steps, first_epoch=first_epoch)
         self._progress.start_task(self._task)
         self._progress.update(self._task, total=epochs * steps, completed=(first_epoch - 1) * steps)
 
     def step(self, *, epoch: int, step: int, images: int, loss: float) -> None:
-        self._rate.add(images)
+        super().step(epoch=epoch, step=step, images=images, loss=loss)
         self._progress.update(
             self._task,
             completed=(epoch - 1) * self._steps + step,
             description=f"{self._name} epoch {epoch}/{self._epochs}",
-            state=f"loss {loss:.3f}  {self._rate.images_per_second():.0f} images/s",
+            state=f"loss {loss:.3f}  {self._rate()}",
         )
 
     def epoch(self, record: Mapping[str, Any]) -> None:
-        self._progress.console.print(f"{self._name}: {epoch_line(record, self._epochs)}", highlight=False)
+        self.note(epoch_line(record, self._epochs))

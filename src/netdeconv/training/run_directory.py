@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import importlib.metadata
 import json
 import os
 import platform
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,44 +27,56 @@ _PACKAGES = ("netdeconv", "torch", "torchvision", "lightning-fabric", "torchmetr
 
 
 class RunDirectoryError(RuntimeError):
-    """A run directory that is in use, already taken, or holds no run."""
+    """A run directory that is in use, already taken, damaged, or holds no run."""
 
 
 class RunDirectory:
     """Claims a folder for one run and knows the names of its files.
 
     The claim is a lock of the operating system, so it ends with the process, however that ends. A run to resume may
-    have been killed a moment ago: its lock is waited for, up to ``RESUME_PATIENCE_S``.
+    have been killed a moment ago: its lock is waited for, up to ``RESUME_PATIENCE_S``. A run that failed before it
+    had anything to show does not keep the folder from the next. What fails before it begins takes away the files that
+    it wrote, and the folder if it made it.
 
     Args:
         path: the folder; ``None`` for a new one in ``runs``.
         name: what the run is, for the name of a new folder.
         resume: whether the folder must hold a run already, instead of must not.
+        claim: whether this process writes; without, another one does, and nothing is written here.
 
     Raises:
         RunDirectoryError: when another process uses it, it holds a run already, or holds none to resume.
     """
 
-    def __init__(self, path: str | Path | None, *, name: str, resume: bool = False) -> None:
+    def __init__(self, path: str | Path | None, *, name: str, resume: bool = False, claim: bool = True) -> None:
         self.path = Path(path).expanduser() if path is not None else _new_folder(name)
+        self.is_resumed = resume
+        self._claims, self._written = claim, list[Path]()
+        if not claim:
+            return
         if resume and not (self.path / CONFIG).is_file():
             raise RunDirectoryError(f"{self.path} holds no run to resume: there is no {CONFIG} in it")
-        if self.path.exists() and not self.path.is_dir():
-            raise RunDirectoryError(f"{self.path} is not a folder")
-        self.is_resumed = resume
-        self._is_new = not any(self.path.iterdir()) if self.path.exists() else True
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = filelock.FileLock(self.path / "run.lock")
+        self._is_new = path is None or not self.path.exists()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            kind = "a link to nothing" if self.path.is_symlink() else "not a folder"
+            raise RunDirectoryError(f"{self.path} is {kind}") from None
+        file = self.path / "run.lock"
+        self._note(file)
+        self._lock = filelock.FileLock(file)
         try:
             self._lock.acquire(timeout=RESUME_PATIENCE_S if resume else 0)
         except filelock.Timeout:
             raise RunDirectoryError(f"{self.path} is in use by another run") from None
         if not resume and (self.path / CONFIG).exists():
-            self._lock.release()
-            raise RunDirectoryError(
-                f"{self.path} already holds a run: choose another --result-path, "
-                f"or continue it with --resume {self.path}"
-            )
+            if self.has_results():
+                self._lock.release()
+                raise RunDirectoryError(
+                    f"{self.path} already holds a run: choose another --result-path, "
+                    f"or continue it with --resume {self.path}"
+                )
+            (self.path / CONFIG).unlink()
 
     def __enter__(self) -> RunDirectory:
         return self
@@ -72,14 +84,19 @@ class RunDirectory:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if not self._claims:
+            return
+        if not (self.path / CONFIG).exists():
+            with contextlib.suppress(OSError):  # it must not hide what the run failed of
+                for file in self._written:
+                    file.unlink(missing_ok=True)
+                if self._is_new:
+                    self.path.rmdir()
         self._lock.release()
-        # A run that failed before it began leaves nothing behind.
-        if self._is_new and not (self.path / CONFIG).exists():
-            shutil.rmtree(self.path)
 
     @property
     def checkpoint(self) -> Path:
-        """The file with the state after the last finished epoch."""
+        """The file with the state after the last finished epoch, or within one."""
         return self.path / "checkpoint.pt"
 
     @property
@@ -92,59 +109,42 @@ class RunDirectory:
         """The file with one line of JSON an epoch."""
         return self.path / "metrics.jsonl"
 
+    def has_results(self) -> bool:
+        """Whether there is anything that a run, or one of several in folders of their own, has brought about."""
+        if self.checkpoint.exists() or (self.path / "summary.json").exists() or any(self.path.glob("*/checkpoint.pt")):
+            return True
+        return self.metrics.exists() and self.metrics.stat().st_size > 0
+
     def begin(self, config: Mapping[str, Any], surroundings: Mapping[str, Any]) -> None:
-        """Write the settings, unless the run is resumed, and add this session to the record of versions."""
+        """Write the settings, and add this session to the record of versions."""
         file = self.path / "environment.json"
-        sessions = json.loads(file.read_text(encoding="utf-8"))["sessions"] if file.exists() else []
+        sessions: list[Any] = []
+        if self._claims and self.is_resumed and file.exists():
+            try:
+                sessions = json.loads(file.read_text(encoding="utf-8"))["sessions"]
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise RunDirectoryError(
+                    f"{file} is damaged ({error}); the run can go on without it: remove it"
+                ) from error
         self.write_json(file.name, {"sessions": [*sessions, dict(surroundings)]})
-        if not self.is_resumed:
-            # Last: from here on the folder holds a run.
-            self.write_json(CONFIG, config)
+        self.write_json(CONFIG, config)  # last: from here on the folder holds a run
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a file of settings or results, whole or not at all."""
-        write_atomically(self.path / name, (json.dumps(content, indent=2) + "\n").encode())
+        self._write(self.path / name, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
     def write_metrics(self, history: Sequence[Mapping[str, Any]]) -> None:
         """Make the metrics file hold exactly these lines."""
-        write_atomically(self.metrics, "".join(json.dumps(record) + "\n" for record in history).encode())
+        self._write(self.metrics, "".join(json.dumps(record, allow_nan=False) + "\n" for record in history))
 
-    def append_metrics(self, record: Mapping[str, Any]) -> None:
-        """Add one line to the metrics file and wait until it is on the disk."""
-        with self.metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+    def _write(self, path: Path, text: str) -> None:
+        if self._claims:
+            self._note(path)
+            write_atomically(path, text.encode())
 
-
-class SharedDirectory(RunDirectory):
-    """The folder that another process claimed and writes: this one only reads.
-
-    Args:
-        path: the folder.
-        is_resumed: whether it holds a run that is continued.
-    """
-
-    def __init__(self, path: Path, *, is_resumed: bool) -> None:
-        self.path = path
-        self.is_resumed = is_resumed
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Leave the folder to its owner."""
-
-    def begin(self, config: Mapping[str, Any], surroundings: Mapping[str, Any]) -> None:
-        """Write nothing."""
-
-    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        """Write nothing."""
-
-    def write_metrics(self, history: Sequence[Mapping[str, Any]]) -> None:
-        """Write nothing."""
-
-    def append_metrics(self, record: Mapping[str, Any]) -> None:
-        """Write nothing."""
+    def _note(self, path: Path) -> None:
+        if not path.exists():
+            self._written.append(path)
 
 
 def open_directory(fabric: Fabric, path: str | Path | None, *, name: str, resume: bool) -> RunDirectory:
@@ -161,25 +161,27 @@ def open_directory(fabric: Fabric, path: str | Path | None, *, name: str, resume
         try:
             claimed = RunDirectory(path, name=name, resume=resume)
             answer = (str(claimed.path), "")
-        except RunDirectoryError as error:
+        except (RunDirectoryError, OSError) as error:
             answer = ("", str(error))
     folder, refusal = fabric.broadcast(answer)
     if refusal:
         raise RunDirectoryError(refusal)
-    return claimed or SharedDirectory(Path(folder), is_resumed=resume)
+    return claimed or RunDirectory(folder, name=name, resume=resume, claim=False)
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
     """Return the plain settings of the run in a folder.
 
     Raises:
-        RunDirectoryError: when there is no run.
+        RunDirectoryError: when there is no run, or its settings cannot be read.
     """
     file = Path(path).expanduser() / CONFIG
     try:
         settings: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunDirectoryError(f"{path} holds no run: cannot read {file} ({error})") from error
+    except OSError as error:
+        raise RunDirectoryError(f"{path} holds no run: cannot read {file} ({error.strerror})") from error
+    except ValueError as error:
+        raise RunDirectoryError(f"{file} is damaged: it is no JSON ({error})") from error
     return settings
 
 

@@ -117,7 +117,7 @@ class Study:
         return Search(self.path, tuple(found), self.base.task.metric)
 
 
-class _Watcher:
+class _Watcher(Reporter):
     """Hands on what happens, tells the search of every epoch's score, and stops what is not worth going on with."""
 
     def __init__(self, trial: optuna.trial.Trial, metric: str, epochs: int) -> None:
@@ -134,6 +134,10 @@ class _Watcher:
         """Return itself, in front of another reporter."""
         self._reporter = reporter
         return self
+
+    def note(self, text: str) -> None:
+        """Hand it on."""
+        self._reporter.note(text)
 
     def start(self, *, epochs: int, steps: int, first_epoch: int) -> None:
         """Hand it on."""

@@ -1,0 +1,103 @@
+"""Settings as plain data and back, and which of them a run that is continued may change."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+from netdeconv.training.config import TrainingConfig
+
+T = TypeVar("T")
+
+# A run may be continued with other values of these: they do not change its numbers.
+_FREE = frozenset(
+    {
+        *("result_path", "threads", "loggers", "evaluate_all_statistics", "check_finite", "checkpoint_minutes"),
+        *("data.data_dir", "data.download", "data.verify", "data.num_workers"),
+        *("parallel.devices", "parallel.nodes", "parallel.strategy"),
+    }
+)
+
+
+def to_plain(config: TrainingConfig) -> dict[str, Any]:
+    """Return the settings as dictionaries, strings, numbers."""
+    plain = dataclasses.asdict(config)
+    plain["task"]["name"] = config.task.name
+    return plain
+
+
+def from_plain(plain: Mapping[str, Any], tasks: Mapping[str, type]) -> TrainingConfig:
+    """Return the settings that :func:`to_plain` made plain.
+
+    Args:
+        plain: dictionaries, strings, numbers.
+        tasks: the classes of the tasks by name.
+
+    Raises:
+        ValueError: when a setting is unknown or out of range.
+    """
+    settings = dict(plain)
+    try:
+        task = dict(settings.pop("task"))
+        task_class = tasks[task.pop("name")]
+        return _build(TrainingConfig, {**settings, "task": _build(task_class, task)})
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"these are not the settings of a run: {error}") from error
+
+
+def _build(cls: type[T], plain: Mapping[str, Any]) -> T:
+    hints = typing.get_type_hints(cls)
+    return cls(**{name: _revive(hints[name], value) for name, value in plain.items()})
+
+
+def _revive(hint: Any, value: Any) -> Any:
+    """Turn a dictionary back into the dataclass that the annotation allows; other values stay."""
+    if isinstance(value, list):
+        return tuple(value)
+    if not isinstance(value, dict):
+        return value
+    options: tuple[type, ...] = typing.get_args(hint) or (hint,)
+    return _build(next(option for option in options if dataclasses.is_dataclass(option)), value)
+
+
+def differing_settings(ours: TrainingConfig, saved: Mapping[str, Any]) -> dict[str, str]:
+    """Return the settings that change a run's numbers and differ from those of a saved run.
+
+    A setting that the saved run's version did not have yet counts as its default. More epochs differ only where the
+    learning rates of the epochs that the saved run had would have been others.
+
+    Args:
+        ours: settings.
+        saved: the other's, plain.
+
+    Returns:
+        For every name, parts joined with dots, what differs in words.
+    """
+    with contextlib.suppress(KeyError, TypeError, ValueError):  # settings of another kind differ by their names
+        saved = to_plain(from_plain(saved, {ours.task.name: type(ours.task)}))
+    found = {
+        name: f"{name} was {before!r}, not {now!r}"
+        for name, now, before in _differences(to_plain(ours), saved)
+        if name not in _FREE
+    }
+    if "epochs" in found and ours.epochs > saved["epochs"]:
+        if ours.optimizer.schedule == "constant" and ours.optimizer.warmup == 0:
+            del found["epochs"]
+        else:
+            found["epochs"] += (
+                f" (the {ours.optimizer.schedule} schedule depends on it: the epochs before would have had other "
+                "learning rates; only a constant one without warm-up can be continued)"
+            )
+    return found
+
+
+def _differences(here: Mapping[str, Any], there: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    for name in sorted({*here, *there}):
+        now, before = here.get(name), there.get(name)
+        if isinstance(now, dict) and isinstance(before, dict):
+            yield from _differences(now, before, f"{prefix}{name}.")
+        elif now != before:
+            yield prefix + name, now, before
