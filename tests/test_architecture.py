@@ -20,6 +20,7 @@ FLOORS = {
     "nn": 2,
     "surgery": 3,
     "": 4,
+    "lazy": 0,  # standard library only
     "lookup": 4,  # the nearest known name, for error messages: standard library only
     "models": 5,
     "data": 5,

@@ -6,9 +6,10 @@ import dataclasses
 import math
 from typing import Any, Literal, get_args
 
-from netdeconv.data import DataConfig
+from netdeconv.data.config import DataConfig
 from netdeconv.lookup import unknown_name
-from netdeconv.models import BATCH_NORM, IMAGENET, NormConfig
+from netdeconv.models.entry import IMAGENET
+from netdeconv.models.norm_config import BATCH_NORM, NormConfig
 from netdeconv.training.task import Task
 
 DeviceName = Literal["auto", "cpu", "cuda"]

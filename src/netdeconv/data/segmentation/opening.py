@@ -10,63 +10,13 @@ import torch
 from netdeconv.data.segmentation.batches import EvaluationPairs, TrainingPairs
 from netdeconv.data.segmentation.held import held_or_streamed
 from netdeconv.data.segmentation.pairs import PairSource, cut
-from netdeconv.data.segmentation.registry import SegmentationInfo, segmentation_info
+from netdeconv.data.segmentation.registry import segmentation_info
 from netdeconv.data.segmentation.sources import open_source
-from netdeconv.data.segmentation.transforms import RandomView
+from netdeconv.data.segmentation.views import Views
 from netdeconv.data.shards import Shard
 from netdeconv.data.splits import DataConfig, Splits, limited
 from netdeconv.data.workers import workers_of_this_process
 from netdeconv.lookup import look_up
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Views:
-    """How images and masks are shown to a network.
-
-    Args:
-        size: height and width that images and masks are brought to when they are read; ``None``: as they are.
-        crop: height and width of a training image; ``None``: ``size``, else what is usual for the data set.
-        scale: smallest and largest factor of the random scaling in training.
-        flip: whether half of the training images are mirrored.
-        evaluate_on: the part to evaluate on; ``None``: the data set's first, its validation images.
-        evaluation_batch: images in a batch of the evaluation; 1 where their sizes vary.
-
-    Raises:
-        ValueError: when a number is out of range.
-    """
-
-    size: tuple[int, int] | None = None
-    crop: tuple[int, int] | None = None
-    scale: tuple[float, float] = (0.5, 2.0)
-    flip: bool = True
-    evaluate_on: str | None = None
-    evaluation_batch: int = 8
-
-    def __post_init__(self) -> None:
-        for name in ("size", "crop"):
-            value = getattr(self, name)
-            if value is not None and (len(value) != 2 or min(value) < 1):
-                raise ValueError(f"{name} must be a height and a width of at least 1, got {value}")
-        if not 0 < self.scale[0] <= self.scale[1]:
-            raise ValueError(f"scale must be a smaller and a larger positive factor, got {self.scale}")
-        if self.evaluation_batch < 1:
-            raise ValueError(f"evaluation_batch must be at least 1, got {self.evaluation_batch}")
-
-    def random_view(self, info: SegmentationInfo) -> RandomView:
-        """Return the random changes of training images.
-
-        Raises:
-            ValueError: when the crop is larger than the images.
-        """
-        crop = self.crop or self.size or info.crop
-        have = self.size or (None if info.varying else info.shape[1:])
-        if have is not None and (crop[0] > have[0] or crop[1] > have[1]):
-            raise ValueError(
-                f"the crop of {crop[1]}x{crop[0]} is larger than the images, {have[1]}x{have[0]}: choose a smaller one"
-            )
-        fill = tuple(round(255 * mean) for mean in info.mean)
-        pad = info.varying and self.size is None
-        return RandomView(crop=crop, scale=self.scale, flip=self.flip, pad=pad, fill=fill)
 
 
 def training_source(config: DataConfig) -> tuple[PairSource, PairSource | None]:
