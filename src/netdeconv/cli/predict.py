@@ -2,42 +2,53 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-import torch
-from PIL import Image as PillowImage
-from torch import Tensor
+from tyro.conf import Positional, arg
 
-from netdeconv.cli.argparser import Option, Parser, UsageError, switch
-from netdeconv.data.segmentation import SegmentationInfo, load_image
-from netdeconv.tasks.trained import BEST, LAST, TrainedSegmentation
-from netdeconv.training.devices import device_type
-from netdeconv.training.precision import process_settings
-from netdeconv.viz import labelled_overlay
+from netdeconv.cli.parser import UsageError, parse
+from netdeconv.training.config import DeviceName
 
-OPTIONS: dict[str, Option] = {
-    "--output": Option("predictions", "folder for NAME-overlay.png and NAME-classes.png of every image"),
-    "--best": switch("take the network of the best epoch (a run with --keep-best) instead of the last"),
-    "--device": Option("auto", "where to compute", {"choices": ("auto", "cpu", "cuda")}),
-    "--threads": Option(None, "processor threads; else torch's choice", {"type": int}),
-}
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from netdeconv.data.segmentation import SegmentationInfo
 
 
-def parser() -> Parser:
-    """Return the parser of ``netdeconv predict``."""
-    built = Parser(prog="netdeconv predict", description="Colour the pixels of images by the classes they belong to.")
-    built.add_argument("run", metavar="RUN", help="run directory of netdeconv segment")
-    built.add_argument("images", metavar="IMAGE", nargs="+", help="image files of any size")
-    built.add_options(OPTIONS)
-    return built
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """Colour the pixels of images by the classes they belong to.
+
+    Args:
+        run: run directory of netdeconv segment.
+        images: image files of any size.
+        output: folder for NAME-overlay.png and NAME-classes.png of every image.
+        best: take the network of the best epoch (a run with --keep-best) instead of the last.
+        device: where to compute.
+        threads: processor threads; else torch's choice.
+    """
+
+    run: Annotated[str, Positional, arg(metavar="RUN")]
+    images: Annotated[tuple[str, ...], Positional, arg(metavar="IMAGE")]
+    output: str = "predictions"
+    best: bool = False
+    device: DeviceName = "auto"
+    threads: int | None = None
 
 
 def main(arguments: Sequence[str]) -> int:
     """Predict as the arguments say."""
-    options, _ = parser().parse(arguments)
+    options = parse(Options, arguments, prog="netdeconv predict")
+    from netdeconv.data.segmentation import load_image
+    from netdeconv.tasks.trained import BEST, LAST, TrainedSegmentation
+    from netdeconv.training.devices import device_type
+    from netdeconv.training.precision import process_settings
+    from netdeconv.viz import labelled_overlay
+
     paths = [Path(name).expanduser() for name in options.images]
     _require_different_names(paths)
     folder = Path(options.output).expanduser()
@@ -65,6 +76,9 @@ def _require_different_names(paths: Sequence[Path]) -> None:
 
 def save_classes(classes: Tensor, info: SegmentationInfo, path: Path) -> None:
     """Write class numbers as a PNG whose palette has the colours of the classes."""
+    import numpy as np
+    from PIL import Image as PillowImage
+
     picture = PillowImage.fromarray(classes.numpy().astype(np.uint8))
     colors = [part for each in info.classes for part in each.color]
     picture.putpalette(colors + [0] * (768 - len(colors)))
@@ -73,6 +87,6 @@ def save_classes(classes: Tensor, info: SegmentationInfo, path: Path) -> None:
 
 def _shares(classes: Tensor, info: SegmentationInfo) -> str:
     """How much of the image each class covers, the largest first."""
-    counts = torch.bincount(classes.flatten().long(), minlength=info.num_classes)
+    counts = classes.flatten().long().bincount(minlength=info.num_classes)
     order = [index for index in counts.argsort(descending=True).tolist() if counts[index]]
     return ", ".join(f"{info.class_names[index]} {100 * int(counts[index]) / classes.numel():.1f} %" for index in order)

@@ -1,13 +1,13 @@
-"""Who is told of the progress of several runs."""
+"""Who is told of the progress of several runs, and how an interruption of them is told."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-
-from netdeconv.training import LiveBars, PlainLines, Reporter, Silent
+if TYPE_CHECKING:
+    from netdeconv.training import Reporter
 
 
 @contextlib.contextmanager
@@ -17,6 +17,10 @@ def reporters(show: bool) -> Iterator[Callable[[str], Reporter]]:
     Args:
         show: whether to show anything.
     """
+    from rich.console import Console
+
+    from netdeconv.training import LiveBars, PlainLines, Silent
+
     if not show:
         yield lambda label: Silent()
     elif (console := Console()).is_terminal:

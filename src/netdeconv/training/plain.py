@@ -13,7 +13,7 @@ from netdeconv.training.config import TrainingConfig
 T = TypeVar("T")
 
 # A run may be continued with other values of these: they do not change its numbers.
-_FREE = frozenset(
+FREE = frozenset(
     {
         *("result_path", "threads", "loggers", "evaluate_all_statistics", "check_finite", "checkpoint_minutes"),
         *("data.data_dir", "data.download", "data.verify", "data.num_workers"),
@@ -81,7 +81,7 @@ def differing_settings(ours: TrainingConfig, saved: Mapping[str, Any]) -> dict[s
     found = {
         name: f"{name} was {before!r}, not {now!r}"
         for name, now, before in _differences(to_plain(ours), saved)
-        if name not in _FREE
+        if name not in FREE
     }
     if "epochs" in found and ours.epochs > saved["epochs"]:
         if ours.optimizer.schedule == "constant" and ours.optimizer.warmup == 0:
