@@ -32,9 +32,8 @@ def root(tmp_path_factory):
     return write_folder(tmp_path_factory.mktemp("images"), train=8, val=3)
 
 
-def settings(line: str, saved=None):
-    options, given = imagenet.parser().parse(shlex.split(line))
-    return imagenet.settings(options, given, saved)
+def settings(line: str):
+    return imagenet.options_of(shlex.split(line)).config
 
 
 def done(line: str, capsys) -> str:
@@ -89,12 +88,12 @@ def test_names_say_what_is_converted_and_bring_their_learning_rate(root, arch, n
 
 def test_options_arrive_under_all_their_names(root):
     config = settings(
-        f"--arch resnet18d --workers 3 --epochs 7 --start-epoch 2 --batch-size 12 --learning-rate 0.2 "
+        f"--arch resnet18d --workers 3 --epochs 7 --batch-size 12 --learning-rate 0.2 "
         f"--lr-scheduler multistep --weight-decay 0.01 --seed 5 --block 16 --block-fc 8 --deconv-iter 4 --eps 1e-4 "
         f"--stride 2 --bias False --structure full --test-run True --test-iter 6 --image-size 32 --resize 40 "
         f"--num-classes 3 --skip-corrupt --decode device --no-augment --validation-size 3 --train-size 6 {root}"
     )
-    assert (config.epochs, config.start_epoch, config.seed) == (7, 2, 5)
+    assert (config.epochs, config.seed) == (7, 5)
     optimizer = config.optimizer
     assert (optimizer.lr, optimizer.schedule, optimizer.weight_decay) == (0.2, "multistep", 0.01)
     assert config.network.norm == NormConfig(
@@ -114,12 +113,11 @@ def test_options_arrive_under_all_their_names(root):
     ("line", "code", "message"),
     [
         ("{root} -a resnet19", 2, "unknown ImageNet network 'resnet19'; did you mean"),
-        ("{root} -a resnet18d --deconv False", 2, "'resnet18d' means 'resnet18' converted"),
+        ("{root} -a resnet18d --deconv False", 2, "'resnet18d' means 'imagenet/resnet18' converted"),
         ("{root} --num-classes 5", 2, "has 3 classes, where 5 are expected"),
         ("{root} --pretrained", 2, "the weights of 'resnet18' are for 1000 classes, not 3"),
         ("{root} --pretrained --deconv True", 2, "pretrained weights are of the network with batch norm"),
         ("{root} -e", 2, "--evaluate needs the checkpoint to evaluate"),
-        ("{root} --start-epoch 90", 2, "start_epoch must be in [0, 90), the epochs, got 90"),
         ("{root} --eval", 2, "unknown option '--eval'; did you mean '--evaluate'?"),
         ("{root} -b 0", 2, "batch_size must be at least 1, got 0"),
         ("{root} --resume nothing", 1, "holds no run"),
@@ -150,7 +148,7 @@ def test_a_run_is_evaluated_resumed_and_kept(root, capsys, tmp_path):
     assert "validation accuracy" in done(f"-e --resume {path} --validation-size 6 --threads 1", capsys)
     # Finished already: nothing is trained.
     before = (path / "metrics.jsonl").read_text()
-    done(f"--resume {path} -j 1 --start-epoch 1", capsys)
+    done(f"--resume {path} -j 1", capsys)
     assert (path / "metrics.jsonl").read_text() == before
     assert refused(f"--resume {path} --lr 0.5", capsys)[1].endswith("optimizer.lr was 0.01, not 0.5\n")
     # The checkpoint alone, with the network from the options.
@@ -170,18 +168,6 @@ def test_many_classes_have_top5(tmp_path, capsys):
     last = history(path)[-1]
     assert last["steps"] == 1
     assert f"top-1 {last['accuracy']:.2f} %, top-5 {last['accuracy_top5']:.2f} %" in out
-
-
-def test_a_run_may_start_after_some_epochs(root, capsys, tmp_path):
-    """The last two of three epochs have the rates and the order of images that they have in a whole run."""
-    rates = {}
-    for start in (0, 1):
-        path = tmp_path / f"from_{start}"
-        done(f"{SMALL} {root} --epochs 3 --start-epoch {start} --msg False --result-path {path}", capsys)
-        rates[start] = {record["epoch"]: record["lr"] for record in history(path)}
-        assert load_checkpoint(path / "checkpoint.pt")["epoch"] == 3
-    assert [*rates[1]] == [2, 3]
-    assert rates[1] == {epoch: rates[0][epoch] for epoch in (2, 3)}
 
 
 def test_a_killed_loader_process_ends_the_run_clearly_and_the_run_can_be_resumed(root, tmp_path):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import warnings
+
 import pytest
 import torch
 
+import netdeconv as nd
 import netdeconv.nn as nnd
 from layers import KINDS, SETTINGS, WEIGHTED, build, setting_id
+from netdeconv.linalg import Converged, Eigen
 from tolerances import assert_close
 
 all_settings = pytest.mark.parametrize("settings", SETTINGS, ids=setting_id)
@@ -101,17 +106,47 @@ def test_unseen_directions_are_amplified_no_more_than_the_iteration_allows():
     assert float(torch.linalg.matrix_norm(layer.statistics.running_whitening[0], 2)) <= float(bound) * (1 + 1e-5)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_batch_that_is_not_finite_moves_no_statistics(kind):
+@pytest.mark.parametrize("kind", ["conv2d", "transposed", "linear", "channel map"])
+def test_a_batch_that_is_not_finite_moves_no_statistics_and_is_named_once(kind):
     layer, x = build(kind, SETTINGS[0], torch.float32)
+    other, _ = build(kind, SETTINGS[0], torch.float32)
     layer(x)
     before = {name: buffer.clone() for name, buffer in layer.named_buffers()}
     bad = torch.full_like(x, float("nan"))
-    with pytest.warns(RuntimeWarning, match="NaN or infinity"):
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
         layer(bad)
-    assert int(layer.statistics.num_batches_skipped) == 1
+        layer(bad)
+        other(bad)
+    assert len(said) == 2
+    for warning, named in zip(said, (layer, other), strict=True):
+        assert str(warning.message).startswith(f"{type(named).__name__}({named.extra_repr()}): a batch with NaN")
+    assert int(layer.statistics.num_batches_skipped) == 2
     for name, buffer in layer.named_buffers():
         assert torch.equal(buffer, before[name]) or name.endswith("num_batches_skipped")
     layer(x)
     assert int(layer.statistics.num_batches_tracked) == 2
     assert layer.eval()(x).isfinite().all()
+
+
+@pytest.mark.parametrize("root", [None, Converged(), Eigen()], ids=str)
+def test_large_inputs_are_whitened_as_small_ones_are(root):
+    """The square of a covariance is beyond float32 from a deviation of 3e9 on."""
+    layer = nnd.WhitenedLinear(4, 3, bias=False, whitening=nnd.Whitening(root=root, eps=1e-12))
+    x = torch.randn(64, 4)
+    x = x @ torch.randn(4, 4)
+    results = []
+    for scale in (1.0, 2.0**40):
+        own = copy.deepcopy(layer)
+        results += [own(x * scale), own.eval()(x * scale)]
+    for actual, expected in zip(results[2:], results[:2], strict=True):
+        assert_close(actual, expected, size=64, condition=10)
+
+
+@pytest.mark.parametrize("kind", ["conv2d", "channel map"])
+def test_a_folded_layer_says_that_it_is_not_finite(kind):
+    layer, x = build(kind)
+    layer(x)
+    layer.statistics.running_mean[0, 0] = torch.nan
+    with pytest.warns(RuntimeWarning, match="the folded layer holds NaN or infinity"):
+        nd.fold(torch.nn.Sequential(layer))

@@ -80,6 +80,8 @@ def test_kernel_larger_than_input():
 def test_wrong_numbers_of_features():
     with pytest.raises(ValueError, match=r"expects input \(\.\.\., 4\), got \(2, 3\)"):
         nnd.WhitenedLinear(4, 2)(torch.randn(2, 3))
+    with pytest.raises(ValueError, match=r"expects input \(\.\.\., 4\), got \(\)"):
+        nnd.WhitenedLinear(4, 2)(torch.tensor(1.0))
     with pytest.raises(ValueError, match=r"expected input \(N, 4, \.\.\.\), got \(2, 3\)"):
         nnd.ChannelWhitening(4)(torch.randn(2, 3))
 
@@ -99,7 +101,12 @@ def test_repr_says_what_is_whitened():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"), [({"freeze": 5}, "freeze must be a Freeze"), ({"root": 5}, "root must")]
+    ("arguments", "message"),
+    [
+        ({"freeze": 5}, "freeze must be a Freeze"),
+        ({"root": 5}, "root must"),
+        ({"standardize": 1}, "standardize must be True or False"),
+    ],
 )
 def test_settings_of_another_type(arguments, message):
     with pytest.raises(TypeError, match=message):
@@ -128,6 +135,20 @@ def test_input_of_another_shape(kind, shape):
         layer(torch.ones(shape))
 
 
-def test_settings_must_be_settings():
+@pytest.mark.parametrize(
+    "layer", [lambda w: nnd.WhitenedLinear(3, 2, whitening=w), lambda w: nnd.ChannelWhitening(3, whitening=w)]
+)
+def test_settings_must_be_settings(layer):
     with pytest.raises(TypeError, match="whitening must be a Whitening or None"):
-        nnd.WhitenedLinear(3, 2, whitening="paper")
+        layer("paper")
+
+
+@pytest.mark.parametrize("count", [0, True, 2.5])
+def test_channels_are_counted(count):
+    with pytest.raises(ValueError, match="num_features must be a positive integer"):
+        nnd.ChannelWhitening(count)
+
+
+def test_an_unknown_mode():
+    with pytest.raises(ValueError, match="mode must be one of"), nnd.statistics_mode(nnd.WhitenedLinear(3, 2), "bacth"):
+        pass

@@ -9,6 +9,7 @@ import pickle
 
 import pytest
 import torch
+from torch.utils.checkpoint import checkpoint
 
 import netdeconv.nn as nnd
 from layers import KINDS, SETTINGS, WEIGHTED, build
@@ -78,6 +79,55 @@ def test_meta_device_then_materialised(kind):
     layer = layer.to_empty(device="cpu")
     layer.load_state_dict(source.state_dict())
     assert torch.equal(layer.eval()(x), source.eval()(x))
+
+
+@pytest.mark.parametrize("kind", ["conv2d", "transposed", "linear", "channel map"])
+def test_parameters_drawn_anew_leave_no_statistics(kind):
+    """After ``to_empty`` buffers are memory that nobody wrote; torch's tools then call ``reset_parameters``."""
+    layer, x = trained(kind, dataclasses.replace(SETTINGS[0], freeze=FREEZE))
+    fresh, _ = build(kind, layer.whitening, torch.float32)
+    layer.to("meta").to_empty(device="cpu")
+    for buffer in layer.buffers():
+        buffer.fill_(77)
+    if isinstance(layer, nnd.ChannelWhitening):
+        layer.statistics.reset_parameters()
+    else:
+        layer.reset_parameters()
+    for ours, theirs in zip(layer.buffers(), fresh.buffers(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert layer.eval()(x).isfinite().all()
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+@pytest.mark.parametrize("freeze", [None, FREEZE], ids=["unfrozen", "frozen"])
+def test_recomputation_under_checkpointing_counts_once(freeze, reentrant):
+    layer, x = build("conv2d", dataclasses.replace(SETTINGS[0], freeze=freeze))
+    other = copy.deepcopy(layer)
+    for _ in range(5):
+        leaves = [torch.randn_like(x).requires_grad_()]
+        leaves.append(leaves[0].detach().clone().requires_grad_())
+        layer(leaves[0]).square().sum().backward()
+        checkpoint(other, leaves[1], use_reentrant=reentrant).square().sum().backward()
+        assert torch.equal(leaves[0].grad, leaves[1].grad)
+        for ours, theirs in zip(layer.state_dict().values(), other.state_dict().values(), strict=True):
+            assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("kind", ["conv2d", "transposed", "linear"])
+def test_a_layer_whose_weight_does_not_learn_keeps_its_statistics(kind):
+    layer, x = trained(kind, SETTINGS[0], torch.float64)
+    before = copy.deepcopy(layer.state_dict())
+    layer.requires_grad_(False)
+    leaf = x.clone().requires_grad_()
+    y = layer(leaf)
+    assert torch.equal(y, copy.deepcopy(layer).eval()(x))
+    y.square().sum().backward()
+    assert all(torch.equal(value, before[name]) for name, value in layer.state_dict().items())
+    with nnd.statistics_mode(layer, "batch"):  # a discriminator while its generator learns, for example
+        assert not torch.equal(layer(x), y)
+    given = {name: parameter.detach() for name, parameter in layer.named_parameters()}
+    functional = torch.func.functional_call(layer, given, (x,))  # plain tensors freeze nothing
+    assert not torch.equal(functional, y)
 
 
 def test_first_batch_counts_fully_then_the_bias_is_corrected():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 
@@ -89,10 +90,10 @@ def test_saving_over_a_checkpoint_that_cannot_be_replaced_keeps_it(saved, monkey
     before = saved.read_bytes()
 
     def full(*arguments):
-        raise OSError("no space left on device")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(CheckpointError, match=r"no space left on device\); the last good checkpoint is intact in .*pt"):
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(CheckpointError, match=r"No space left on device\); the last good checkpoint is intact in .*pt"):
         save_checkpoint(saved, {"model": {}})
     assert saved.read_bytes() == before
     assert [file.name for file in saved.parent.iterdir()] == [saved.name]

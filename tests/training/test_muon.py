@@ -68,11 +68,12 @@ def test_a_loaded_state_goes_on_bit_for_bit():
         assert torch.equal(left, right)
 
 
-def test_the_learning_rate_of_the_first_group_is_that_of_all():
+def test_the_learning_rate_is_that_of_the_groups():
     model = network()
     optimizer = build(model)
     before = [parameter.detach().clone() for parameter in model.parameters()]
-    optimizer.param_groups[0]["lr"] = 0.0
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
     for left, right in zip(before, steps(model, optimizer, 1), strict=True):
         assert torch.equal(left, right)
 

@@ -140,7 +140,7 @@ def test_the_first_process_claims_the_folder_and_a_refusal_reaches_all(tmp_path,
         second = open_directory(Two(1, answers), None, name="x", resume=False)
         assert second.path == first.path
         second.write_json("summary.json", {})
-        second.append_metrics({})
+        second.write_metrics([{}])
         assert not (first.path / "summary.json").exists()
     for rank in (0, 1):
         with pytest.raises(RunDirectoryError, match="already holds a run"):

@@ -13,10 +13,13 @@ from small_runs import plain_config
 
 def test_plain_lines_come_every_so_many_steps_and_after_every_epoch(tmp_path):
     out = io.StringIO()
-    run(plain_config(tmp_path / "run", epochs=2), progress=PlainLines("mlp", every=4, seconds=1e9, file=out))
+    config = plain_config(tmp_path / "run", epochs=2, precision="32-true")
+    run(config, progress=PlainLines("mlp", every=4, seconds=1e9, file=out))
     lines = out.getvalue().splitlines()
     assert [line.split("  ")[1] for line in lines if "step" in line] == ["step 4/10", "step 8/10"] * 2
-    assert all(line.startswith("mlp: epoch ") for line in lines)
+    assert lines[0].startswith("mlp: mlp, batch_norm, ")
+    assert lines[0].endswith(f" parameters; digits; cpu, 32-true; {tmp_path / 'run'}")
+    assert all(line.startswith("mlp: epoch ") for line in lines[1:])
     steps = next(line for line in lines if "step 4/10" in line)
     assert "loss " in steps
     assert " images/s  ETA " in steps

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from netdeconv.tasks import TASKS, classification
-from netdeconv.training import RunDirectoryError, from_plain, load_checkpoint, read_config, run, session
+from netdeconv.training import RunDirectory, RunDirectoryError, from_plain, load_checkpoint, read_config, run
 from small_runs import StopAt, numbers, plain_config, small_config
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
@@ -66,25 +66,23 @@ def test_layers_that_draw_random_numbers_go_on_where_they_were(tmp_path, monkeyp
     assert_same_state(tmp_path / "run", tmp_path / "whole")
 
 
-def test_a_stop_between_metrics_and_checkpoint_leaves_no_double_line(tmp_path, whole, monkeypatch):
+def test_a_stop_between_checkpoint_and_metrics_leaves_whole_metrics(tmp_path, whole, monkeypatch):
     config = small_config(tmp_path / "run")
-    calls = []
+    write = RunDirectory.write_metrics
 
-    def stop_at_second(path, state):
-        calls.append(path)
-        if len(calls) == 2:
+    def stop_at_second(self, history):
+        if len(history) == 2:
             raise KeyboardInterrupt
-        return save(path, state)
+        write(self, history)
 
-    save = session.save_checkpoint
     with monkeypatch.context() as patch:
-        patch.setattr(session, "save_checkpoint", stop_at_second)
+        patch.setattr(RunDirectory, "write_metrics", stop_at_second)
         with pytest.raises(KeyboardInterrupt):
             run(config, progress=False)
-    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2
+    assert load_checkpoint(tmp_path / "run" / "checkpoint.pt")["epoch"] == 2
     # As after a power cut in the midst of a line.
     with (tmp_path / "run" / "metrics.jsonl").open("a") as file:
-        file.write('{"epoch": 3, "trai')
+        file.write('{"epoch": 2, "trai')
     run(config, progress=False, resume=True)
     assert_same_state(tmp_path / "run", whole.path)
 

@@ -109,7 +109,7 @@ class SegmentationOptions(Options):
 def options_of(arguments: Sequence[str]) -> Options:
     """Return what was typed."""
     kind = SegmentationOptions if value_of(arguments, "--task") == "segment" else Options
-    usual = ("variants", "arch", "width", "dataset", "epochs", "batch_size", "lrs", "seeds", "device", "result_path")
+    usual = ("--variants", "--arch", "--width", "--dataset", "--epochs", "--batch-size", "--lrs", "--seeds", "--device")
     options = parse(kind, arguments, prog="netdeconv compare", default=kind(), usual=usual)
     if options.resume is not None:
         fixed = given(kind, arguments).keys() - {"resume", "msg", "task"}

@@ -58,10 +58,11 @@ class MissingExtraError(RuntimeError):
 
 
 def _missing(error: ModuleNotFoundError) -> Exception:
-    if (error.name or "").partition(".")[0] == "netdeconv":
+    package = (error.name or "").partition(".")[0]
+    if package == "netdeconv":
         return error
     return MissingExtraError(
-        f"the training program needs {error.name}, which is not installed: pip install 'netdeconv[train]'"
+        f"the training program needs {package}, which is not installed: pip install 'netdeconv[train]'"
     )
 
 

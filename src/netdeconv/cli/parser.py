@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import io
 import re
-import textwrap
 import types
 import typing
 from collections.abc import Iterator, Sequence
@@ -89,7 +88,7 @@ def parse(
         prog: the command, for the help.
         description: first lines of the help; ``None``: the first of the docstring.
         default: settings where nothing was typed; ``None``: the dataclass's own.
-        usual: settings that most people want, named first in the help.
+        usual: options that most people want, named first in the help.
 
     Raises:
         UsageError: when an option is unknown, with the nearest one, or a value is wrong.
@@ -98,9 +97,10 @@ def parse(
     """
     known = flags(default if default is not None else options)
     typed = [word for _, words in _pieces(arguments, known) for word in words]
-    caught = io.StringIO()
+    caught, told = io.StringIO(), io.StringIO()
+    told_to = contextlib.redirect_stdout(told) if {*_HELP} & {*arguments} else contextlib.nullcontext()
     try:
-        with contextlib.redirect_stderr(caught):
+        with contextlib.redirect_stderr(caught), told_to:
             return tyro.cli(
                 options,
                 args=typed,
@@ -111,6 +111,7 @@ def parse(
             )
     except SystemExit as end:
         if not end.code:
+            _print_help(told.getvalue())
             raise
         raise UsageError(_one_line(caught.getvalue())) from None
 
@@ -154,7 +155,8 @@ def flags(options: Any, place: str = "") -> list[Flag]:
         for mark in marks:
             name, aliases = getattr(mark, "name", None) or name, getattr(mark, "aliases", None) or aliases
         kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-        literals = [kind for kind in kinds if typing.get_origin(kind) is typing.Literal]
+        of = [each for kind in kinds for each in (kind, *typing.get_args(kind)[:1])]  # also tuple[Literal[...], ...]
+        literals = [each for each in of if typing.get_origin(each) is typing.Literal]
         found.append(
             Flag(
                 names=(f"--{name.replace('_', '-')}", *aliases),
@@ -181,13 +183,22 @@ def _helps(cls: type) -> dict[str, str]:
 def _description(options: type, description: str | None, known: Sequence[Flag], usual: Sequence[str]) -> str:
     """The first lines of the help: what the command does, and the options that most people want."""
     text = description or docstring_parser.parse(options.__doc__ or "").short_description or ""
-    by_name = {flag.place.rpartition(".")[2]: flag for flag in known}
+    by_name = {flag.names[0]: flag for flag in known}
     lines = []
-    for name in usual:
-        flag = by_name[name]
-        line = f"  {', '.join(flag.names):32} {flag.help.partition(';')[0].partition('. ')[0]} ({flag.default})"
-        lines.append(textwrap.shorten(line, 110, placeholder=" ...") if len(line) > 110 else line)
-    return f"{text}\n\nMostly used:\n" + "\n".join(lines) if lines else text
+    for flag in (by_name[name] for name in usual):
+        said = _without_markup(re.split(r"[;:] |\. |\.$", flag.help)[0])
+        lines.append(f"  {', '.join(flag.names):30} {said} ({flag.default})")
+    return "\n".join([text, "", "Mostly used:", *lines]) if lines else text
+
+
+def _without_markup(text: str) -> str:
+    return re.sub(r":\w+:`~?([\w.]+)`", r"\1", text).replace("``", "")
+
+
+def _print_help(text: str) -> None:
+    """Print tyro's help without the markup of docstrings, groups called by their settings alone."""
+    for line in text.splitlines():
+        print(re.sub(r"^ config(\.| (?=options))", " ", _without_markup(line)).rstrip())
 
 
 def _pieces(arguments: Sequence[str], known: Sequence[Flag]) -> Iterator[tuple[Flag | None, list[str]]]:

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from netdeconv.training import Reporter, RunResult
 
 T = TypeVar("T", bound="Options")
-# Settings that most people want: the first of a command's help.
+# Options that most people want: the first of a command's help.
 USUAL = (
-    *("arch", "dataset", "name", "epochs", "batch_size", "lr", "weight_decay", "schedule"),
-    *("seed", "device", "data_dir", "result_path"),
+    *("--arch", "--dataset", "--norm", "--epochs", "--batch-size", "--lr", "--weight-decay", "--schedule"),
+    *("--seed", "--device", "--data-dir", "--result-path"),
 )
 
 
@@ -125,7 +125,7 @@ def settings(
         prog: the command, for the help.
         split: see :func:`netdeconv.cli.published.translated`.
         description: of the help.
-        usual: settings named first in the help.
+        usual: options named first in the help.
         saved: reads what ``--resume`` names; ``None``: a run.
         fixed: whether a run that is resumed keeps the settings that change its numbers.
 

@@ -73,9 +73,9 @@ def options_of(arguments: Sequence[str]) -> Options:
 
 def main(arguments: Sequence[str]) -> int:
     """Search, print the table, the best pair as a command, and say where everything is."""
+    options = options_of(arguments)
     from netdeconv.experiments import Space, search
 
-    options = options_of(arguments)
     config = options.config
     path = config.result_path
     if options.resume is not None:

@@ -1,12 +1,13 @@
 """Accuracy over the learning rate: in which range of rates batch norm and the settings of whitening train.
 
-A quarter-width VGG-11 learns from 3000 images for 3 epochs, batch 64, SGD with momentum 0.9, weight decay 1e-3, cosine.
-Accuracies are of images cut from the training set, with statistics recalibrated on 16 training batches.
+Quarter-width networks learn from 3000 images for 3 epochs with momentum 0.9, weight decay 1e-3 and a cosine schedule.
+Accuracies are of images cut from the training set, with statistics recalibrated on 16 training batches. The first
+panels are a VGG-11 with batch 64 and SGD on several data sets; the others change one of network, batch and optimiser.
 
-Command:  netdeconv reproduce learning-rates '*seed 0' --data-dir DIR --export results/learning-rates.json
+Command:  netdeconv reproduce learning-rates '*, seed 0' --data-dir DIR --export results/learning-rates.json
 Source:   this project.
 Hardware: one core.
-Minutes:  about 1 for the four rates of one normalisation on one data set; whitening 1.5 times that.
+Minutes:  about 2 for the four rates of one normalisation in one panel.
 Expected: batch norm trains at the lowest rates alone; whitening at all of them.
 Spread:   see the export, over seeds.
 Status:   measured here: results/learning-rates.json.
@@ -14,6 +15,7 @@ Status:   measured here: results/learning-rates.json.
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 from collections.abc import Iterable
 from typing import Any
@@ -24,51 +26,101 @@ from netdeconv.experiments.running.reproduction import Reproduced
 from netdeconv.models import NormConfig
 from netdeconv.tasks import Classification
 from netdeconv.training import NetworkConfig, OptimizerConfig, TrainingConfig
+from netdeconv.training.config import OptimizerName
 
-RATES = (0.3, 0.1, 0.03, 0.01)
 SEEDS = (0, 1, 2)
+RATES = {
+    "SGD": (1.0, 0.3, 0.1, 0.03, 0.01, 0.003),
+    "AdamW": (0.03, 0.01, 0.003, 0.001, 0.0003),
+    "Muon": (0.3, 0.1, 0.03, 0.01, 0.003),
+}
 # Images to train on, and to evaluate on, both cut from the training set.
-IMAGES = {"cifar10": (3000, 2000), "fashion_mnist": (3000, 2000), "mnist": (3000, 2000), "digits": (1000, 297)}
+IMAGES = {"digits": (1000, 297)}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Panel:
+    """What is trained in one panel of the map, but for normalisation, rate and seed."""
+
+    dataset: str = "cifar10"
+    arch: str = "vgg11"
+    width: float = 0.25
+    batch_size: int = 64
+    optimizer: OptimizerName = "SGD"
+
+
+PANELS = {
+    "cifar10": Panel(),
+    "fashion_mnist": Panel(dataset="fashion_mnist"),
+    "mnist": Panel(dataset="mnist"),
+    "digits": Panel(dataset="digits"),
+    "cifar100": Panel(dataset="cifar100"),
+    "cifar10 batch 4": Panel(batch_size=4),
+    "cifar10 batch 16": Panel(batch_size=16),
+    "cifar10 batch 256": Panel(batch_size=256),
+    "cifar10 AdamW": Panel(optimizer="AdamW"),
+    "cifar10 Muon": Panel(optimizer="Muon"),
+    "cifar10 resnet18": Panel(arch="resnet18"),
+    "cifar10 mobilenet_v2": Panel(arch="mobilenet_v2", width=0.5),
+    "cifar10 densenet121": Panel(arch="densenet121"),
+}
 CANDIDATES = {
     "batch norm": NormConfig(),
     "default": NormConfig(name="default"),
-    "default, plain head": NormConfig(name="default", linear_group_size=0),
+    # the head
+    "plain head": NormConfig(name="default", linear_group_size=0),
+    "head 64": NormConfig(name="default", linear_group_size=64),
+    # the stem
+    "stem 3 steps": NormConfig(name="default", stem_iterations=3),
+    "stem 7 steps": NormConfig(name="default", stem_iterations=7),
+    "stem 15 steps": NormConfig(name="default", stem_iterations=15),
+    "stem 15 steps, frozen": NormConfig(name="default", stem_iterations=15, freeze=True),
+    "stem eps 1e-3": NormConfig(name="default", stem_eps=1e-3),
+    "stem eps 1e-2": NormConfig(name="default", stem_eps=1e-2),
+    "stem channel": NormConfig(name="default", stem=False),
+    # the rest
+    "channel 16": NormConfig(name="default", group_size=16),
+    "full 8": NormConfig(name="default", structure="full", group_size=8),
+    "full 16": NormConfig(name="default", structure="full", group_size=16),
+    "3 steps": NormConfig(name="default", num_iterations=3),
+    "7 steps": NormConfig(name="default", num_iterations=7),
+    "eps 1e-3": NormConfig(name="default", eps=1e-3),
+    "64 rows a feature": NormConfig(name="default", rows_per_feature=64),
     "channel": NormConfig(name="channel"),
-    "full16": NormConfig(name="full16"),
+    "paper": NormConfig(name="paper"),
 }
 
 
 def rows() -> dict[str, ExperimentRow]:
     """Return the runs by label."""
     return {
-        f"{dataset}, {name}, lr {lr:g}, seed {seed}": ExperimentRow(config=_config(dataset, norm, lr, seed))
+        f"{panel}, {name}, lr {lr:g}, seed {seed}": ExperimentRow(config=_config(settings, norm, lr, seed))
         for seed in SEEDS
-        for dataset in IMAGES
+        for panel, settings in PANELS.items()
         for name, norm in CANDIDATES.items()
-        for lr in RATES
+        for lr in RATES[settings.optimizer]
     }
 
 
 def summary(runs: Iterable[Reproduced]) -> list[dict[str, Any]]:
-    """One line for every normalisation on every data set: mean accuracy at each rate, best and worst, and spread."""
+    """One line for every normalisation in every panel: mean accuracy at each rate, best and worst, and spread."""
     found: dict[tuple[str, str], dict[float, list[float]]] = {}
     for run in runs:
-        dataset, *name, rate, _ = run.label.split(", ")
+        panel, *name, rate, _ = run.label.split(", ")
         score = 0.0 if run.failure else run.score
-        if score is not None:
-            scores = found.setdefault((dataset, ", ".join(name)), {})
+        if score is not None and run.epochs in (0, run.of_epochs):
+            scores = found.setdefault((panel, ", ".join(name)), {})
             scores.setdefault(float(rate.removeprefix("lr ")), []).append(score)
-    return [_line(dataset, name, scores) for (dataset, name), scores in found.items()]
+    return [_line(panel, name, scores) for (panel, name), scores in found.items()]
 
 
-def _line(dataset: str, name: str, scores: dict[float, list[float]]) -> dict[str, Any]:
+def _line(panel: str, name: str, scores: dict[float, list[float]]) -> dict[str, Any]:
     means = {rate: statistics.mean(values) for rate, values in scores.items()}
     spreads = [statistics.stdev(values) for values in scores.values() if len(values) > 1]
-    cells = {f"lr {rate:g}": round(means[rate], 1) if rate in means else None for rate in RATES}
     return {
-        "data": dataset,
+        "data": panel,
         "normalisation": name,
-        **cells,
+        **{f"lr {rate:g}": round(means[rate], 1) for rate in sorted(means, reverse=True)},
         "best": round(max(means.values()), 1),
         "worst": round(min(means.values()), 1),
         "spread": round(statistics.mean(spreads), 1) if spreads else None,
@@ -76,13 +128,15 @@ def _line(dataset: str, name: str, scores: dict[float, list[float]]) -> dict[str
     }
 
 
-def _config(dataset: str, norm: NormConfig, lr: float, seed: int) -> TrainingConfig:
-    train, validation = IMAGES[dataset]
+def _config(panel: Panel, norm: NormConfig, lr: float, seed: int) -> TrainingConfig:
+    train, validation = IMAGES.get(panel.dataset, (3000, 2000))
     return TrainingConfig(
         task=Classification(),
-        data=DataConfig(dataset=dataset, batch_size=64, train_size=train, validation_size=validation),
-        network=NetworkConfig(arch="vgg11", width=0.25, norm=norm),
-        optimizer=OptimizerConfig(name="SGD", lr=lr, momentum=0.9, weight_decay=1e-3, schedule="cosine"),
+        data=DataConfig(
+            dataset=panel.dataset, batch_size=panel.batch_size, train_size=train, validation_size=validation
+        ),
+        network=NetworkConfig(arch=panel.arch, width=panel.width, norm=norm),
+        optimizer=OptimizerConfig(name=panel.optimizer, lr=lr, momentum=0.9, weight_decay=1e-3, schedule="cosine"),
         epochs=3,
         seed=seed,
     )

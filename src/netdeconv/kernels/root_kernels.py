@@ -55,12 +55,16 @@ def _load_symmetrized(
 
 @triton.jit
 def _norm(matrix: tl.tensor, D: tl.tensor, TINY: tl.constexpr, SIZE: tl.constexpr, STRIP: tl.constexpr) -> tl.tensor:
-    """The Frobenius norm of the symmetric part, at least TINY."""
+    """The Frobenius norm of the symmetric part, at least TINY. Numbers are scaled before they are squared."""
+    largest = tl.zeros((STRIP,), dtype=tl.float32)
+    for start in range(0, SIZE, STRIP):
+        largest = tl.maximum(largest, tl.max(tl.abs(_load_symmetrized(matrix, start, D, SIZE, STRIP)), axis=1))
+    scale = tl.maximum(tl.max(largest, axis=0), TINY)
     squares = tl.zeros((STRIP,), dtype=tl.float32)
     for start in range(0, SIZE, STRIP):
-        value = _load_symmetrized(matrix, start, D, SIZE, STRIP)
+        value = _load_symmetrized(matrix, start, D, SIZE, STRIP) / scale
         squares += tl.sum(value * value, axis=1)
-    norm = tl.sqrt(tl.sum(squares, axis=0))
+    norm = scale * tl.sqrt(tl.sum(squares, axis=0))
     return tl.where(norm < TINY, TINY, norm)  # not a maximum: NaN has to stay NaN
 
 

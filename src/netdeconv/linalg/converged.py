@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from netdeconv.linalg.lyapunov import inverse_sqrt_gradient, spectral_decomposition
-from netdeconv.linalg.precision import full_precision, symmetrize
+from netdeconv.linalg.precision import frobenius_norm, full_precision, symmetrize
 from netdeconv.linalg.symmetric import symmetric_product
 
 
@@ -86,7 +86,7 @@ class _ConvergedRoot(torch.autograd.Function):
         ctx.save_for_backward(matrix)
         with full_precision(matrix):
             matrix = symmetrize(matrix)
-            norm = torch.linalg.matrix_norm(matrix, keepdim=True).clamp_min(torch.finfo(matrix.dtype).tiny)
+            norm = frobenius_norm(matrix)
             product = matrix / norm
             root = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device).expand_as(matrix)
             for index, (a, b) in enumerate(steps):

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from netdeconv import kernels
 from netdeconv.linalg import spectral_steps
-from netdeconv.linalg.precision import full_precision, symmetrize
+from netdeconv.linalg.precision import frobenius_norm, full_precision, symmetrize
 from netdeconv.linalg.symmetric import symmetric_product
 
 
@@ -40,7 +40,7 @@ class NewtonSchulz:
     num_iterations: int = 5
 
     def __post_init__(self) -> None:
-        if not isinstance(self.num_iterations, int) or self.num_iterations < 1:
+        if type(self.num_iterations) is not int or self.num_iterations < 1:
             raise ValueError(f"num_iterations must be a positive integer, got {self.num_iterations!r}")
 
     def __call__(self, matrix: Tensor) -> Tensor:
@@ -56,7 +56,7 @@ def _eye_like(matrix: Tensor) -> Tensor:
 def _scaled(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Symmetric matrices divided by their Frobenius norm, and the norms (B, 1, 1)."""
     matrix = symmetrize(matrix)
-    norm: Tensor = torch.linalg.matrix_norm(matrix, keepdim=True).clamp_min(torch.finfo(matrix.dtype).tiny)
+    norm = frobenius_norm(matrix)
     return matrix / norm, norm
 
 

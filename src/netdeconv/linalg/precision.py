@@ -19,3 +19,11 @@ def statistics_dtype(dtype: torch.dtype) -> torch.dtype:
 def symmetrize(matrix: Tensor) -> Tensor:
     """The symmetric part of matrices (..., D, D)."""
     return (matrix + matrix.mT) * 0.5
+
+
+def frobenius_norm(matrix: Tensor) -> Tensor:
+    """||A||_F of matrices (..., D, D) as (..., 1, 1), at least the smallest number; it squares scaled entries."""
+    tiny = torch.finfo(matrix.dtype).tiny
+    largest = matrix.detach().abs().amax((-2, -1), keepdim=True).clamp_min(tiny)
+    norm: Tensor = torch.linalg.matrix_norm(matrix / largest, keepdim=True) * largest
+    return norm.clamp_min(tiny)

@@ -27,9 +27,12 @@ class NormChanges:
         group_size: channels in a block, of convolutions.
         linear_group_size: features in a block, of linear layers; 0 leaves linear layers plain.
         num_iterations: Newton-Schulz steps, the stem's excepted.
+        stem_iterations: the stem's.
         eps: added to the diagonal of covariances.
+        stem_eps: the stem's, where it is another.
         sampling_stride: statistics use every n-th output position.
         rows_per_feature: sampled rows that are enough for each feature.
+        momentum: weight of a new batch in running statistics.
         freeze: whether the stem's statistics are held constant in 900 of 1000 steps; or two numbers, the steps of a
             period that compute statistics and all of its steps.
         stem: False: the first convolution is whitened like the others.
@@ -41,9 +44,12 @@ class NormChanges:
     group_size: Annotated[int | None, arg(aliases=("--block",))] = None
     linear_group_size: Annotated[int | None, arg(aliases=("--block-fc",))] = None
     num_iterations: Annotated[int | None, arg(aliases=("--deconv-iter",))] = None
+    stem_iterations: int | None = None
     eps: float | None = None
+    stem_eps: float | None = None
     sampling_stride: Annotated[int | None, arg(aliases=("--stride",))] = None
     rows_per_feature: int | None = None
+    momentum: Annotated[float | None, arg(name="whitening-momentum")] = None
     freeze: tuple[int, int] | bool | None = None
     stem: bool | None = None
     bias: bool = True

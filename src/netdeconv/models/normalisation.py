@@ -92,7 +92,7 @@ def settings_of(config: NormConfig, entry: ConversionData | None = None) -> Sett
     base = NORMALISATIONS[config.name].settings
     if base is None:
         return None
-    shared = _given(config, "eps", "sampling_stride", "rows_per_feature")
+    shared = _given(config, "eps", "sampling_stride", "rows_per_feature", "momentum")
     every = shared | _given(config, "num_iterations")
     blocks = every | _given(config, "group_size", "structure")
     convolution = _changed(base.convolution, blocks)
@@ -118,6 +118,10 @@ def _stem(
     if stem is not None and stem.freeze is not None and entry is not None and entry.stem is not None:
         freeze = Freeze() if entry.stem.freeze else None
         stem = dataclasses.replace(stem, num_iterations=entry.stem.num_iterations, freeze=freeze)
+    if config.stem_iterations is not None:
+        changes = changes | {"num_iterations": config.stem_iterations}
+    if config.stem_eps is not None:
+        changes = changes | {"eps": config.stem_eps}
     if isinstance(config.freeze, tuple):
         changes = changes | {"freeze": Freeze(active=config.freeze[0], period=config.freeze[1])}
     elif config.freeze is not None:

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from netdeconv.linalg import Grouping, PatchGeometry
 from netdeconv.linalg.precision import full_precision
-from netdeconv.nn.layer import WhitenedLayer, compute_dtype
+from netdeconv.nn.layer import WhitenedLayer, compute_dtype, warn_unless_finite
 from netdeconv.nn.sampler import Sampler
 from netdeconv.nn.statistics import InputStatistics
-from netdeconv.nn.whitening import Whitening
+from netdeconv.nn.whitening import Whitening, checked, is_count
 
 
 class ChannelWhitening(WhitenedLayer):
@@ -55,10 +55,13 @@ class ChannelWhitening(WhitenedLayer):
         super().__init__()
         self.num_features = num_features
         self.input_dims: int | None = None
-        settings = dataclasses.replace(whitening or Whitening(), structure="channel")
+        settings = dataclasses.replace(checked(whitening), structure="channel")
+        if not is_count(num_features):
+            raise ValueError(f"num_features must be a positive integer, got {num_features!r}")
         grouping = Grouping.of(num_features, 1, settings.group_size)
         like = torch.empty(0, device=device, dtype=dtype)
-        self.statistics = InputStatistics(Sampler(PatchGeometry(), grouping, settings), like)
+        name = f"ChannelWhitening({num_features})"
+        self.statistics = InputStatistics(Sampler(PatchGeometry(), grouping, settings), like, name)
 
     def forward(self, input: Tensor) -> Tensor:
         """Whiten (N, C) or (N, C, ...)."""
@@ -87,7 +90,9 @@ class ChannelWhitening(WhitenedLayer):
         eye = torch.eye(self.num_features, dtype=running.running_mean.dtype, device=running.running_mean.device)
         apply = (running.running_mean[0], running.running_whitening[0])
         bias = self._apply_matrix(torch.zeros_like(eye[:1]), *apply).squeeze(0)
-        return (self._apply_matrix(eye, *apply) - bias).T.contiguous(), bias
+        matrix = (self._apply_matrix(eye, *apply) - bias).T.contiguous()
+        warn_unless_finite(running.layer, matrix, bias)
+        return matrix, bias
 
     def extra_repr(self) -> str:
         """The number of channels, for ``print(model)``."""

@@ -65,7 +65,7 @@ class _WhitenedConvTransposeNd(WeightedWhitenedLayer, _ConvTransposeNd):
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Transposed convolution of the whitened input; shapes as torch's."""
         x = self._prepare(input)
-        x, mean, matrix = self.statistics(x)
+        x, mean, matrix = self.statistics(x, frozen=self.frozen)
         weight, bias = self._whiten(mean, matrix, x.dtype)
         y = self._convolve(x, weight, bias, self._extra(input, output_size))
         return y.squeeze(0) if input.dim() < x.dim() else y

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import Tensor, nn
 
@@ -9,7 +11,7 @@ from netdeconv.linalg import Grouping, PatchGeometry
 from netdeconv.nn.sampler import Sampler, product_dtype
 from netdeconv.nn.statistics import InputStatistics
 from netdeconv.nn.weight import unwhiten_weight, whiten_weight
-from netdeconv.nn.whitening import Whitening
+from netdeconv.nn.whitening import Whitening, checked
 
 
 class WhitenedLayer(nn.Module):
@@ -23,14 +25,13 @@ class WhitenedLayer(nn.Module):
 
     def _whiten_input(self, geometry: PatchGeometry, channels: int, groups: int, whitening: Whitening | None) -> None:
         """Give the layer its statistics, of patches or of channels."""
-        settings = whitening or Whitening()
-        if not isinstance(settings, Whitening):
-            raise TypeError(f"whitening must be a Whitening or None, got {settings!r}")
+        settings = checked(whitening)
         if settings.structure == "channel":
             geometry = geometry.pixels
         grouping = Grouping.of(channels, groups, settings.group_size)
         like = next(self.parameters(recurse=False))
-        self.statistics = InputStatistics(Sampler(geometry, grouping, settings), like)
+        name = f"{type(self).__name__}({self.extra_repr()})"
+        self.statistics = InputStatistics(Sampler(geometry, grouping, settings), like, name)
 
     @property
     def whitening(self) -> Whitening:
@@ -68,6 +69,20 @@ class WeightedWhitenedLayer(WhitenedLayer):
     weight: Tensor
     bias: Tensor | None
 
+    @property
+    def frozen(self) -> bool:
+        """Whether the weight does not learn; the layer then keeps to its running statistics in training, too.
+
+        A plain tensor that ``torch.func.functional_call`` puts in the parameter's place freezes nothing.
+        """
+        return isinstance(self.weight, nn.Parameter) and not self.weight.requires_grad
+
+    def reset_parameters(self) -> None:
+        """Draw the parameters anew and forget the statistics."""
+        super().reset_parameters()  # type: ignore[misc]  # of torch's layer
+        if "statistics" in self._modules:  # not yet while torch's layer is built
+            self.statistics.reset()
+
     def _weight_rows(self, weight: Tensor) -> Tensor:
         """The weight as (G O, C/G, K)."""
         raise NotImplementedError
@@ -97,15 +112,18 @@ class WeightedWhitenedLayer(WhitenedLayer):
 
         Returns:
             New tensors in the parameters' dtype; weight shaped as the layer's, bias (O,).
+
+        Warns:
+            RuntimeWarning: when they hold NaN or infinity, as the parameters or the running statistics do.
         """
-        running = self.statistics
-        rows, response = whiten_weight(
-            self._weight_rows(self.weight), running.running_mean, running.running_whitening, self.sampler.grouping
-        )
+        mean, matrix = self.statistics.running_mean, self.statistics.running_whitening
+        rows, response = whiten_weight(self._weight_rows(self.weight), mean, matrix, self.sampler.grouping)
         bias = -self._reduce_response(response)
         if self.bias is not None:
             bias = bias + self.bias
-        return self._from_rows(rows).clone().to(self.weight.dtype), bias.to(self.weight.dtype)
+        weight = self._from_rows(rows).clone()
+        warn_unless_finite(self.statistics.layer, weight, bias)
+        return weight.to(self.weight.dtype), bias.to(self.weight.dtype)
 
     @torch.no_grad()
     def assign_folded_(self, weight: Tensor, bias: Tensor | None = None) -> None:
@@ -131,6 +149,16 @@ class WeightedWhitenedLayer(WhitenedLayer):
         elif bool((total != 0).any()):
             raise ValueError("the layer has no bias: it cannot absorb the response to the mean (bias=True can)")
         self.weight.copy_(self._from_rows(rows))
+
+
+def warn_unless_finite(layer: str, *folded: Tensor) -> None:
+    """Say that a folded layer will not work."""
+    if not any(tensor.is_meta for tensor in folded) and not all(bool(tensor.isfinite().all()) for tensor in folded):
+        warnings.warn(
+            f"{layer}: the folded layer holds NaN or infinity, for its parameters or running statistics do",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 def compute_dtype(input: Tensor) -> torch.dtype:

@@ -59,14 +59,14 @@ class WhitenedLinear(WeightedWhitenedLayer, nn.Linear):  # type: ignore[misc]  #
     def forward(self, input: Tensor) -> Tensor:
         """Apply to (..., F)."""
         x = self._prepare(input)
-        x, mean, matrix = self.statistics(x)
+        x, mean, matrix = self.statistics(x, frozen=self.frozen)
         weight, bias = self._whiten(mean, matrix, x.dtype)
         with torch.autocast(x.device.type, enabled=False):
             y = nn.functional.linear(x, weight, bias)
         return y.reshape(*input.shape[:-1], self.out_features)
 
     def _prepare(self, input: Tensor) -> Tensor:
-        if input.shape[-1] != self.in_features:
+        if not input.dim() or input.shape[-1] != self.in_features:
             raise ValueError(f"WhitenedLinear expects input (..., {self.in_features}), got {tuple(input.shape)}")
         return input.to(compute_dtype(input)).reshape(-1, self.in_features)
 

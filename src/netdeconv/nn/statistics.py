@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from netdeconv.linalg import inverse_sqrt
 from netdeconv.linalg.precision import statistics_dtype
 from netdeconv.nn.ranks import Ranks
 from netdeconv.nn.sampler import Sampler
-from netdeconv.nn.whitening import Freeze, Whitening
+from netdeconv.nn.whitening import Whitening
 
 Mode = Literal["scheduled", "average", "batch"]
 _RUNNING = ("running_mean", "running_whitening")
@@ -32,6 +32,7 @@ class InputStatistics(nn.Module):
     Args:
         sampler: which rows are looked at.
         like: of whose device and dtype the statistics are, float32 at least.
+        layer: what warnings call it; :func:`netdeconv.convert` puts the name within the model there.
 
     Attributes:
         running_mean: (G, D).
@@ -52,9 +53,10 @@ class InputStatistics(nn.Module):
     mode: Mode = "scheduled"
     ranks: Ranks | None = None
 
-    def __init__(self, sampler: Sampler, like: Tensor) -> None:
+    def __init__(self, sampler: Sampler, like: Tensor, layer: str = "a whitened layer") -> None:
         super().__init__()
-        self.sampler = sampler
+        self.sampler, self.layer = sampler, layer
+        self._warned: set[str] = set()
         g, d = sampler.grouping.num_matrices, sampler.matrix_size
         dtype, device = statistics_dtype(like.dtype), like.device
         self.register_buffer("running_mean", torch.zeros(g, d, dtype=dtype, device=device))
@@ -62,7 +64,7 @@ class InputStatistics(nn.Module):
         for name in ("num_batches_tracked", "num_batches_skipped"):
             self.register_buffer(name, torch.zeros((), dtype=torch.int64, device=device))
         self.register_buffer("num_steps", None if self.whitening.freeze is None else self.num_batches_tracked.clone())
-        self.reset()
+        self.reset_parameters()
 
     @property
     def whitening(self) -> Whitening:
@@ -79,12 +81,17 @@ class InputStatistics(nn.Module):
             if counter is not None:
                 counter.zero_()
 
-    def forward(self, x: Tensor, *, exclusive: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+    def reset_parameters(self) -> None:
+        """:meth:`reset`, under the name that torch's tools call after ``to_empty``."""
+        self.reset()
+
+    def forward(self, x: Tensor, *, exclusive: bool = True, frozen: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """Statistics to whiten an input with, in float32 or wider.
 
         Args:
             x: input.
             exclusive: see :func:`netdeconv.linalg.patch_statistics`.
+            frozen: the layer does not learn: running statistics as in evaluation, unless a mode asks for the batch's.
 
         Shapes:
             x (N, C, ...); results x itself, to be used in place of the input, mean (G, D), D (G, D, D).
@@ -92,14 +99,24 @@ class InputStatistics(nn.Module):
         Raises:
             ValueError: in training when fewer than two rows can be sampled.
         """
-        if not self.training:
+        if not self.training or (frozen and self.mode == "scheduled"):
             return x, self.running_mean, self.running_whitening
-        if self.num_steps is None or self.whitening.freeze is None or self.mode != "scheduled":
-            x, mean, matrix = self._of_batch(x, exclusive=exclusive)
-            if self.mode != "batch":
-                self._update(mean, matrix)
-            return x, mean, matrix
-        return self._scheduled(x, self.num_steps, self.whitening.freeze, exclusive=exclusive)
+        again, freeze, active = _runs_again(), self.whitening.freeze, None
+        if self.num_steps is not None and freeze is not None and self.mode == "scheduled":
+            active = (self.num_steps - int(again)) % freeze.period < freeze.active
+            if _value_of(active) is False:
+                self.num_steps.add_(int(not again))
+                # copies: a later step overwrites the buffers before backward has read them
+                return x, self.running_mean.clone(), self.running_whitening.clone()
+        x, mean, matrix = self._of_batch(x, exclusive=exclusive)
+        if self.mode != "batch" and not again:
+            self._update(mean, matrix, active)
+        if active is not None and self.num_steps is not None:
+            self.num_steps.add_(int(not again))
+            # where the schedule cannot be read without waiting, both are at hand and one is taken
+            mean = torch.where(active, mean, self.running_mean)
+            matrix = torch.where(active, matrix, self.running_whitening)
+        return x, mean, matrix
 
     def observe(self, x: Tensor) -> None:
         """Move the running statistics as a training step does, without computing an output."""
@@ -118,7 +135,16 @@ class InputStatistics(nn.Module):
         count: Tensor | int = rows
         if shared and self.ranks is not None:
             count, mean, covariance = self.ranks.pool(rows, mean, covariance, self.running_mean.clone())
-        return x, mean, inverse_sqrt(self._regularized(covariance, count), method=self.whitening.method)
+        return x, mean, self._root(self._regularized(covariance, count))
+
+    def _root(self, covariance: Tensor) -> Tensor:
+        """D = C^(-1/2), or (S C S)^(-1/2) S with the deviations' inverse S: D C D^T = I both times."""
+        method = self.whitening.method
+        if not self.whitening.standardize:
+            return inverse_sqrt(covariance, method=method)
+        scale = covariance.diagonal(dim1=-2, dim2=-1).rsqrt()
+        correlation = scale.unsqueeze(2) * covariance * scale.unsqueeze(1)
+        return inverse_sqrt(correlation, method=method) * scale.unsqueeze(1)
 
     def _regularized(self, covariance: Tensor, rows: Tensor | int) -> Tensor:
         r"""Few rows say little of correlations: :math:`\Sigma + a (diag \Sigma - \Sigma) + eps`, a = D / (n + D)."""
@@ -132,27 +158,15 @@ class InputStatistics(nn.Module):
         """Share of the correlations that is taken out."""
         return size / (rows + size)
 
-    def _scheduled(
-        self, x: Tensor, num_steps: Tensor, freeze: Freeze, *, exclusive: bool
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The batch's statistics where the schedule is active, constants elsewhere."""
-        active = num_steps % freeze.period < freeze.active
-        if _readable(active) and not active:
-            num_steps.add_(1)
-            # copies: a later step overwrites the buffers before backward has read them
-            return x, self.running_mean.clone(), self.running_whitening.clone()
-        x, mean, matrix = self._of_batch(x, exclusive=exclusive)
-        self._update(mean, matrix, active)
-        num_steps.add_(1)
-        # where the schedule cannot be read without waiting, both are at hand and one is taken
-        return x, torch.where(active, mean, self.running_mean), torch.where(active, matrix, self.running_whitening)
-
     @torch.no_grad()
     def _update(self, mean: Tensor, matrix: Tensor, active: Tensor | None = None) -> None:
         """Move the running statistics towards the batch's; on the device, without waiting for it."""
         finite = torch.isfinite(mean.sum() + matrix.sum())
-        if _readable(finite) and not finite:
-            _warn_of_skipped()
+        if _value_of(finite) is False:
+            self._warn_once(
+                "a batch with NaN or infinity moves no running statistics "
+                "(netdeconv.surgery.check_finite finds the first such layer)"
+            )
         moves = finite if active is None else finite & active
         self.num_batches_tracked.add_(moves)
         self.num_batches_skipped.add_(~finite if active is None else ~finite & active)
@@ -167,7 +181,14 @@ class InputStatistics(nn.Module):
         momentum = self.whitening.momentum
         if momentum is None or self.mode == "average":
             return 1 / count
-        return momentum / (1 - (1 - momentum) ** count)
+        # exactly one, for of an identity a rounding error is left that a small whitening matrix is lost in
+        return torch.where(count == 1, 1.0, momentum / (1 - (1 - momentum) ** count))
+
+    def _warn_once(self, message: str) -> None:
+        """Each layer says a thing once."""
+        if message not in self._warned and not torch.compiler.is_compiling():
+            self._warned.add(message)
+            warnings.warn(f"{self.layer}: {message}", RuntimeWarning, stacklevel=2)
 
     def _apply(self, fn: Any, recurse: bool = True) -> InputStatistics:
         """Move or cast; statistics are never narrowed below float32."""
@@ -203,11 +224,16 @@ def statistics_mode(model: nn.Module, mode: Mode) -> Iterator[None]:
     Returns:
         A context manager.
 
+    Raises:
+        ValueError: for another mode.
+
     Example:
         >>> layer = torch.nn.Identity()
         >>> with statistics_mode(layer, "batch"):
         ...     pass
     """
+    if mode not in get_args(Mode):
+        raise ValueError(f"mode must be one of {get_args(Mode)}, got {mode!r}")
     before = {module: module.mode for module in model.modules() if isinstance(module, InputStatistics)}
     try:
         for module in before:
@@ -218,15 +244,16 @@ def statistics_mode(model: nn.Module, mode: Mode) -> Iterator[None]:
             module.mode = own
 
 
-def _readable(flag: Tensor) -> bool:
-    """Whether a tensor can be read without waiting for a device or leaving a compiler's graph."""
-    return flag.device.type == "cpu" and not torch.compiler.is_compiling()
+def _value_of(flag: Tensor) -> bool | None:
+    """A flag's value; None where it cannot be read without waiting for a device, leaving a graph, or under ``vmap``."""
+    if flag.device.type != "cpu" or torch.compiler.is_compiling():
+        return None
+    try:
+        return bool(flag)
+    except RuntimeError:  # vmap: one flag for each model
+        return None
 
 
-def _warn_of_skipped() -> None:
-    warnings.warn(
-        "a batch with NaN or infinity reached a whitened layer: it moves no running statistics "
-        "(netdeconv.surgery.check_finite names the layer)",
-        RuntimeWarning,
-        stacklevel=2,
-    )
+def _runs_again() -> bool:
+    """Whether this forward pass is part of a backward one: activation checkpointing computes it a second time."""
+    return not torch.compiler.is_compiling() and torch._C._current_graph_task_id() >= 0

@@ -23,7 +23,7 @@ def whiten_weight(
     Args:
         weight: rows of a convolution or linear layer.
         mean: of the features.
-        matrix: whitening matrices, symmetric; of channels where D is B, of patches where it is K B.
+        matrix: whitening matrices; of channels where D is B, of patches where it is K B.
         grouping: the blocks.
         dtype: of the product; None: of the statistics.
 
@@ -101,12 +101,12 @@ class _WhitenedWeight(torch.autograd.Function):
             share = grad_response.view(g, -1, 1).to(dtype)
             share = share.expand(-1, -1, grad_rows.shape[1] // share.shape[1]).reshape(g, -1, 1)
             grad_rows = torch.baddbmm(grad_rows, share, mean.to(dtype).unsqueeze(1))
-            grad_blocks = torch.bmm(grad_rows, matrix.to(dtype))
+            grad_blocks = torch.bmm(grad_rows, matrix.mT.to(dtype))
             grad_weight = _like(weight, grad_blocks, shape, grouping).to(weight.dtype)
             if any(ctx.needs_input_grad[1:3]):
                 rows, _ = _rows(weight, size, grouping, dtype)
                 pull = torch.bmm(rows.mT, share).to(matrix.dtype)  # (G, D, 1)
-                grad_mean = torch.bmm(matrix, pull).squeeze(-1)
+                grad_mean = torch.bmm(matrix.mT, pull).squeeze(-1)
             if ctx.needs_input_grad[2]:
                 grad_matrix = torch.bmm(rows.mT, grad_rows).to(matrix.dtype)
         return grad_weight, grad_mean, grad_matrix, None, None

@@ -33,7 +33,7 @@ class Freeze:
     period: int = 1000
 
     def __post_init__(self) -> None:
-        if not (_is_count(self.active) and _is_count(self.period) and self.active < self.period):
+        if not (is_count(self.active) and is_count(self.period) and self.active < self.period):
             raise ValueError(f"Freeze needs 1 <= active < period, got active={self.active!r}, period={self.period!r}")
 
 
@@ -51,6 +51,8 @@ class Whitening:
         root: another inverse square root: ``netdeconv.linalg.Converged()``, ``Eigen()``, or any function of
             matrices (G, D, D); ``None``: Newton-Schulz of ``num_iterations`` steps.
         eps: added to the covariance's diagonal, in squared units of the input.
+        standardize: divide features by their standard deviations before the inverse root is taken, so that few
+            Newton-Schulz steps whiten features of small scale as far as those of large scale.
         sampling_stride: take a patch at every n-th output position of each spatial axis; fewer are
             left out where an axis has less than four times as many.
         rows_per_feature: sampled rows that are enough for each feature of a matrix: of a batch, every n-th entry is
@@ -60,7 +62,7 @@ class Whitening:
         freeze: a :class:`Freeze` schedule, or ``None`` to use batch statistics in every step.
 
     Raises:
-        TypeError: when ``freeze`` or ``root`` is something else.
+        TypeError: when ``freeze``, ``root`` or ``standardize`` is something else.
         ValueError: when a setting is out of range, with its name and value.
 
     Source: Ye et al., "Network Deconvolution", ICLR 2020.
@@ -75,6 +77,7 @@ class Whitening:
     num_iterations: int = 5
     root: Root | None = None
     eps: float = 1e-5
+    standardize: bool = False
     sampling_stride: int = 3
     rows_per_feature: int | None = None
     momentum: float | None = 0.1
@@ -85,10 +88,12 @@ class Whitening:
             raise ValueError(f"structure must be one of {get_args(Structure)}, got {self.structure!r}")
         for name in _COUNTS:
             value = getattr(self, name)
-            if not (_is_count(value) or (name == "rows_per_feature" and value is None)):
+            if not (is_count(value) or (name == "rows_per_feature" and value is None)):
                 raise ValueError(f"{name} must be a positive integer, got {value!r}")
         if not (_is_number(self.eps) and 0 < self.eps < math.inf):
             raise ValueError(f"eps must be positive and finite, got {self.eps!r}")
+        if not isinstance(self.standardize, bool):
+            raise TypeError(f"standardize must be True or False, got {self.standardize!r}")
         if self.momentum is not None and not (_is_number(self.momentum) and 0 < self.momentum <= 1):
             raise ValueError(f"momentum must be in (0, 1] or None, got {self.momentum!r}")
         if not isinstance(self.freeze, Freeze | None):
@@ -102,7 +107,18 @@ class Whitening:
         return self.root or NewtonSchulz(self.num_iterations)
 
 
-def _is_count(value: object) -> bool:
+def checked(whitening: Whitening | None) -> Whitening:
+    """The settings, or the defaults for None.
+
+    Raises: TypeError when they are something else.
+    """
+    if not isinstance(whitening, Whitening | None):
+        raise TypeError(f"whitening must be a Whitening or None, got {whitening!r}")
+    return whitening or Whitening()
+
+
+def is_count(value: object) -> bool:
+    """Whether a value is a positive integer, and not a truth value."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 

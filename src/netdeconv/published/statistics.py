@@ -17,7 +17,7 @@ _OTHER_NAMES = {"running_cov_isqrt": "running_deconv"}
 def check(eps: float, momentum: float, **counts: int) -> None:
     """Refuse settings that are out of range."""
     for name, value in counts.items():
-        if not isinstance(value, int) or value < 1:
+        if type(value) is not int or value < 1:
             raise ValueError(f"{name} must be a positive integer, got {value!r}")
     if not 0 <= eps < math.inf:
         raise ValueError(f"eps must be finite and not negative, got {eps!r}")

@@ -163,6 +163,8 @@ def _apply(
     names = {module: name or "the model" for name, module in model.named_modules()}
     for old, new in {**layers, **norms}.items():
         logger.info("%s: %s -> %s%s", names[old], type(old).__name__, type(new).__name__, _blocks(new))
+        if isinstance(new, WhitenedLayer):
+            new.statistics.layer = names[old]
     for name, reason in plan.skipped.items():
         logger.info("%s: skipped, %s", name or "the model", reason)
     why = counted(plan.skipped[name] for name in (plan.refused if layers else plan.skipped))

@@ -23,6 +23,7 @@ from netdeconv.training.checkpoint import write_atomically
 CONFIG = "config.json"
 # A killed run's processes, and its data loaders' that hold the same lock, may need seconds to end (torch: 5).
 RESUME_PATIENCE_S = 10.0
+_RESULTS = ("checkpoint.pt", "best.pt", "summary.json", "search.journal")
 _PACKAGES = ("netdeconv", "torch", "torchvision", "lightning-fabric", "torchmetrics", "scikit-learn", "numpy")
 
 
@@ -93,6 +94,10 @@ class RunDirectory:
                 if self._is_new:
                     self.path.rmdir()
         self._lock.release()
+        # What several runs are in stands above the one that was stopped.
+        said = str(error) if isinstance(error, KeyboardInterrupt) else ""
+        if "--resume" in said and f"--resume {self.path} " not in said:
+            raise KeyboardInterrupt(f"stopped; --resume {self.path} continues it") from error
 
     @property
     def checkpoint(self) -> Path:
@@ -110,10 +115,9 @@ class RunDirectory:
         return self.path / "metrics.jsonl"
 
     def has_results(self) -> bool:
-        """Whether there is anything that a run, or one of several in folders of their own, has brought about."""
-        if self.checkpoint.exists() or (self.path / "summary.json").exists() or any(self.path.glob("*/checkpoint.pt")):
-            return True
-        return self.metrics.exists() and self.metrics.stat().st_size > 0
+        """Whether there is more than what a run begins with: something that it, or runs in folders of it, achieved."""
+        found = {entry.name for entry in self.path.iterdir() if entry.is_dir() or entry.name in _RESULTS}
+        return bool(found) or (self.metrics.exists() and self.metrics.stat().st_size > 0)
 
     def begin(self, config: Mapping[str, Any], surroundings: Mapping[str, Any]) -> None:
         """Write the settings, and add this session to the record of versions."""
