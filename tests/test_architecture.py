@@ -19,8 +19,10 @@ FLOORS = {
     "linalg": 1,
     "nn": 2,
     "surgery": 3,
+    "health": 3,
     "": 4,
     "lazy": 0,  # standard library only
+    "export": 5,  # files for deployment, of any model
     "lookup": 4,  # the nearest known name, for error messages: standard library only
     "models": 5,
     "data": 5,
@@ -28,11 +30,12 @@ FLOORS = {
     "tasks": 7,
     "viz": 7,
     "published": 4,
+    "report": 8,
     "experiments": 8,
     "cli": 9,
     "__main__": 10,
 }
-LIBRARY = {"kernels", "linalg", "nn", "surgery", "published", ""}
+LIBRARY = {"kernels", "linalg", "nn", "surgery", "health", "published", ""}
 TRAINING_ONLY = (
     "torchvision",
     "lightning_fabric",
@@ -42,6 +45,8 @@ TRAINING_ONLY = (
     "optuna",
     "sklearn",
     "tensorboard",
+    "plotly",
+    "jinja2",
     "tyro",
 )
 

@@ -10,7 +10,14 @@ from pathlib import Path
 
 import pytest
 
-MODULES = ("netdeconv", "netdeconv.linalg", "netdeconv.nn", "netdeconv.surgery", "netdeconv.published")
+MODULES = (
+    "netdeconv",
+    "netdeconv.linalg",
+    "netdeconv.nn",
+    "netdeconv.surgery",
+    "netdeconv.health",
+    "netdeconv.published",
+)
 LIST = Path(__file__).with_name("public_names.txt")
 
 

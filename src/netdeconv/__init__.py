@@ -7,6 +7,7 @@ from importlib.metadata import version as _version
 from netdeconv.lazy import lazy_names as _lazy_names
 
 if _typing.TYPE_CHECKING:
+    from netdeconv.health.monitor import monitor
     from netdeconv.linalg.inverse_sqrt import inverse_sqrt
     from netdeconv.nn import (
         ChannelWhitening,
@@ -49,6 +50,7 @@ __all__ = [
     "describe",
     "fold",
     "inverse_sqrt",
+    "monitor",
     "recalibrate",
     "sync_statistics",
 ]

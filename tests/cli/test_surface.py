@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from netdeconv.cli import compare, imagenet, listing, main, predict, reproduce, segment, sweep, train
+from netdeconv.cli import compare, evaluate, export, imagenet, listing, main, predict, reproduce, segment, sweep, train
 from netdeconv.cli.main import COMMANDS
 from netdeconv.cli.parser import flags
 
@@ -16,6 +16,8 @@ LIST = Path(__file__).with_name("options.txt")
 OPTIONS = {
     "compare": compare.Options(),
     "compare --task segment": compare.SegmentationOptions(),
+    "evaluate": evaluate.Options,
+    "export": export.Options,
     "imagenet": imagenet.DEFAULT,
     "list": listing.Options,
     "predict": predict.Options,

@@ -34,7 +34,17 @@ def test_loss_and_accuracy_are_drawn_against_epochs_and_seconds():
         ("epochs", "test accuracy (%)"): [[(1, 40), (2, 60)], [(1, 55)]],
         ("seconds of training", "test accuracy (%)"): [[(2, 40), (4, 60)], [(3, 55)]],
     }
-    assert [text.get_text() for text in panels[0].get_legend().get_texts()] == list(HISTORIES)
+    assert [text.get_text() for text in panels[1].texts] == ["batch norm", "full"]
+
+
+def test_seeds_are_drawn_as_mean_and_band():
+    runs = [
+        [{**record, "accuracy": record["accuracy"] + shift} for record in HISTORIES["batch norm"]] for shift in (0, 6)
+    ]
+    panel = curves({"batch norm": runs}).axes[2]
+    assert list(panel.get_lines()[0].get_ydata()) == [43.0, 63.0]
+    band = panel.collections[0].get_paths()[0].vertices[:, 1]
+    assert (band.min(), band.max()) == pytest.approx((43 - 18**0.5, 63 + 18**0.5))
 
 
 def test_a_figure_is_saved_as_png(tmp_path):

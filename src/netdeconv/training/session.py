@@ -17,6 +17,7 @@ from netdeconv.surgery import check_finite
 from netdeconv.training.checkpoint import evaluated_weights, save_checkpoint
 from netdeconv.training.config import TrainingConfig
 from netdeconv.training.devices import mean_over_processes
+from netdeconv.training.health_log import HealthLog
 from netdeconv.training.loggers import build_loggers, scalars
 from netdeconv.training.measuring import Measuring
 from netdeconv.training.optimizers import build_optimizer, learning_rate
@@ -70,6 +71,7 @@ class Session:
         self.progress = Progress()
         directory.begin(to_plain(config), environment(fabric.device, precision, fabric.world_size))
         self.loggers = build_loggers(config.loggers, directory.path) if fabric.is_global_zero else []
+        self.health = self._watched() if fabric.is_global_zero else None
         parameters = sum(parameter.numel() for parameter in self.network.parameters())
         processes = f" in {fabric.world_size} processes" if fabric.world_size > 1 else ""
         reporter.note(
@@ -78,6 +80,9 @@ class Session:
         )
         if changed:
             reporter.note(changed)
+
+    def _watched(self) -> HealthLog:
+        return HealthLog(self.directory.path, self.network, steps=len(self.data.train), parts=self.config.accumulation)
 
     def _build(self) -> nn.Module:
         """The network with its initial weights, on the device."""
@@ -110,6 +115,8 @@ class Session:
         history = self.progress.history
         self.directory.write_metrics(history)
         first = len(history) + 1
+        if self.health is not None:
+            self.health.begin(len(history) * len(self.data.train) + len(self.progress.losses))
         self.reporter.start(epochs=self.config.epochs, steps=len(self.data.train), first_epoch=first)
         self._saved = time.monotonic()
         with noted_termination() as self._terminated:

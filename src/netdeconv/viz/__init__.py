@@ -3,8 +3,39 @@
 from __future__ import annotations
 
 from netdeconv.viz.curves import curves
+from netdeconv.viz.embedded import ImageError, photograph_crops, photographs, read_image
+from netdeconv.viz.layers import memory, ranks, sparsity, spectra, training_memory, weight_norms
 from netdeconv.viz.overlays import labelled_overlay, overlay, panels
 from netdeconv.viz.rates import rate_map
+from netdeconv.viz.samples import LayerSample, deconvolve, sample_images, sample_layers
 from netdeconv.viz.search import Point, search_map
+from netdeconv.viz.style import save
+from netdeconv.viz.whitening import covariances, images, whitening_filters
 
-__all__ = ["Point", "curves", "labelled_overlay", "overlay", "panels", "rate_map", "search_map"]
+__all__ = [
+    "ImageError",
+    "LayerSample",
+    "Point",
+    "covariances",
+    "curves",
+    "deconvolve",
+    "images",
+    "labelled_overlay",
+    "memory",
+    "overlay",
+    "panels",
+    "photograph_crops",
+    "photographs",
+    "ranks",
+    "rate_map",
+    "read_image",
+    "sample_images",
+    "sample_layers",
+    "save",
+    "search_map",
+    "sparsity",
+    "spectra",
+    "training_memory",
+    "weight_norms",
+    "whitening_filters",
+]

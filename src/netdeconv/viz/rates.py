@@ -7,11 +7,12 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-# Okabe and Ito's colours: told apart by colour-blind readers, and by markers in grey.
-_COLOURS = ("#000000", "#0072B2", "#E69F00", "#009E73", "#CC79A7")
-_MARKERS = "os^Dv"
+from netdeconv.viz.style import MARKERS, styled
+
+_COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7")
 
 
+@styled
 def rate_map(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """Return the figure of an experiment's summary.
 
@@ -29,7 +30,7 @@ def rate_map(rows: Sequence[Mapping[str, Any]]) -> Figure:
             cells = {float(key.removeprefix("lr ")): row[key] for key in row if key.startswith("lr ")}
             points = sorted((rate, value) for rate, value in cells.items() if value is not None)
             index = names.index(row["normalisation"]) % len(_COLOURS)
-            axis.plot(*zip(*points, strict=True), color=_COLOURS[index], marker=_MARKERS[index], label=names[index])
+            axis.plot(*zip(*points, strict=True), color=_COLOURS[index], marker=MARKERS[index], label=names[index])
         axis.set(xscale="log", title=data, xlabel="learning rate")
     axes[0].set_ylabel("accuracy (%)")
     axes[0].legend(fontsize="small", frameon=False)

@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
+from netdeconv.viz.style import styled
+
 _X, _Y = "learning rate", "weight decay"
 _REST = "diverged or stopped"
 
@@ -24,6 +26,7 @@ class Point(NamedTuple):
     is_finished: bool
 
 
+@styled
 def search_map(points: Sequence[Point], *, score: str = "accuracy", title: str = "") -> Figure:
     """Draw where scores are high: a map, or a curve where one of the settings was not varied.
 

@@ -1,0 +1,159 @@
+"""What whitened layers see: the rows behind their statistics, taken from one pass of a model.
+
+Letters: G matrices, n rows, D features, B channels of a block, K kernel taps.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from netdeconv.linalg import Root, inverse_sqrt
+from netdeconv.lookup import unknown_name
+from netdeconv.nn import WhitenedLayer
+from netdeconv.surgery import batch_statistics
+
+_MOST_ROWS = 4000
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerSample:
+    """One whitened layer and a batch.
+
+    Args:
+        name: of the layer.
+        rows: what its statistics are of, taps before channels.
+        mean: of the rows.
+        matrix: whitening matrix that the layer uses for them.
+        kernel: taps along each axis; a layer that whitens channels has one.
+        channels: B.
+        root: the layer's inverse square root.
+
+    Shapes:
+        rows (n, D), mean (D,), matrix (D, D), of the first of the layer's matrices, D = K B.
+    """
+
+    name: str
+    rows: Tensor
+    mean: Tensor
+    matrix: Tensor
+    kernel: tuple[int, ...]
+    channels: int
+    root: Root
+
+    @property
+    def whitened(self) -> Tensor:
+        """The rows after whitening, (n, D)."""
+        return (self.rows - self.mean) @ self.matrix
+
+    def covariances(self, *, by_channel: bool = False) -> tuple[Tensor, Tensor]:
+        """Covariance before and after, (D, D); with features in order of channels, then taps, if so wished."""
+        before, after = (
+            torch.cov(rows.T, correction=0).reshape(rows.shape[1], -1) for rows in (self.rows, self.whitened)
+        )
+        if by_channel:
+            order = torch.arange(len(before)).view(-1, self.channels).T.flatten()
+            before, after = (matrix[order][:, order] for matrix in (before, after))
+        return before, after
+
+
+def sample_layers(model: nn.Module, inputs: Any, names: Sequence[str] = ()) -> list[LayerSample]:
+    """Pass a batch through a model and keep what its whitened layers see.
+
+    Args:
+        model: with whitened layers; it is as before afterwards.
+        inputs: one batch, as the model's forward takes it.
+        names: of layers; none: all.
+
+    Returns:
+        Samples in the order of the model's layers, on the processor, in float64; of layers that the batch reached.
+
+    Raises:
+        UnknownNameError: a ValueError with the nearest name, when the model has no such layer.
+        ValueError: when it has no whitened layer at all.
+    """
+    layers = {name: each for name, each in model.named_modules() if isinstance(each, WhitenedLayer)}
+    if not layers:
+        raise ValueError("the network has no whitened layer to draw: convert it, or train with --norm default")
+    for name in names:
+        if name not in layers:
+            raise unknown_name("layer", name, layers)
+    found: dict[str, LayerSample] = {}
+
+    def keep(name: str, layer: WhitenedLayer) -> Any:
+        def hook(module: nn.Module, args: tuple[Tensor], output: tuple[Tensor, Tensor, Tensor]) -> None:
+            del module
+            sampler = layer.sampler
+            rows = sampler.rows(args[0])[0]
+            rows = rows[:: -(-len(rows) // _MOST_ROWS)]
+            _, mean, matrix = (part.detach().double().cpu() for part in output)
+            kernel = sampler.geometry.kernel_size or (1,)
+            found[name] = LayerSample(
+                name or "model",
+                rows.double().cpu(),
+                mean[0],
+                matrix[0],
+                kernel,
+                sampler.grouping.block_channels,
+                layer.whitening.method,
+            )
+
+        return layer.statistics.register_forward_hook(hook)
+
+    handles = [keep(name, layer) for name, layer in layers.items() if not names or name in names]
+    try:
+        with torch.no_grad(), batch_statistics(model):
+            model(inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [found[name] for name in layers if name in found]
+
+
+def sample_images(images: Tensor, *, kernel: int, root: Root, eps: float = 1e-5) -> LayerSample:
+    """What a first layer of such a kernel sees of images, without any network.
+
+    Args:
+        images: a batch.
+        kernel: taps along both axes.
+        root: inverse square root.
+        eps: added to the covariance's diagonal.
+
+    Shapes:
+        images (N, C, H, W).
+    """
+    channels = images.shape[1]
+    patches = nn.functional.unfold(images.double(), kernel).unflatten(1, (channels, -1))  # N C K P
+    rows = patches.permute(0, 3, 2, 1).flatten(2).flatten(0, 1)
+    rows = rows[:: -(-len(rows) // (20 * _MOST_ROWS))]
+    covariance = torch.cov(rows.T, correction=0) + eps * torch.eye(rows.shape[1], dtype=torch.float64)
+    matrix = inverse_sqrt(covariance[None], method=root)[0]
+    return LayerSample("images", rows, rows.mean(0), matrix, (kernel, kernel), channels, root)
+
+
+def deconvolve(image: Tensor, sample: LayerSample) -> Tensor:
+    """An image whose patches are whitened: of each whitened patch the centre pixel, edges left out.
+
+    Shapes: image (C, H, W) to (C, H - kernel + 1, W - kernel + 1).
+
+    Raises:
+        ValueError: when the layer whitens other channels than the image has, or no two-dimensional patches.
+    """
+    if len(image) != sample.channels or len(sample.kernel) != 2:
+        raise ValueError(
+            f"layer {sample.name!r} whitens patches {sample.kernel} of {sample.channels} channels, "
+            f"the image has {len(image)}: take the network's first layer"
+        )
+    filters = centre_filters(sample)
+    shift = filters.flatten(1) @ sample.mean.view(-1, sample.channels).T.flatten()
+    return nn.functional.conv2d(image.double()[None], filters, -shift)[0]
+
+
+def centre_filters(sample: LayerSample) -> Tensor:
+    """Whitening filters of the patch's centre, one for each channel: (B, B, kernel), output channel first."""
+    taps = sample.matrix.view(-1, sample.channels, sample.matrix.shape[1] // sample.channels, sample.channels)
+    return taps[:, :, taps.shape[2] // 2].permute(2, 1, 0).unflatten(2, sample.kernel)
