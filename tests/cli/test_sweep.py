@@ -29,7 +29,7 @@ def test_the_best_pair_is_a_command_that_trains_on_everything(capsys, tmp_path):
     assert caption.startswith("Per cent of 129 images cut from the training set")
     assert table[0] == "mlp on digits, 1 epoch, 2 trials"
     cells = [[cell.strip() for cell in row.split("│")[1:-1]] for row in table if "trial-0" in row]
-    assert [row[2] for row in cells] == sorted((f"{trial['score']:.2f}" for trial in found["trials"]), reverse=True)
+    assert [row[3] for row in cells] == sorted((f"{trial['score']:.2f}" for trial in found["trials"]), reverse=True)
     assert "\n".join([*table, caption]) + "\n" == (path / "table.txt").read_text()
     assert (path / "sweep.png").stat().st_size > 10_000
     assert last.endswith(str(path))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Suppress, arg
 
 from netdeconv.cli.parser import UsageError, given, parse, value_of
-from netdeconv.cli.reporting import reporters
+from netdeconv.cli.reporting import reporters, table_text
 from netdeconv.cli.runs import ClassificationRun, PixelData, SegmentationRun
 from netdeconv.data.config import DataConfig
 from netdeconv.data.segmentation.views import Views
@@ -153,24 +152,11 @@ def _plan(options: Options) -> Plan:
 
 def render(plan: Plan, found: Sequence[Contender]) -> str:
     """Return the table of a contest as text, with a caption that says what was done."""
-    from rich.console import Console
-    from rich.table import Table
-
     from netdeconv.viz.curves import in_words as score_in_words
 
-    metric = score_in_words(plan.base.task.metric)
-    table = Table(title=f"{metric} (%)", title_justify="left")
-    for heading in (
-        "",
-        *(f"lr {lr:g}" for lr in plan.lrs),
-        "best lr",
-        f"test, {len(plan.seeds)} seeds",
-        "ms/step",
-        "s",
-    ):
-        table.add_column(heading, justify="right" if heading else "left")
-    for one in found:
-        table.add_row(
+    headings = (*(f"lr {lr:g}" for lr in plan.lrs), "best lr", f"test, {len(plan.seeds)} seeds", "ms/step", "s")
+    rows = (
+        (
             one.name,
             *(f"{one.searched[lr]:.1f}" if one.searched[lr] else "diverged" for lr in plan.lrs),
             f"{one.lr:g}",
@@ -178,8 +164,9 @@ def render(plan: Plan, found: Sequence[Contender]) -> str:
             f"{1000 * one.seconds_per_step:.0f}",
             f"{one.seconds:.1f}",
         )
-    buffer = io.StringIO()
-    Console(file=buffer, width=1000, color_system=None).print(table)
+        for one in found
+    )
+    table = table_text(("", *headings), rows, title=f"{score_in_words(plan.base.task.metric)} (%)")
     config, data = plan.base, plan.base.data
     caption = (
         f"{config.network.arch}, width {config.network.width:g}, {data.dataset}, batch {data.batch_size}, "
@@ -187,4 +174,4 @@ def render(plan: Plan, found: Sequence[Contender]) -> str:
         f"cut from train. Then {config.epochs} epochs on all training images at the best rate, and the test images "
         "after the last. Seconds are of training alone, ms/step is a median."
     )
-    return f"{buffer.getvalue()}{textwrap.fill(caption, 100)}\n"
+    return f"{table}{textwrap.fill(caption, 100)}\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import io
 import shlex
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -15,14 +14,14 @@ from tyro.conf import Positional, Suppress, arg
 
 from netdeconv.cli.parser import given
 from netdeconv.cli.published import translated
-from netdeconv.cli.reporting import reporters
+from netdeconv.cli.reporting import reporters, table_text
 from netdeconv.cli.runs import Options as RunOptions
 from netdeconv.cli.runs import over, settings
 from netdeconv.cli.train import DEFAULT as TRAIN
 from netdeconv.models.norm_config import NormConfig
 
 if TYPE_CHECKING:
-    from netdeconv.experiments import Experiment, Reproduced, Reproduction
+    from netdeconv.experiments import Experiment, Reproduction
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -132,25 +131,19 @@ def _write(chosen: Experiment, found: Reproduction) -> None:
 
 def render(chosen: Experiment, found: Reproduction) -> str:
     """Return the table as text, with what has to be said of it."""
-    from rich.console import Console
-    from rich.table import Table
-
     sources = list(dict.fromkeys(source for row in found.rows for source in row.expected))
-    table = Table()
-    for heading in ("run", *sources, "here", "epochs", "minutes"):
-        table.add_column(heading, justify="left" if heading == "run" else "right")
-    for row in found.rows:
-        table.add_row(
+    rows = (
+        (
             row.label,
             *(_percent(row.expected.get(source)) for source in sources),
             "diverged" if row.failure else _percent(row.score),
             f"{row.epochs}" if row.epochs == row.of_epochs else f"{row.epochs} of {row.of_epochs}",
             f"{row.minutes:.1f}" if row.epochs else "-",
         )
-    buffer = io.StringIO()
-    # Wide enough for any table: it takes the width that it needs, whatever the terminal's is.
-    Console(file=buffer, width=1000, color_system=None).print(table)
-    return f"{chosen.name}: {chosen.title}\n{buffer.getvalue()}{textwrap.fill(_caption(chosen, found), 100)}\n"
+        for row in found.rows
+    )
+    table = table_text(("run", *sources, "here", "epochs", "minutes"), rows)
+    return f"{chosen.name}: {chosen.title}\n{table}{textwrap.fill(_caption(chosen, found), 100)}\n"
 
 
 def _percent(score: float | None) -> str:
@@ -162,9 +155,5 @@ def _caption(chosen: Experiment, found: Reproduction) -> str:
     parts.append(f"Expected: {chosen.head['Expected']} Spread: {chosen.head['Spread']}")
     if found.changes:
         parts.append(f"NOT the experiment's settings: {', '.join(found.changes)}.")
-    parts += [_failed(row) for row in found.rows if row.failure]
+    parts += [f"{row.label}: {row.failure}." for row in found.rows if row.failure]
     return " ".join(part for part in parts if part)
-
-
-def _failed(row: Reproduced) -> str:
-    return f"{row.label}: {row.failure}."

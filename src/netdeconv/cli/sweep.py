@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import io
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from netdeconv.cli.parser import UsageError, given, value_of
 from netdeconv.cli.published import translated
-from netdeconv.cli.reporting import reporters
+from netdeconv.cli.reporting import reporters, table_text
 from netdeconv.cli.runs import Options as RunOptions
 from netdeconv.cli.runs import settings
 from netdeconv.cli.train import DEFAULT as TRAIN
@@ -175,23 +174,22 @@ def _write(base: TrainingConfig, found: Search) -> None:
 
 def render(found: Search, base: TrainingConfig) -> str:
     """Return the table as text, the best first, with what has to be said of it."""
-    from rich.console import Console
-    from rich.table import Table
-
     metric = found.metric.replace("_", " ")
-    table = Table()
-    for heading in ("lr", "weight decay", f"{metric} (%)", "epochs", "", "run"):
-        table.add_column(heading, justify="left" if heading in ("", "run") else "right")
     order = {"finished": 0, "pruned": 1, "diverged": 2}
-    for trial in sorted(found.trials, key=lambda trial: (order[trial.state], -(trial.score or 0.0))):
-        score = "-" if trial.score is None else f"{trial.score:.2f}"
-        state = "" if trial.state == "finished" else trial.state
-        table.add_row(f"{trial.lr:.3g}", f"{trial.weight_decay:.3g}", score, str(trial.epochs), state, trial.folder)
-    buffer = io.StringIO()
-    Console(file=buffer, width=1000, color_system=None).print(table)
+    rows = (
+        (
+            trial.folder,
+            f"{trial.lr:.3g}",
+            f"{trial.weight_decay:.3g}",
+            "-" if trial.score is None else f"{trial.score:.2f}",
+            str(trial.epochs),
+            "" if trial.state == "finished" else trial.state,
+        )
+        for trial in sorted(found.trials, key=lambda trial: (order[trial.state], -(trial.score or 0.0)))
+    )
+    table = table_text(("run", "lr", "weight decay", f"{metric} (%)", "epochs", ""), rows)
     return (
-        f"{_subject(base)}, {len(found.trials)} trials\n"
-        f"{buffer.getvalue()}"
+        f"{_subject(base)}, {len(found.trials)} trials\n{table}"
         f"Per cent of {base.data.validation_size} images cut from the training set; no test image was looked at.\n"
     )
 
