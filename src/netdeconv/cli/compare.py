@@ -110,6 +110,8 @@ def options_of(arguments: Sequence[str]) -> Options:
     kind = SegmentationOptions if value_of(arguments, "--task") == "segment" else Options
     usual = ("--variants", "--arch", "--width", "--dataset", "--epochs", "--batch-size", "--lrs", "--seeds", "--device")
     options = parse(kind, arguments, prog="netdeconv compare", default=kind(), usual=usual)
+    for name in options.variants:
+        NormConfig(name=name)
     if options.resume is not None:
         fixed = given(kind, arguments).keys() - {"resume", "msg", "task"}
         if fixed:

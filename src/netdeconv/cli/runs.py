@@ -203,11 +203,15 @@ def _require_same(asked: TrainingConfig, saved: TrainingConfig) -> None:
 
 def trained(options: Options, progress: bool | Reporter | None = None) -> RunResult | None:
     """Run what was asked for; ``None`` in all processes but the first, which draws and prints."""
-    from netdeconv.data import explained_deaths
+    from netdeconv.data import explained_deaths, info
+    from netdeconv.models import architecture
     from netdeconv.training import is_first_process, run
     from netdeconv.viz import curves
 
     config = options.config
+    if isinstance(config.task, Classification):  # a name that is unknown is said before data are looked for
+        info(config.data.dataset)
+        architecture(config.network.arch)
     with explained_deaths():
         result = run(config, progress=options.msg if progress is None else progress, resume=options.resume is not None)
     if not is_first_process():

@@ -44,7 +44,7 @@ def from_plain(plain: Mapping[str, Any], tasks: Mapping[str, type]) -> TrainingC
         task = dict(settings.pop("task"))
         task_class = tasks[task.pop("name")]
         return _build(TrainingConfig, {**settings, "task": _build(task_class, task)})
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, StopIteration) as error:
         raise ValueError(f"these are not the settings of a run: {error}") from error
 
 
