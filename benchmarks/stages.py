@@ -32,7 +32,7 @@ SAMPLE, ROOT, PRODUCT, CONVOLUTION = (
 # what the profiler calls them, forward and backward
 _EVENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     SAMPLE: (("_PatchStatistics",), ("_PatchStatisticsBackward",)),
-    ROOT: (("_NewtonSchulzRoot",), ("_NewtonSchulzRootBackward",)),
+    ROOT: (("_ByProducts", "_ByEigenvalues"), ("_ByProductsBackward", "_ByEigenvaluesBackward")),
     PRODUCT: (("_WhitenedWeight",), ("_WhitenedWeightBackward",)),
     CONVOLUTION: (("aten::convolution",), ("aten::convolution_backward",)),
 }

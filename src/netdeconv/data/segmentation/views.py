@@ -10,7 +10,6 @@ from tyro.constructors import PrimitiveConstructorSpec
 
 if TYPE_CHECKING:
     from netdeconv.data.segmentation.registry import SegmentationInfo
-    from netdeconv.data.segmentation.transforms import RandomView
 
 
 def _size(words: list[str]) -> tuple[int, int] | None:
@@ -67,20 +66,20 @@ class Views:
         if self.evaluation_batch < 1:
             raise ValueError(f"evaluation_batch must be at least 1, got {self.evaluation_batch}")
 
-    def random_view(self, info: SegmentationInfo) -> RandomView:
-        """Return the random changes of training images.
+    def crop_of(self, info: SegmentationInfo) -> tuple[int, int]:
+        """Return height and width of a training image.
 
         Raises:
-            ValueError: when the crop is larger than the images.
+            ValueError: when they are larger than the images.
         """
-        from netdeconv.data.segmentation.transforms import RandomView
-
         crop = self.crop or self.size or info.crop
         have = self.size or (None if info.varying else info.shape[1:])
         if have is not None and (crop[0] > have[0] or crop[1] > have[1]):
             raise ValueError(
                 f"the crop of {crop[1]}x{crop[0]} is larger than the images, {have[1]}x{have[0]}: choose a smaller one"
             )
-        fill = tuple(round(255 * mean) for mean in info.mean)
-        pad = info.varying and self.size is None
-        return RandomView(crop=crop, scale=self.scale, flip=self.flip, pad=pad, fill=fill)
+        return crop
+
+    def batch_of(self, info: SegmentationInfo) -> int:
+        """Return the images in a batch of an evaluation."""
+        return self.evaluation_batch if self.size is not None or not info.varying else 1
