@@ -43,7 +43,7 @@ def bounded(settings: Whitening, geometry: PatchGeometry, channels: int, layer: 
     fit = _MOST_FEATURES // taps
     change = {"structure": "channel"} if fit < 2 else {"group_size": fit}
     logger.info("%s: patches of %d x %d features are too many for a matrix, so %s", layer, block, taps, change)
-    return dataclasses.replace(settings, **change)  # type: ignore[arg-type]
+    return dataclasses.replace(settings, **change)
 
 
 @dataclasses.dataclass(frozen=True)
