@@ -76,14 +76,13 @@ def main(arguments: Sequence[str]) -> int:
     from netdeconv.training.plain import FREE
 
     chosen = experiment(options.name)
-    labels = chosen.select(options.rows)
     values = {place: functools.reduce(getattr, place.split("."), options.config) for place in typed}
     changes = [f"{name} {shlex.quote(str(values[place]))}" for place, name in typed.items() if place not in FREE]
     with reporters(options.msg) as reporter:
         try:
             found = reproduce(
                 chosen,
-                labels,
+                options.rows,
                 Path(options.config.result_path or Path("runs") / chosen.name),
                 override=lambda config: overridden(config, {**values, "loggers": options.config.loggers}),
                 changes=sorted(change for change in changes if not change.startswith("--device ")),
@@ -97,7 +96,8 @@ def main(arguments: Sequence[str]) -> int:
     if options.export:
         print(f"table: {export(chosen, found, arguments, options.export)}")
     print(f"settings, versions and measurements: {found.path}")
-    return 1 if any(row.failure for row in found.rows if row.label in labels) else 0
+    chosen_rows = chosen.select(options.rows, [row.label for row in found.rows])
+    return 1 if any(row.failure for row in found.rows if row.label in chosen_rows) else 0
 
 
 def overridden(config: Any, values: Mapping[str, Any]) -> Any:

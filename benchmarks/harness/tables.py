@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.environment import hardware, versions
+from benchmarks.harness.environment import hardware, versions
 from benchmarks.render_results import REPOSITORY, cell, compact, render_rows
 
 FOLDER = REPOSITORY / "results" / "benchmarks"
@@ -20,11 +20,11 @@ def build(
     name: str,
     *,
     command: str,
-    config: Mapping[str, Any],
     seed: int,
     device: torch.device,
     begun: float,
     rows: Sequence[Mapping[str, Any]],
+    config: Mapping[str, Any] | None = None,
     note: str = "",
     parts: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
@@ -33,18 +33,18 @@ def build(
     Args:
         name: title.
         command: what repeats the measurement.
-        config: every setting that matters.
         seed: of weights, data and order.
         device: what was measured.
         begun: ``time.perf_counter()`` at the start.
-        rows: all with the same keys; :func:`align` makes them so.
+        rows: :func:`align` gives them the same keys.
+        config: every setting that matters.
         note: what a reader has to know.
         parts: further tables, ``name`` and ``rows``.
     """
     table: dict[str, Any] = {
         "name": name,
         "command": command,
-        "config": dict(config),
+        "config": dict(config or {}),
         "seed": seed,
         "versions": versions(),
         "hardware": hardware(device),
@@ -73,11 +73,10 @@ def write(table: Mapping[str, Any], path: Path) -> None:
 
 def show(table: Mapping[str, Any]) -> None:
     """Print a table and its parts."""
-    _show(table["name"], table["rows"])
+    for part in (table, *table.get("parts", [])):
+        _show(part["name"], part["rows"])
     if table.get("note"):
         print(table["note"])
-    for part in table.get("parts", []):
-        _show(part["name"], part["rows"])
 
 
 def _show(name: str, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -1,8 +1,8 @@
-"""A step of a whitened network taken apart: its stages, and the least time that each of them can take.
+"""Where a step's time goes: its operations under torch's profiler, and its stages beside the least time of each.
 
-The library's autograd functions appear in torch's profiler by their names, forward and backward; all that happens
-inside one counts as its stage. The bound of a stage is the sum over the layers of the time that its fewest operations
-and bytes take at the machine's measured peak, as in ``layer_parts``.
+The library's autograd functions appear in the profiler by their names, forward and backward; all that happens inside
+one counts as its stage. The bound of a stage is the sum over the layers of the time that its fewest operations and
+bytes take at the machine's measured peak, as in ``layer_parts``.
 
 Letters: n sampled rows, D features of a matrix, G matrices.
 """
@@ -15,14 +15,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.machine import Peak
-from benchmarks.recording import Recording
-from benchmarks.timing import rounded
+from benchmarks.harness.machine import Peak, measure_peak
+from benchmarks.harness.steps import TrainingStep
+from benchmarks.harness.timing import rounded
 from netdeconv.linalg.precision import statistics_dtype
 from netdeconv.nn import WhitenedLayer
 from netdeconv.nn.sampler import product_dtype
 
+_STEPS = 3
 SAMPLE, ROOT, PRODUCT, CONVOLUTION = (
     "sample and covariance",
     "inverse root",
@@ -37,6 +40,62 @@ _EVENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     CONVOLUTION: (("aten::convolution",), ("aten::convolution_backward",)),
 }
 Shapes = dict[WhitenedLayer, tuple[torch.Size, torch.dtype]]
+
+
+class Recording:
+    """What the operations of a step took, on the host for a processor, on the card for CUDA.
+
+    Args:
+        step: warmed up; recorded a few times.
+        device: where it runs.
+    """
+
+    def __init__(self, step: Callable[[], object], device: torch.device) -> None:
+        cuda = device.type == "cuda"
+        with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]) as recorded:
+            for _ in range(_STEPS):
+                step()
+            if cuda:
+                torch.cuda.synchronize(device)
+        self._kind = "device" if cuda else "cpu"
+        # kernels are listed a second time beside the operations that launched them
+        self._events = [event for event in recorded.key_averages() if event.device_type == DeviceType.CPU]
+
+    @property
+    def seconds(self) -> float:
+        """Of all operations of a step."""
+        return sum(map(self._self_time, self._events)) / 1e6 / _STEPS
+
+    def inclusive(self) -> dict[str, float]:
+        """Seconds a step of each operation, with the operations that it calls."""
+        return {event.key: getattr(event, f"{self._kind}_time_total") / 1e6 / _STEPS for event in self._events}
+
+    def longest(self, top: int = 12) -> list[dict[str, Any]]:
+        """Rows with the share of the operations that take most by themselves."""
+        events = sorted(self._events, key=self._self_time, reverse=True)
+        total = sum(map(self._self_time, events)) or 1.0
+        return [
+            {
+                "operation": event.key,
+                "per cent": float(f"{100 * self._self_time(event) / total:.3g}"),
+                "calls a step": round(event.count / _STEPS, 1),
+            }
+            for event in events[:top]
+        ]
+
+    def _self_time(self, event: Any) -> float:
+        return float(getattr(event, f"self_{self._kind}_time_total"))
+
+
+def profiles(name: str, step: TrainingStep, dtype: torch.dtype) -> list[dict[str, Any]]:
+    """Operations and stages of a warm step of a variant, as parts of a table."""
+    peak = measure_peak(step.device, {torch.float32, dtype})
+    recording = Recording(step, step.device)
+    parts = [{"name": f"Where the time of a step of {name} goes (self time)", "rows": recording.longest()}]
+    if shapes := input_shapes(step, step.network):
+        title = f"Stages of a step of {name}, and the least time of each: operations and bytes at {peak}"
+        parts.append({"name": title, "rows": stage_rows(recording, shapes, peak)})
+    return parts
 
 
 def stage_rows(recording: Recording, shapes: Shapes, peak: Peak) -> list[dict[str, Any]]:

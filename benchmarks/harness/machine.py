@@ -6,8 +6,8 @@ import dataclasses
 
 import torch
 
-from benchmarks.environment import synchronizer
-from benchmarks.timing import interleave
+from benchmarks.harness.environment import synchronizer
+from benchmarks.harness.timing import interleave
 
 _SIZES = {"cpu": (2048, 2**28), "cuda": (8192, 2**32)}  # rows of the matrices; bytes copied
 

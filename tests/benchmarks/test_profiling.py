@@ -1,9 +1,11 @@
-"""Bounds of the stages of a step, from shapes."""
+"""Bounds of the stages of a step, from shapes; steps under the profiler, against a clock in the step itself."""
+
+import time
 
 import pytest
 import torch
-from benchmarks.machine import Peak
-from benchmarks.stages import PRODUCT, ROOT, SAMPLE, bounds
+from benchmarks.harness.machine import Peak
+from benchmarks.harness.profiling import PRODUCT, ROOT, SAMPLE, Recording, bounds
 
 import netdeconv as nd
 
@@ -57,3 +59,26 @@ def test_a_peak_in_words():
     assert str(Peak({torch.float32: 1.5e11, torch.bfloat16: 4e11}, 3e10)) == (
         "bfloat16 400 GFLOP/s, float32 150 GFLOP/s, 30 GB/s"
     )
+
+
+def test_seconds_shares_and_calls_are_of_one_step():
+    factor = torch.randn(600, 600)
+    took = []
+
+    def step():
+        started = time.perf_counter()
+        torch.mm(factor, factor)
+        took.append(time.perf_counter() - started)
+        torch.relu(factor)
+        torch.relu(factor)
+
+    recording = Recording(step, torch.device("cpu"))
+    mean = sum(took) / len(took)
+    assert mean / 20 < recording.inclusive()["aten::mm"] <= mean
+    assert recording.inclusive()["aten::mm"] < recording.seconds
+    rows = recording.longest()
+    by_name = {row["operation"]: row for row in rows}
+    assert (by_name["aten::mm"]["calls a step"], by_name["aten::relu"]["calls a step"]) == (1, 2)
+    shares = [row["per cent"] for row in rows]
+    assert shares == sorted(shares, reverse=True)
+    assert sum(shares) == pytest.approx(100, abs=0.5)  # rounded to three digits each

@@ -18,7 +18,7 @@ import netdeconv
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 # Folders differ between machines, and have no place in a results file.
-_PRIVATE = ("--output", "--data-dir", "--runs")
+_PRIVATE = ("--output", "--data-dir", "--other")
 
 
 def prepare(device: str, threads: int | None) -> torch.device:
