@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
+
+from tyro.conf import arg
 
 Decoder = Literal["workers", "device"]
 SMALLEST_IMAGE = 8
@@ -46,14 +48,14 @@ class DataConfig:
     validation_size: int = 0
     evaluation_size: int | None = None
     train_size: int | None = None
-    batch_size: int = 128
+    batch_size: Annotated[int, arg(aliases=("-b",))] = 128
     augment: bool = True
     cutout: int = 0
     max_batches: int | None = None
     num_classes: int | None = None
     image_size: int | None = None
     resize: int | None = None
-    num_workers: int = 0
+    num_workers: Annotated[int, arg(aliases=("-j", "--workers"))] = 0
     decode: Decoder = "workers"
     skip_corrupt: bool = False
 
