@@ -21,6 +21,7 @@ FLOORS = {
     "surgery": 3,
     "health": 3,
     "": 4,
+    "export": 5,  # files for deployment, of any model
     "lookup": 4,  # the nearest known name, for error messages: standard library only
     "models": 5,
     "data": 5,

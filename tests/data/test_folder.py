@@ -8,7 +8,16 @@ import pytest
 import torch
 
 from image_folders import CLASSES, write_folder, write_image, write_part
-from netdeconv.data import DataConfig, DataError, MissingDataError, find_imagenet, info, open_splits, read
+from netdeconv.data import (
+    DataConfig,
+    DataError,
+    LeftOutWarning,
+    MissingDataError,
+    find_imagenet,
+    info,
+    open_splits,
+    read,
+)
 from netdeconv.data.folder import read_files
 
 CPU = torch.device("cpu")
@@ -26,6 +35,8 @@ def test_labels_are_the_places_of_the_classes_in_alphabetical_order(tmp_path):
     assert files.path(9) == str(tmp_path / "train" / "n02" / "n02_1.JPEG")
     part = files.part(torch.tensor([23, 0]))
     assert (part.path(0), part.labels.tolist()) == (files.path(23), [2, 0])
+    image, label = files.load(9)
+    assert (image.shape, int(label)) == ((3, 40, 40), 1)
 
 
 @pytest.mark.parametrize(
@@ -85,6 +96,33 @@ def test_a_class_without_images_is_named(tmp_path):
         opened(tmp_path)
 
 
+def test_files_that_are_no_images_by_their_names_are_left_out_and_said(tmp_path):
+    root = write_folder(tmp_path, train=2, val=1)
+    (root / "train/n01/n01_0.JPEG").rename(root / "train/n01/n01_0.jepg")
+    (root / "train/n01/.DS_Store").touch()
+    with pytest.warns(LeftOutWarning, match=r"files of .*train are left out.*\.jpg.*: 1 \(n01/n01_0.jepg\)"):
+        assert len(read_files(root, "train")) == 5
+    (root / "train/n01/n01_1.JPEG").rename(root / "train/n01/n01_1.gif")
+    with pytest.raises(DataError, match=r"train: .*classes n01. Names of images end in .*, unlike n01/n01_0.jepg"):
+        read_files(root, "train")
+
+
+@pytest.mark.parametrize("below", ["", "train", "train/n02"])
+def test_a_folder_that_may_not_be_read_is_not_called_missing(tmp_path, monkeypatch, below):
+    root = write_folder(tmp_path / "set", train=2, val=1)
+    closed = str((root / below) if below else root)
+    # Permissions mean nothing to a superuser, who may run the tests.
+    monkeypatch.setattr("os.access", lambda path, mode: str(path) != closed)
+    with pytest.raises(DataError, match=rf"{closed} may not be read by this user: .*chmod"):
+        opened(root)
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path):
+    (tmp_path / "images.tar").touch()
+    with pytest.raises(DataError, match=r"images.tar is a file, where a folder is expected"):
+        opened(tmp_path / "images.tar")
+
+
 def test_a_folder_of_folders_of_sets_names_them(tmp_path):
     write_folder(tmp_path / "mine")
     (tmp_path / "other" / "train").mkdir(parents=True)
@@ -100,12 +138,16 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
 
 def test_parts_keep_every_class_in_proportion_and_are_disjoint(tmp_path):
     write_folder(tmp_path)
-    splits = opened(tmp_path, validation_size=6, train_size=9)
-    train, cut = splits.train.files, splits.evaluation.files
-    assert train.labels.bincount().tolist() == [3, 3, 3]
-    assert cut.labels.bincount().tolist() == [2, 2, 2]
-    assert not {*train.paths} & {*cut.paths}
-    assert {*opened(tmp_path, validation_size=6).evaluation.files.paths} == {*cut.paths}
+    splits = opened(tmp_path, validation_size=6, train_size=9, augment=False)
+    (train, train_labels), (cut, cut_labels) = (
+        map(torch.cat, zip(*batches, strict=True)) for batches in (splits.train.epoch(1), splits.evaluation)
+    )
+    assert train_labels.bincount().tolist() == [3, 3, 3]
+    assert cut_labels.bincount().tolist() == [2, 2, 2]
+    assert len({image.numpy().tobytes() for image in (*train, *cut)}) == 15
+    assert opened(tmp_path, evaluation_size=6).evaluation.num_samples == 6
+    again = opened(tmp_path, validation_size=6)
+    assert torch.equal(torch.cat([inputs for inputs, _ in again.evaluation]), cut)
 
 
 @pytest.mark.parametrize(
@@ -114,6 +156,7 @@ def test_parts_keep_every_class_in_proportion_and_are_disjoint(tmp_path):
         ({"validation_size": 24}, "cannot cut 24 samples from 24"),
         ({"num_workers": -1}, "num_workers must be at least 0, got -1"),
         ({"image_size": 0}, "image_size must be at least 1, got 0"),
+        ({"resize": 15}, "resize 15 is smaller than image_size 16: images would be padded with black"),
         ({"max_batches": 0}, "max_batches must be at least 1, got 0"),
         ({"decode": "gpu"}, "decode must be one of"),
     ],
@@ -158,11 +201,11 @@ def test_a_download_is_then_read(tmp_path, monkeypatch):
 
 def test_the_real_sample_has_its_classes_and_colours(real_data):
     root = real_data("imagenet_sample") / "imagenet_sample"
-    settings = DataConfig(dataset="imagenette", data_dir=str(root), batch_size=500, image_size=64, resize=64)
+    settings = DataConfig(dataset="imagenette", data_dir=str(root), batch_size=100, image_size=64, validation_size=100)
     splits = open_splits(settings, seed=0, device=CPU)
-    assert (splits.train.num_samples, splits.evaluation.num_samples) == (1000, 500)
+    assert (splits.train.num_samples, splits.evaluation.num_samples) == (900, 100)
     inputs, labels = next(iter(splits.evaluation))
-    assert labels.bincount().tolist() == [50] * 10
+    assert labels.bincount().tolist() == [10] * 10
     # Ten classes of a thousand: near the mean and the deviation of all, not at them.
     assert inputs.mean((0, 2, 3)).abs().max() < 0.3
     assert (inputs.std((0, 2, 3)) - 1).abs().max() < 0.3

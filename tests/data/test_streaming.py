@@ -11,8 +11,8 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from image_folders import truncate, write_folder
-from netdeconv.data import CorruptImageError, CorruptImagesWarning, DataConfig, LoaderError, open_splits
-from netdeconv.data.workers import explained_deaths, workers_of_this_process
+from netdeconv.data import CorruptImageError, DataConfig, LeftOutWarning, LoaderError, open_splits
+from netdeconv.data.loader import explained_deaths, workers_of_this_process
 from tolerances import assert_close
 
 CPU = torch.device("cpu")
@@ -45,7 +45,7 @@ def test_an_epoch_depends_on_seed_and_number_alone(root):
     assert not same(first, list(opened(root, seed=1).train.epoch(1)))
 
 
-@pytest.mark.parametrize("settings", [{"num_workers": 2}, {"decode": "device"}, {"num_workers": 1, "decode": "device"}])
+@pytest.mark.parametrize("settings", [{"num_workers": 2}, {"num_workers": 1, "decode": "device"}])
 def test_neither_loader_processes_nor_where_they_decode_change_an_image(root, settings, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(8), raising=False)
     alone, helped = opened(root, cutout=4), opened(root, cutout=4, **settings)
@@ -108,12 +108,14 @@ def test_the_processes_batches_together_are_those_of_one_process(root, world):
 @pytest.mark.parametrize("world", [2, 5])
 def test_evaluation_is_cut_without_repeating_or_losing_an_image(root, world):
     parts = [opened(root, batch_size=10, shard=(rank, world)).evaluation for rank in range(world)]
-    names = [path for part in parts for path in part.files.paths]
-    assert len(names) == len({*names}) == 12
+    assert sorted(index for part in parts for batch in part.batches for index in batch) == list(range(12))
     for part in parts:
         batches = list(part)
         assert len(batches) == len(part)
-        assert torch.equal(torch.cat([labels for _, labels in batches]), part.files.labels)
+        assert sum(len(labels) for _, labels in batches) == part.num_samples
+        # Four images of every class, in their order.
+        wanted = [index // 4 for batch in part.batches for index in batch]
+        assert torch.cat([labels for _, labels in batches]).tolist() == wanted
 
 
 def test_without_augmentation_training_images_are_those_of_evaluation(root):
@@ -137,7 +139,7 @@ def damaged(tmp_path):
     return root, truncate(root / "train" / "n02" / "n02_1.JPEG"), truncate(root / "val" / "n03" / "n03_0.JPEG")
 
 
-@pytest.mark.parametrize("settings", [{}, {"num_workers": 1}, {"decode": "device"}])
+@pytest.mark.parametrize("settings", [{}, {"num_workers": 1}])
 def test_a_broken_image_is_named(damaged, settings):
     root, train, val = damaged
     splits = opened(root, **settings)
@@ -150,13 +152,13 @@ def test_a_broken_image_is_named(damaged, settings):
 def test_broken_images_are_skipped_on_request_counted_and_said_once(damaged, settings):
     root, train, val = damaged
     splits = opened(root, batch_size=4, skip_corrupt=True, **settings)
-    with pytest.warns(CorruptImagesWarning, match=rf"left out: 1 \({train}\)"):
+    with pytest.warns(LeftOutWarning, match=rf"left out: 1 \({train}\)"):
         batches = list(splits.train.epoch(1))
     # Another image of the batch takes its place, so that all processes have batches of one size.
     assert [len(labels) for _, labels in batches] == [4, 4, 4]
     repeated = [len({image.numpy().tobytes() for image in inputs}) for inputs, _ in batches]
     assert sorted(repeated) == [3, 4, 4]
-    with pytest.warns(CorruptImagesWarning, match=rf"left out: 1 \({val}\)"):
+    with pytest.warns(LeftOutWarning, match=rf"left out: 1 \({val}\)"):
         measured = list(splits.evaluation)
     assert sum(len(labels) for _, labels in measured) == 11
     assert torch.cat([labels for _, labels in measured]).bincount().tolist() == [4, 4, 3]
@@ -174,7 +176,7 @@ def test_a_batch_of_broken_images_alone_ends_training_and_not_evaluation(tmp_pat
     splits = opened(root, batch_size=3, skip_corrupt=True)
     with pytest.raises(CorruptImageError, match="that is a whole batch"):
         list(splits.train.epoch(1))
-    with pytest.warns(CorruptImagesWarning, match=r"left out: 6 \(.*, \.\.\.\)"):
+    with pytest.warns(LeftOutWarning, match=r"left out: 6 \(.*, \.\.\.\)"):
         assert list(splits.evaluation) == []
 
 

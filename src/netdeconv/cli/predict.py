@@ -1,60 +1,89 @@
-"""``netdeconv predict``: colour overlays of what a trained segmentation network sees in images."""
+"""``netdeconv predict``: the classes that a trained network sees in images; colour overlays for segmentation."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
+import tyro
 from PIL import Image as PillowImage
 from torch import Tensor
 
-from netdeconv.cli.argparser import Option, Parser, UsageError, switch
+from netdeconv.cli.parser import UsageError, parse
 from netdeconv.data.segmentation import SegmentationInfo, load_image
-from netdeconv.tasks.trained import BEST, LAST, TrainedSegmentation
+from netdeconv.tasks import Segmentation
+from netdeconv.tasks.classifier import BEST, LAST, TrainedClassifier
+from netdeconv.tasks.trained import TrainedSegmentation
+from netdeconv.training import read_config
+from netdeconv.training.config import DeviceName
 from netdeconv.training.devices import device_type
 from netdeconv.training.precision import process_settings
 from netdeconv.viz import labelled_overlay
 
-OPTIONS: dict[str, Option] = {
-    "--output": Option("predictions", "folder for NAME-overlay.png and NAME-classes.png of every image"),
-    "--best": switch("take the network of the best epoch (a run with --keep-best) instead of the last"),
-    "--device": Option("auto", "where to compute", {"choices": ("auto", "cpu", "cuda")}),
-    "--threads": Option(None, "processor threads; else torch's choice", {"type": int}),
-}
+_SHOWN = 3
 
 
-def parser() -> Parser:
-    """Return the parser of ``netdeconv predict``."""
-    built = Parser(prog="netdeconv predict", description="Colour the pixels of images by the classes they belong to.")
-    built.add_argument("run", metavar="RUN", help="run directory of netdeconv segment")
-    built.add_argument("images", metavar="IMAGE", nargs="+", help="image files of any size")
-    built.add_options(OPTIONS)
-    return built
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """Say which classes a trained network sees in images: of the image, or of every pixel, coloured.
+
+    Args:
+        run: run directory of netdeconv train or netdeconv segment.
+        images: image files of any size.
+        output: segmentation: folder for NAME-overlay.png and NAME-classes.png of every image.
+        best: take the network of the best epoch (a run with --keep-best) instead of the last.
+        device: where to compute.
+        threads: processor threads; else torch's choice.
+    """
+
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    images: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE")]
+    output: str = "predictions"
+    best: bool = False
+    device: DeviceName = "auto"
+    threads: int | None = None
 
 
 def main(arguments: Sequence[str]) -> int:
     """Predict as the arguments say."""
-    options, _ = parser().parse(arguments)
+    options = parse(Options, arguments, prog="netdeconv predict")
+    if not options.images:
+        raise UsageError("which images? netdeconv predict RUN IMAGE...")
     paths = [Path(name).expanduser() for name in options.images]
-    _require_different_names(paths)
-    folder = Path(options.output).expanduser()
+    segments = read_config(options.run).get("task", {}).get("name") == Segmentation.name
     with process_settings(options.threads):
-        trained = TrainedSegmentation.load(
-            options.run, file=BEST if options.best else LAST, device=device_type(options.device)
-        )
         # Before anything is written: a damaged one among many is known at once.
         images = [load_image(path) for path in paths]
-        folder.mkdir(parents=True, exist_ok=True)
-        for path, image in zip(paths, images, strict=True):
-            classes = trained.predict(image)
-            save_classes(classes, trained.info, folder / f"{path.stem}-classes.png")
-            picture = folder / f"{path.stem}-overlay.png"
-            labelled_overlay(image, classes, trained.info.classes).savefig(picture)
-            print(f"{picture}: {_shares(classes, trained.info)}")
+        (_segment if segments else _classify)(options, paths, images)
     return 0
+
+
+def _classify(options: Options, paths: Sequence[Path], images: Sequence[Tensor]) -> None:
+    file = BEST if options.best else LAST
+    trained = TrainedClassifier.load(options.run, file=file, device=device_type(options.device))
+    for path, image in zip(paths, images, strict=True):
+        shares, classes = trained.predict(image).topk(min(_SHOWN, trained.info.num_classes))
+        ranked = zip(classes.tolist(), shares.tolist(), strict=True)
+        print(f"{path}: {', '.join(f'class {number} {100 * share:.1f} %' for number, share in ranked)}")
+
+
+def _segment(options: Options, paths: Sequence[Path], images: Sequence[Tensor]) -> None:
+    _require_different_names(paths)
+    file = BEST if options.best else LAST
+    trained = TrainedSegmentation.load(options.run, file=file, device=device_type(options.device))
+    folder = Path(options.output).expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, image in zip(paths, images, strict=True):
+        classes = trained.predict(image)
+        save_classes(classes, trained.info, folder / f"{path.stem}-classes.png")
+        picture = folder / f"{path.stem}-overlay.png"
+        labelled_overlay(image, classes, trained.info.classes).savefig(picture)
+        print(f"{picture}: {_shares(classes, trained.info)}")
 
 
 def _require_different_names(paths: Sequence[Path]) -> None:

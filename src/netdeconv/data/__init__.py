@@ -3,42 +3,35 @@
 from __future__ import annotations
 
 from netdeconv.data.config import DataConfig, Decoder
-from netdeconv.data.entry import Augmentation, DatasetInfo, ResizedCrop
-from netdeconv.data.errors import (
-    CorruptImageError,
-    CorruptImagesWarning,
-    DataError,
-    LoaderError,
-    MissingDataError,
-)
-from netdeconv.data.layout import Found, find_imagenet
-from netdeconv.data.memory import InMemoryImages, TrainingImages
-from netdeconv.data.registry import DATASETS, info, list_names
-from netdeconv.data.sources import RawImages, read, resolve_data_dir
-from netdeconv.data.split import balanced_split
-from netdeconv.data.splits import EvaluationData, Splits, TrainingData, open_splits
-from netdeconv.data.streaming import FolderEvaluation, FolderTraining
-from netdeconv.data.workers import explained_deaths
+from netdeconv.data.errors import CorruptImageError, DataError, LeftOutWarning, LoaderError, MissingDataError
+from netdeconv.data.folder import Found, find_imagenet
+from netdeconv.data.loader import explained_deaths
+from netdeconv.data.memory import InMemoryImages, RawImages, TrainingImages
+from netdeconv.data.protocols import DataInfo, EvaluationData, Splits, TrainingData
+from netdeconv.data.reading import balanced_split, read, resolve_data_dir
+from netdeconv.data.registry import DATASETS, Augmentation, DatasetInfo, info, list_names
+from netdeconv.data.splits import open_splits
+from netdeconv.data.streaming import StreamedEvaluation, StreamedTraining
 
 __all__ = [
     "DATASETS",
     "Augmentation",
     "CorruptImageError",
-    "CorruptImagesWarning",
     "DataConfig",
     "DataError",
+    "DataInfo",
     "DatasetInfo",
     "Decoder",
     "EvaluationData",
-    "FolderEvaluation",
-    "FolderTraining",
     "Found",
     "InMemoryImages",
+    "LeftOutWarning",
     "LoaderError",
     "MissingDataError",
     "RawImages",
-    "ResizedCrop",
     "Splits",
+    "StreamedEvaluation",
+    "StreamedTraining",
     "TrainingData",
     "TrainingImages",
     "balanced_split",

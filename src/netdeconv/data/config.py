@@ -20,7 +20,7 @@ class DataConfig:
         validation_size: images cut from the training images, every class in proportion, that the
             run is evaluated on instead of the test images; 0 evaluates on the test images.
         evaluation_size: evaluate on this many of the test or validation images only, every class in proportion;
-            ``None`` for all. For images that are held in memory.
+            ``None`` for all.
         train_size: train on this many images only, every class in proportion; ``None`` for all.
         batch_size: images in a training batch, all processes together.
         augment: whether training images are randomly varied.

@@ -1,4 +1,6 @@
-"""From the bytes of an image file to a picture of the size a network takes.
+"""From an image file to red, green and blue of 8 bits each.
+
+Pillow decodes: it reads all formats of image folders, and torchvision 0.29 announces that its own decoders leave it.
 
 Shape letters: C channels, H height, W width.
 """
@@ -8,55 +10,99 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from netdeconv.data.entry import ResizedCrop
-
-Transform = Callable[[Tensor], Tensor]
+from netdeconv.data.errors import CorruptImageError
 
 
-class UndecodableError(ValueError):
-    """Bytes that are no image, or not a whole one."""
+class Encoded(NamedTuple):
+    """An image file's name and content."""
+
+    path: str
+    content: bytes
 
 
-def read_bytes(path: str) -> Tensor:
-    """Return the content of a file, uint8.
-
-    Raises:
-        UndecodableError: when it is empty or cannot be read.
-    """
-    try:
-        content = np.fromfile(path, dtype=np.uint8)
-    except OSError as error:
-        raise UndecodableError(error.strerror or str(error)) from error
-    if not len(content):
-        raise UndecodableError("the file is empty")
-    return torch.from_numpy(content)
-
-
-def decode(content: Tensor) -> Tensor:
-    """Return an image in red, green and blue, uint8 (3, H, W), from the bytes of its file.
+def read_file(path: str | Path) -> Encoded:
+    """Return the content of a file.
 
     Raises:
-        UndecodableError: when they are no image, or not a whole one.
+        CorruptImageError: when it is empty or cannot be read.
     """
-    from PIL import Image, UnidentifiedImageError
+    with _named(path):
+        content = Path(path).read_bytes()
+        if not content:
+            raise ValueError("the file is empty")
+    return Encoded(str(path), content)
 
+
+def decode(file: Encoded) -> Tensor:
+    """Return a ``tv_tensors.Image`` uint8 (3, H, W): of an animation the first picture, without transparency.
+
+    Raises:
+        CorruptImageError: when it is no image, not a whole one, or has values that are no colours.
+    """
+    from torchvision import tv_tensors  # only when it is needed: importing torchvision takes a second
+
+    with opened(file) as image, _named(file.path):
+        pixels = torch.from_numpy(_as_rgb(image))
+    return tv_tensors.Image(pixels.permute(2, 0, 1))
+
+
+def load_image(path: str | Path) -> Tensor:
+    """Read and decode an image file; arguments, result and errors as those of :func:`decode`."""
+    return decode(read_file(path))
+
+
+@contextlib.contextmanager
+def opened(file: Encoded) -> Iterator[Image.Image]:
+    """A decoded image file as Pillow has it.
+
+    Raises:
+        CorruptImageError: when it is no image, or not a whole one.
+    """
+    with _named(file.path):
+        image = Image.open(io.BytesIO(file.content))
+        image.load()
+    with image:
+        yield image
+
+
+@contextlib.contextmanager
+def _named(path: str | Path) -> Iterator[None]:
     try:
-        with Image.open(io.BytesIO(content.numpy().tobytes())) as image:
-            pixels_HWC = np.array(image.convert("RGB"))
+        yield
     except UnidentifiedImageError as error:
-        raise UndecodableError("no image of a known format") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UndecodableError(str(error)) from error
-    return torch.from_numpy(pixels_HWC).permute(2, 0, 1)
+        raise CorruptImageError(f"{path} cannot be decoded (no image of a known format)", str(path)) from error
+    except Exception as error:  # Pillow's readers raise whatever a damaged file leads them to
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+        raise CorruptImageError(f"{path} cannot be decoded ({reason})", str(path)) from error
 
 
-def decode_on(device: torch.device, contents: Sequence[Tensor]) -> list[Tensor | UndecodableError]:
+def _as_rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """Red, green and blue; grey values of other than 8 bits are scaled, where Pillow would cut them off at 255."""
+    if image.mode not in ("F", "I") and not image.mode.startswith("I;"):
+        # Pillow warns of a palette with transparent colours, unless it becomes RGBA first.
+        return np.array((image.convert("RGBA") if "transparency" in image.info else image).convert("RGB"))
+    grey = np.array(image)
+    # Decoded as 16 or 32 bits; the latter are how some files store 16.
+    limit = 1 if image.mode == "F" else 65535
+    if not np.isfinite(grey).all():
+        raise ValueError("it holds NaN or infinity")
+    if grey.min() < 0 or grey.max() > limit:
+        raise ValueError(f"its values are from {grey.min():g} to {grey.max():g}, where 0 to {limit} are expected")
+    scaled = np.round(grey.astype(np.float64) * (255 / limit)).astype(np.uint8)
+    return np.repeat(scaled[..., None], 3, axis=2)
+
+
+def decode_on(device: torch.device, files: Sequence[Encoded]) -> list[Tensor | CorruptImageError]:
     """Decode several files where the network is: JPEG on a graphics card, the rest on the processor.
 
     A graphics card rounds differently from the processor, by a few values of 255.
@@ -64,67 +110,23 @@ def decode_on(device: torch.device, contents: Sequence[Tensor]) -> list[Tensor |
     Returns:
         For each file the image on the device, or why there is none.
     """
-    # One call for all is fastest, and fails when one of them is no JPEG that the card can decode.
-    on_card = _decode_on_card(device, contents)
-    if on_card is not None:
-        return list(on_card)
-    return [_decode_one(device, content) for content in contents]
+    if device.type == "cuda":
+        from torchvision import tv_tensors
+        from torchvision.io import ImageReadMode, decode_jpeg
 
-
-def _decode_one(device: torch.device, content: Tensor) -> Tensor | UndecodableError:
-    on_card = _decode_on_card(device, [content])
-    if on_card is not None:
-        return on_card[0]
-    try:
-        return decode(content).to(device)
-    except UndecodableError as error:
-        return error
-
-
-def _decode_on_card(device: torch.device, contents: Sequence[Tensor]) -> list[Tensor] | None:
-    """Images decoded by a graphics card; ``None`` when there is none, or it cannot decode one of them."""
-    if device.type != "cuda":
-        return None
-    from torchvision.io import ImageReadMode, decode_jpeg
-
-    with warnings.catch_warnings():
-        # torchvision 0.29 announces that its decoders will move to another package.
-        warnings.simplefilter("ignore", DeprecationWarning)
+        contents = [torch.frombuffer(bytearray(file.content), dtype=torch.uint8) for file in files]
         try:
-            return decode_jpeg(list(contents), mode=ImageReadMode.RGB, device=device)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                return list(map(tv_tensors.Image, decode_jpeg(contents, mode=ImageReadMode.RGB, device=device)))
         except RuntimeError:
-            return None
-
-
-def training_transform(size: tuple[int, int], augmentation: ResizedCrop) -> Transform:
-    """Return random crop, resizing and mirroring; they draw from torch's generator of the processor.
-
-    Args:
-        size: height and width of the result.
-        augmentation: limits of the crop.
-    """
-    from torchvision.transforms import v2
-
-    crop = v2.RandomResizedCrop(size, scale=augmentation.scale, ratio=augmentation.ratio, antialias=True)
-    return v2.Compose([crop, v2.RandomHorizontalFlip()]) if augmentation.flip else crop
-
-
-def evaluation_transform(size: tuple[int, int], resize: int) -> Transform:
-    """Return resizing of the shorter side and a crop from the centre.
-
-    Args:
-        size: height and width of the result.
-        resize: length of the shorter side before the crop.
-    """
-    from torchvision.transforms import v2
-
-    return v2.Compose([v2.Resize(resize, antialias=True), v2.CenterCrop(size)])
-
-
-@contextlib.contextmanager
-def drawing_from(seed: int) -> Iterator[None]:
-    """Let torch's generator of the processor start at a seed, and put it back afterwards."""
-    with torch.random.fork_rng(devices=[]):
-        # Not torch.manual_seed, which would seed the graphics cards too.
-        torch.default_generator.manual_seed(seed)
-        yield
+            # One of them is no JPEG that the card can decode: one by one.
+            if len(files) > 1:
+                return [picture for file in files for picture in decode_on(device, [file])]
+    results: list[Tensor | CorruptImageError] = []
+    for file in files:
+        try:
+            results.append(decode(file).to(device))
+        except CorruptImageError as error:
+            results.append(error)
+    return results

@@ -5,17 +5,28 @@ Shape letters: N samples, B batch, H height, W width, C channels.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from netdeconv.data.cutout import cut_out
-from netdeconv.data.entry import Augmentation, DatasetInfo
-from netdeconv.data.normalise import Normalise
+from netdeconv.data.augment import Normalise, crop_and_flip, cut_out
+from netdeconv.data.registry import Augmentation, DatasetInfo
 from netdeconv.data.shards import Shard, count_steps, local_batch_size, share
-from netdeconv.data.sources import RawImages
+
+
+@dataclasses.dataclass(frozen=True)
+class RawImages:
+    """A data set as it is read: images uint8 (N, H, W, C) and labels int64 (N,)."""
+
+    images: Tensor
+    labels: Tensor
+
+    def part(self, index: Tensor) -> RawImages:
+        """Return some of the images."""
+        return RawImages(self.images[index], self.labels[index])
 
 
 class InMemoryImages:
@@ -31,16 +42,8 @@ class InMemoryImages:
     """
 
     def __init__(
-        self,
-        raw: RawImages,
-        entry: DatasetInfo,
-        *,
-        batch_size: int,
-        device: torch.device,
-        shard: Shard = (0, 1),
+        self, raw: RawImages, entry: DatasetInfo, *, batch_size: int, device: torch.device, shard: Shard = (0, 1)
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         rank, world = shard
         self.images_NHWC = raw.images[rank::world].to(device)
         self.labels_N = raw.labels[rank::world].to(device)
@@ -59,9 +62,10 @@ class InMemoryImages:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Pass once over the images in their order, unchanged."""
-        for start in range(0, self.num_samples, self.batch_size):
-            part = slice(start, start + self.batch_size)
-            yield self._normalise(self.images_NHWC[part]), self.labels_N[part]
+        for images_BHWC, labels_B in zip(
+            self.images_NHWC.split(self.batch_size), self.labels_N.split(self.batch_size), strict=True
+        ):
+            yield self._normalise(images_BHWC.permute(0, 3, 1, 2)), labels_B
 
 
 class Changes(NamedTuple):
@@ -78,9 +82,8 @@ class Changes(NamedTuple):
 class TrainingImages(InMemoryImages):
     """Shuffled and augmented batches; an epoch depends on (seed, epoch) alone and can be replayed.
 
-    Every process holds all images, as any of them may be its own in the next epoch. Which batches there
-    are does not depend on the number of processes: each takes an equal part of every batch
-    (:mod:`netdeconv.data.shards`).
+    Every process holds all images, as any of them may be its own in the next epoch. Which batches there are does
+    not depend on the number of processes: each takes an equal part of every batch (:mod:`netdeconv.data.shards`).
 
     Args:
         batch_size: images of the whole batch, all processes together.
@@ -115,14 +118,12 @@ class TrainingImages(InMemoryImages):
 
     def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Pass once over the images, in the order and with the changes of this epoch."""
-        mine = Changes(*(share(chosen_N, self._shard).to(self.device) for chosen_N in self._choose(epoch)))
-        for number in range(len(self)):
-            part = slice(number * self.batch_size, (number + 1) * self.batch_size)
-            now = Changes(*(chosen_N[part] for chosen_N in mine))
+        mine = (share(chosen_N, self._shard).to(self.device).split(self.batch_size) for chosen_N in self._choose(epoch))
+        for now in map(Changes._make, list(zip(*mine, strict=True))[: self._steps]):
             images_BHWC = self.images_NHWC[now.image]
             if self.augmentation is not None:
                 images_BHWC = crop_and_flip(images_BHWC, self.augmentation.padding, now.top, now.left, now.flip)
-            images_BCHW = self._normalise(images_BHWC)
+            images_BCHW = self._normalise(images_BHWC.permute(0, 3, 1, 2))
             if self.augmentation is not None and self.augmentation.cutout:
                 cut_out(images_BCHW, self.augmentation.cutout, now.hole_row, now.hole_column)
             yield images_BCHW, self.labels_N[now.image]
@@ -144,23 +145,3 @@ class TrainingImages(InMemoryImages):
             for side in self.images_NHWC.shape[1:3]
         )
         return Changes(index_N, top_N, left_N, flip_N, hole_row_N, hole_column_N)
-
-
-def crop_and_flip(images_BHWC: Tensor, padding: int, top_B: Tensor, left_B: Tensor, flip_B: Tensor) -> Tensor:
-    """Pad each image with zeros, cut an image-sized window out of it, and mirror some.
-
-    Args:
-        images_BHWC: the images.
-        padding: zero pixels on every side.
-        top_B: first row of each window in the padded image.
-        left_B: first column of each window in the padded image.
-        flip_B: which windows are mirrored.
-    """
-    height, width = images_BHWC.shape[1:3]
-    padded = torch.nn.functional.pad(images_BHWC, (0, 0, padding, padding, padding, padding))
-    device = images_BHWC.device
-    rows_BH = top_B[:, None] + torch.arange(height, device=device)
-    columns_BW = torch.arange(width, device=device).expand(len(images_BHWC), width)
-    columns_BW = left_B[:, None] + torch.where(flip_B[:, None], width - 1 - columns_BW, columns_BW)
-    sample_B = torch.arange(len(images_BHWC), device=device)
-    return padded[sample_B[:, None, None], rows_BH[:, :, None], columns_BW[:, None, :]]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator
 from typing import Protocol
 
 from torch import Tensor
 
+from netdeconv.data.augment import Colours
 
-class DataInfo(Protocol):
+
+class DataInfo(Colours, Protocol):
     """What the loop and a network need to know of a data set; tasks know more."""
 
     @property
@@ -41,38 +44,35 @@ class EvaluationData(Protocol):
         """Pass once over the data: inputs and targets, on the device."""
 
 
-class FirstSteps:
-    """The first steps of every epoch.
+@dataclasses.dataclass(frozen=True)
+class Splits:
+    """Training data, evaluation data, and which part of the data set the latter are."""
 
-    Args:
-        data: all of it.
-        limit: steps at most.
-    """
+    info: DataInfo
+    train: TrainingData
+    evaluation: EvaluationData
+    evaluated_on: str
 
-    def __init__(self, data: TrainingData, limit: int) -> None:
-        self._data, self._limit = data, limit
+    def first(self, batches: int | None) -> Splits:
+        """Return at most so many batches of every epoch and of every evaluation; ``None``: all."""
+        if batches is None:
+            return self
+        return dataclasses.replace(self, train=_First(self.train, batches), evaluation=_First(self.evaluation, batches))
+
+
+@dataclasses.dataclass(frozen=True)
+class _First:
+    """The first batches of every epoch, or of every pass."""
+
+    data: TrainingData | EvaluationData
+    limit: int
 
     def __len__(self) -> int:
-        return min(len(self._data), self._limit)
+        return min(len(self.data), self.limit)
 
     def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Begin one epoch."""
-        return itertools.islice(self._data.epoch(epoch), self._limit)
-
-
-class FirstBatches:
-    """The first batches of every pass.
-
-    Args:
-        data: all of it.
-        limit: batches at most.
-    """
-
-    def __init__(self, data: EvaluationData, limit: int) -> None:
-        self._data, self._limit = data, limit
-
-    def __len__(self) -> int:
-        return min(len(self._data), self._limit)
+        return itertools.islice(self.data.epoch(epoch), self.limit)  # type: ignore[union-attr]
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return itertools.islice(iter(self._data), self._limit)
+        return itertools.islice(iter(self.data), self.limit)  # type: ignore[arg-type]

@@ -2,18 +2,70 @@
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+from typing import Any, Literal
 
-from netdeconv.data.entry import Augmentation, DatasetInfo, ResizedCrop
 from netdeconv.lookup import look_up
 
-__all__ = ["DATASETS", "Augmentation", "DatasetInfo", "ResizedCrop", "info", "list_names"]
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """Random changes of training images.
+
+    Args:
+        padding: zero pixels added to each side before an image-sized random crop, of sets held in memory. Of image
+            files a random part is resized, by torchvision's ``RandomResizedCrop`` with its usual limits.
+        flip: whether half of the images are mirrored.
+        cutout: side of a square, centred anywhere in the image, that is set to the mean colour; 0 for none.
+    """
+
+    padding: int = 4
+    flip: bool = False
+    cutout: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DatasetInfo:
+    """One data set.
+
+    Args:
+        reader: how it is read: ``"folder"`` from image files as they are needed, the others into memory.
+        shape: channels, height, width of what a network sees.
+        num_classes: number of labels.
+        mean: per channel, of the training images scaled to [0, 1].
+        std: per channel, of the training images scaled to [0, 1].
+        augmentation: random changes in training.
+        source: where it comes from.
+        licence: terms its makers give.
+        folders: where, below the folder of the data sets, it may be, besides that folder itself.
+        resize: shorter side that an image read from a file is resized to before an evaluation's centre crop.
+        obtain: how to get it, where ``--download`` cannot.
+    """
+
+    reader: Literal["digits", "torchvision", "batches", "folder"]
+    shape: tuple[int, int, int]
+    num_classes: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    augmentation: Augmentation
+    source: str
+    licence: str
+    folders: tuple[str, ...] = ()
+    resize: int | None = None
+    obtain: str = ""
 
 
 _IMAGENET_LICENCE = "terms of ImageNet: non-commercial research"
 # Of a subset of ImageNet at 224x224; all published networks of this size were trained with them.
 _IMAGENET_COLOURS: dict[str, Any] = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
-_DOWNSAMPLED = "P. Chrabaszcz, I. Loshchilov, F. Hutter, A Downsampled Variant of ImageNet, 2017"
+_CIFAR: dict[str, Any] = {
+    "source": "A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
+    "licence": "none stated; the author asks for the citation",
+}
+_DOWNSAMPLED: dict[str, Any] = {
+    "source": "P. Chrabaszcz, I. Loshchilov, F. Hutter, A Downsampled Variant of ImageNet, 2017",
+    "licence": _IMAGENET_LICENCE,
+}
 _DOWNSAMPLED_FROM = "image-net.org gives it to those who register (Imagenet{0}_train.zip and Imagenet{0}_val.zip)"
 
 DATASETS: dict[str, DatasetInfo] = {
@@ -34,8 +86,7 @@ DATASETS: dict[str, DatasetInfo] = {
         mean=(0.4914, 0.4822, 0.4465),
         std=(0.2470, 0.2435, 0.2616),
         augmentation=Augmentation(flip=True),
-        source="A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
-        licence="none stated; the author asks for the citation",
+        **_CIFAR,
     ),
     "cifar100": DatasetInfo(
         reader="torchvision",
@@ -44,8 +95,7 @@ DATASETS: dict[str, DatasetInfo] = {
         mean=(0.5071, 0.4866, 0.4409),
         std=(0.2673, 0.2564, 0.2762),
         augmentation=Augmentation(flip=True),
-        source="A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
-        licence="none stated; the author asks for the citation",
+        **_CIFAR,
     ),
     "mnist": DatasetInfo(
         reader="torchvision",
@@ -92,7 +142,7 @@ DATASETS: dict[str, DatasetInfo] = {
         shape=(3, 224, 224),
         num_classes=1000,
         **_IMAGENET_COLOURS,
-        augmentation=ResizedCrop(),
+        augmentation=Augmentation(flip=True),
         source="O. Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge, 2015 (ILSVRC 2012)",
         licence=_IMAGENET_LICENCE,
         folders=("imagenet", "CLS-LOC", "Data/CLS-LOC", "ILSVRC/Data/CLS-LOC", "imagenet/ILSVRC/Data/CLS-LOC"),
@@ -104,7 +154,7 @@ DATASETS: dict[str, DatasetInfo] = {
         shape=(3, 128, 128),
         num_classes=10,
         **_IMAGENET_COLOURS,
-        augmentation=ResizedCrop(),
+        augmentation=Augmentation(flip=True),
         source="fast.ai, Imagenette, 2019: ten classes of ImageNet",
         licence="Apache 2.0; the images under the terms of ImageNet: non-commercial research",
         folders=("imagenette2-160", "imagenette2-320", "imagenette2", "imagenette160"),
@@ -118,8 +168,7 @@ DATASETS: dict[str, DatasetInfo] = {
         mean=(0.4811, 0.4575, 0.4079),
         std=(0.2604, 0.2532, 0.2682),
         augmentation=Augmentation(flip=True),
-        source=_DOWNSAMPLED,
-        licence=_IMAGENET_LICENCE,
+        **_DOWNSAMPLED,
         folders=("imagenet32", "Imagenet32"),
         obtain=_DOWNSAMPLED_FROM.format(32),
     ),
@@ -131,8 +180,7 @@ DATASETS: dict[str, DatasetInfo] = {
         mean=(0.4811, 0.4575, 0.4079),
         std=(0.2479, 0.2402, 0.2553),
         augmentation=Augmentation(padding=2, flip=True),
-        source=_DOWNSAMPLED,
-        licence=_IMAGENET_LICENCE,
+        **_DOWNSAMPLED,
         folders=("imagenet16", "Imagenet16"),
         obtain=_DOWNSAMPLED_FROM.format(16),
     ),

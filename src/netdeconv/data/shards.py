@@ -7,15 +7,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
+# This process's number, and the number of processes.
 Shard = tuple[int, int]
 
 
 def local_batch_size(batch_size: int, shard: Shard) -> int:
     """Return how many images of each batch one process gets.
-
-    Args:
-        batch_size: images of the whole batch.
-        shard: the process's number and the number of processes.
 
     Raises:
         ValueError: when the batch is empty or cannot be cut into equal parts.
@@ -42,15 +39,10 @@ def local_batch_size(batch_size: int, shard: Shard) -> int:
 
 
 def count_steps(num_samples: int, batch_size: int, shard: Shard) -> int:
-    """Return the steps of an epoch, the same for all processes.
+    """Return the steps of an epoch, the same for all processes, each of a whole batch of ``batch_size``.
 
     A last batch of less than half of the images is left out: statistics of a handful of images would
     disturb the others. An epoch shorter than that is one batch.
-
-    Args:
-        num_samples: images of all processes together.
-        batch_size: images of the whole batch.
-        shard: the process's number and the number of processes.
 
     Raises:
         ValueError: when there are fewer images than processes.

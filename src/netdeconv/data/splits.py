@@ -10,19 +10,15 @@ import torch
 
 from netdeconv.data import folder
 from netdeconv.data.config import DataConfig
-from netdeconv.data.entry import Augmentation, DatasetInfo, ResizedCrop
 from netdeconv.data.errors import MissingDataError
 from netdeconv.data.folder import ImageFiles
-from netdeconv.data.memory import InMemoryImages, TrainingImages
-from netdeconv.data.protocols import DataInfo, EvaluationData, FirstBatches, FirstSteps, TrainingData
-from netdeconv.data.raw import RawImages
-from netdeconv.data.registry import info
+from netdeconv.data.loader import Loader
+from netdeconv.data.memory import InMemoryImages, RawImages, TrainingImages
+from netdeconv.data.protocols import Splits
+from netdeconv.data.reading import balanced_split, download_or_explain, read, resolve_data_dir
+from netdeconv.data.registry import Augmentation, DatasetInfo, info
 from netdeconv.data.shards import Shard, local_batch_size
-from netdeconv.data.sources import download_folder, read, resolve_data_dir
-from netdeconv.data.split import balanced_split
-from netdeconv.data.streaming import FolderEvaluation, FolderTraining, Loading
-
-__all__ = ["DataConfig", "EvaluationData", "Splits", "TrainingData", "open_splits"]
+from netdeconv.data.streaming import StreamedEvaluation, StreamedTraining
 
 Images = TypeVar("Images", RawImages, ImageFiles)
 
@@ -30,16 +26,6 @@ Images = TypeVar("Images", RawImages, ImageFiles)
 _EVALUATION_BATCH = 500
 # One split for tuning, whatever a run's own seed is.
 _SPLIT_SEED = 1
-
-
-@dataclasses.dataclass(frozen=True)
-class Splits:
-    """Training data, evaluation data, and which part of the data set the latter are."""
-
-    info: DataInfo
-    train: TrainingData
-    evaluation: EvaluationData
-    evaluated_on: str
 
 
 def open_splits(config: DataConfig, *, seed: int, device: torch.device, shard: Shard = (0, 1)) -> Splits:
@@ -54,21 +40,12 @@ def open_splits(config: DataConfig, *, seed: int, device: torch.device, shard: S
     Raises:
         UnknownNameError: when there is no such data set.
         MissingDataError: when it is not on this machine.
-        DataError: when its files hold something else.
+        DataError: when its files are damaged, hold something else or may not be read.
         ValueError: when a size is out of range.
     """
     entry = info(config.dataset)
     opened = (_open_folder if entry.reader == "folder" else _open_memory)(config, entry, seed, device, shard)
-    return limited(opened, config.max_batches)
-
-
-def limited(splits: Splits, batches: int | None) -> Splits:
-    """Return at most so many batches of every epoch and of every evaluation; ``None``: all."""
-    if batches is None:
-        return splits
-    return dataclasses.replace(
-        splits, train=FirstSteps(splits.train, batches), evaluation=FirstBatches(splits.evaluation, batches)
-    )
+    return opened.first(config.max_batches)
 
 
 def _open_memory(config: DataConfig, entry: DatasetInfo, seed: int, device: torch.device, shard: Shard) -> Splits:
@@ -77,11 +54,7 @@ def _open_memory(config: DataConfig, entry: DatasetInfo, seed: int, device: torc
             raise ValueError(f"{name} is for sets of image files: {config.dataset!r} is what it is")
     train, test = read(config.dataset, data_dir=config.data_dir, download=config.download, verify=config.verify)
     train, validation = _cut(train, config)
-    held = test if validation is None else validation
-    if config.evaluation_size is not None:
-        held = held.part(balanced_split(held.labels, config.evaluation_size, seed=_SPLIT_SEED)[1])
-    augmentation = _augmentation(config, entry)
-    assert not isinstance(augmentation, ResizedCrop)
+    evaluation = _some(test if validation is None else validation, config.evaluation_size)
     return Splits(
         info=entry,
         train=TrainingImages(
@@ -89,16 +62,18 @@ def _open_memory(config: DataConfig, entry: DatasetInfo, seed: int, device: torc
             entry,
             batch_size=config.batch_size,
             device=device,
-            augmentation=augmentation,
+            augmentation=_augmentation(config, entry),
             seed=seed,
             shard=shard,
         ),
-        evaluation=InMemoryImages(held, entry, batch_size=_EVALUATION_BATCH, device=device, shard=shard),
+        evaluation=InMemoryImages(evaluation, entry, batch_size=_EVALUATION_BATCH, device=device, shard=shard),
         evaluated_on="test" if validation is None else "validation",
     )
 
 
 def _open_folder(config: DataConfig, entry: DatasetInfo, seed: int, device: torch.device, shard: Shard) -> Splits:
+    from torchvision.transforms import v2  # only when it is needed: importing it takes a second
+
     root = _find_folder(config, entry)
     classes = folder.list_classes(root, folder.TRAIN)
     folder.require_num_classes(root, len(classes), config.num_classes or entry.num_classes)
@@ -109,33 +84,46 @@ def _open_folder(config: DataConfig, entry: DatasetInfo, seed: int, device: torc
         # Validation images by name, they are what published numbers are of: nothing may be chosen by them.
         evaluation, evaluated_on = folder.read_files(root, folder.VAL), "test"
         folder.require_same_classes(whole, evaluation)
+    evaluation = _some(evaluation, config.evaluation_size)
     size = config.image_size or entry.shape[1]
     resize = config.resize or round(size * (entry.resize or entry.shape[1]) / entry.shape[1])
+    if resize < size:
+        raise ValueError(f"resize {resize} is smaller than image_size {size}: images would be padded with black")
     entry = dataclasses.replace(entry, shape=(3, size, size), num_classes=len(classes))
-    loading = Loading(
-        device=device, num_workers=config.num_workers, decode=config.decode, skip_corrupt=config.skip_corrupt
-    )
     augmentation = _augmentation(config, entry)
-    assert not isinstance(augmentation, Augmentation)
+    shown: v2.Transform = v2.Compose([v2.Resize(resize, antialias=True), v2.CenterCrop(size)])
+    varied: v2.Transform = v2.RandomResizedCrop(size, antialias=True)
+    if augmentation is not None and augmentation.flip:
+        varied = v2.Compose([varied, v2.RandomHorizontalFlip()])
+
+    def loader(files: ImageFiles, transform: v2.Transform, *, fill: bool) -> Loader:
+        return Loader(
+            files.load if config.decode == "workers" else files.read,
+            transform,
+            device=device,
+            num_workers=config.num_workers,
+            decode=config.decode,
+            skip_corrupt=config.skip_corrupt,
+            fill=fill,
+        )
+
+    rank, world = shard
+    mine, batch = list(range(rank, len(evaluation), world)), local_batch_size(config.batch_size, shard)
     return Splits(
         info=entry,
-        train=FolderTraining(
-            train,
+        train=StreamedTraining(
+            loader(train, varied if augmentation else shown, fill=True),
             entry,
+            len(train),
             batch_size=config.batch_size,
-            augmentation=augmentation,
-            resize=resize,
             seed=seed,
             shard=shard,
-            loading=loading,
+            cutout=config.cutout,
         ),
-        evaluation=FolderEvaluation(
-            evaluation,
+        evaluation=StreamedEvaluation(
+            loader(evaluation, shown, fill=False),
             entry,
-            batch_size=local_batch_size(config.batch_size, shard),
-            resize=resize,
-            shard=shard,
-            loading=loading,
+            [mine[start : start + batch] for start in range(0, len(mine), batch)],
         ),
         evaluated_on=evaluated_on,
     )
@@ -147,9 +135,14 @@ def _cut(train: Images, config: DataConfig) -> tuple[Images, Images | None]:
     if config.validation_size:
         kept, cut = balanced_split(train.labels, config.validation_size, seed=_SPLIT_SEED)
         train, validation = train.part(kept), train.part(cut)
-    if config.train_size is not None and config.train_size != len(train.labels):
-        train = train.part(balanced_split(train.labels, config.train_size, seed=_SPLIT_SEED)[1])
-    return train, validation
+    return _some(train, config.train_size), validation
+
+
+def _some(images: Images, size: int | None) -> Images:
+    """So many of the images, every class in proportion; ``None`` for all."""
+    if size is None or size == len(images.labels):
+        return images
+    return images.part(balanced_split(images.labels, size, seed=_SPLIT_SEED)[1])
 
 
 def _find_folder(config: DataConfig, entry: DatasetInfo) -> Path:
@@ -159,11 +152,13 @@ def _find_folder(config: DataConfig, entry: DatasetInfo) -> Path:
     except MissingDataError:
         if not config.download or entry.obtain:
             raise
-        download_folder(config.dataset, root)
-        return folder.find_folder(root, config.dataset, entry)
+    from torchvision import datasets
+
+    download_or_explain(config.dataset, root, lambda: datasets.Imagenette(str(root), size="160px", download=True))
+    return folder.find_folder(root, config.dataset, entry)
 
 
-def _augmentation(config: DataConfig, entry: DatasetInfo) -> Augmentation | ResizedCrop | None:
+def _augmentation(config: DataConfig, entry: DatasetInfo) -> Augmentation | None:
     if not config.augment:
         return None
     if config.cutout > min(entry.shape[1:]):

@@ -182,7 +182,7 @@ def test_a_first_look_is_short(root):
     assert (len(splits.train), len(epoch(splits)), len(list(splits.evaluation))) == (1, 1, 1)
 
 
-@pytest.mark.parametrize("setting", [{"cutout": 4}, {"image_size": 32}, {"num_classes": 3}, {"skip_corrupt": True}])
+@pytest.mark.parametrize("setting", [{"cutout": 4}, {"image_size": 32}, {"evaluation_size": 3}, {"skip_corrupt": True}])
 def test_settings_of_images_with_one_label_are_refused(root, setting):
     with pytest.raises(ValueError, match=f"{next(iter(setting))} is for images with one label"):
         opened(root, **setting)

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from netdeconv.data.loader import explained_deaths
 from netdeconv.data.segmentation.held import InMemoryPairs
 from netdeconv.data.segmentation.pairs import PairSource
 from netdeconv.data.segmentation.registry import SegmentationInfo
 from netdeconv.data.segmentation.transforms import Pair, RandomView
 from netdeconv.data.shards import Shard, count_steps, local_batch_size, share
-from netdeconv.data.workers import explained_deaths
 
 _EPOCH_FACTOR, _SEED_FACTOR = 1_000_003, 7_919
 

@@ -7,6 +7,9 @@ from typing import Any
 
 import torch
 
+from netdeconv.data.config import DataConfig
+from netdeconv.data.loader import workers_of_this_process
+from netdeconv.data.protocols import Splits
 from netdeconv.data.segmentation.batches import EvaluationPairs, TrainingPairs
 from netdeconv.data.segmentation.held import held_or_streamed
 from netdeconv.data.segmentation.pairs import PairSource, cut
@@ -14,8 +17,6 @@ from netdeconv.data.segmentation.registry import SegmentationInfo, segmentation_
 from netdeconv.data.segmentation.sources import open_source
 from netdeconv.data.segmentation.transforms import RandomView
 from netdeconv.data.shards import Shard
-from netdeconv.data.splits import DataConfig, Splits, limited
-from netdeconv.data.workers import workers_of_this_process
 from netdeconv.lookup import look_up
 
 
@@ -132,12 +133,12 @@ def open_segmentation(
         ),
         evaluated_on="validation" if held is not None else split,
     )
-    return limited(splits, config.max_batches)
+    return splits.first(config.max_batches)
 
 
 def _refuse_other_settings(config: DataConfig) -> None:
     """Settings of images with one label each mean nothing here."""
     usual = DataConfig()
-    for name in ("cutout", "num_classes", "image_size", "resize", "decode", "skip_corrupt"):
+    for name in ("evaluation_size", "cutout", "num_classes", "image_size", "resize", "decode", "skip_corrupt"):
         if getattr(config, name) != getattr(usual, name):
             raise ValueError(f"{name} is for images with one label, not for segmentation")

@@ -11,9 +11,9 @@ from pathlib import Path
 from torchvision import datasets
 
 from netdeconv.data.errors import MissingDataError
+from netdeconv.data.reading import DATA_VARIABLE, resolve_data_dir
 from netdeconv.data.segmentation.pairs import FilePairs, PairError, PairSource
 from netdeconv.data.segmentation.registry import SegmentationInfo, segmentation_info
-from netdeconv.data.sources import DATA_VARIABLE, resolve_data_dir
 
 _SHOWN = 3
 

@@ -1,4 +1,4 @@
-"""Cut-out agrees with a loop over pixels, and hides a square in training images only when asked to."""
+"""Windows, mirror images and holes agree with loops over pixels; holes come only when they are asked for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from netdeconv.data import DataConfig, open_splits
-from netdeconv.data.cutout import cut_out
+from netdeconv.data.augment import crop_and_flip, cut_out
 
 CPU = torch.device("cpu")
 
@@ -23,6 +23,21 @@ def test_cut_out_agrees_with_a_loop_over_pixels(side):
                 if top <= y < top + side and left <= x < left + side:
                     expected[n, :, y, x] = 0
     assert torch.equal(cut_out(images, side, row, column), expected)
+
+
+def test_crop_and_flip_agree_with_a_loop_over_pixels():
+    images = torch.randint(256, (6, 8, 8, 3), dtype=torch.uint8)
+    top, left = torch.tensor([0, 4, 2, 1, 3, 2]), torch.tensor([0, 4, 2, 3, 1, 0])
+    flip = torch.tensor([False, True, False, True, True, False])
+    result = crop_and_flip(images, 2, top, left, flip)
+    for n in range(6):
+        for y in range(8):
+            for x in range(8):
+                source_x = 7 - x if flip[n] else x
+                row, column = int(top[n]) + y - 2, int(left[n]) + source_x - 2
+                inside = 0 <= row < 8 and 0 <= column < 8
+                expected = images[n, row, column] if inside else torch.zeros(3, dtype=torch.uint8)
+                assert torch.equal(result[n, y, x], expected), (n, y, x)
 
 
 def test_training_images_get_a_hole_in_the_mean_colour_and_are_otherwise_the_same():

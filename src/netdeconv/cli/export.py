@@ -1,0 +1,120 @@
+"""``netdeconv export``: a finished classifier as files that run without this library."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+import tyro
+from torch import Tensor
+
+from netdeconv import export
+from netdeconv.cli.parser import parse
+from netdeconv.tasks.classifier import BEST, LAST, TrainedClassifier
+from netdeconv.training.precision import process_settings
+
+Format = Literal["onnx", "int8", "program", "weights", "package"]
+FILES: dict[Format, str] = {
+    "onnx": "model.onnx",
+    "int8": "model-int8.onnx",
+    "program": "model.pt2",
+    "weights": "model.safetensors",
+    "package": "model-compiled.pt2",
+}
+# Training batches that show the range of activations, for int8.
+_CALIBRATION = 8
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """Fold a run's network and write it: ONNX, int8 ONNX, a program of torch.export, safetensors, AOTInductor.
+
+    Args:
+        run: run directory of netdeconv train.
+        formats: onnx, int8, program (torch.export), weights (safetensors), package (AOTInductor).
+        output: folder for the files; else export in the run directory.
+        best: take the network of the best epoch (a run with --keep-best) instead of the last.
+        check: compare every file that can be run with the network, on all evaluation images.
+        data_dir: folder with the data sets, where it is not the run's; int8 and the check read images.
+        threads: processor threads; else torch's choice.
+    """
+
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    formats: tuple[Format, ...] = ("onnx",)
+    output: str = ""
+    best: bool = False
+    check: bool = True
+    data_dir: str | None = None
+    threads: int | None = None
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the files, and export.json about them."""
+    options = parse(Options, arguments, prog="netdeconv export")
+    with process_settings(options.threads):
+        trained = TrainedClassifier.load(options.run, file=BEST if options.best else LAST)
+        folder = Path(options.output).expanduser() if options.output else trained.path / "export"
+        folder.mkdir(parents=True, exist_ok=True)
+        about: dict[str, Any] = {
+            "run": str(trained.path.name),
+            "input": {"name": "images", "shape": ["batch", *trained.info.shape], "dtype": "float32"},
+            "normalisation": {"mean": trained.info.mean, "std": trained.info.std, "of": "pixels from 0 to 1"},
+            "classes": trained.info.num_classes,
+            "files": {},
+        }
+        for form in options.formats:
+            path = folder / FILES[form]
+            write(trained, form, path, options.data_dir)
+            found = check(trained, form, path, options) if options.check else None
+            about["files"][path.name] = {"format": form, **(dataclasses.asdict(found) if found else {})}
+            print(f"{path}: {_in_words(found)}")
+        (folder / "export.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def write(trained: TrainedClassifier, form: Format, path: Path, data_dir: str | None = None) -> None:
+    """Write one file.
+
+    Raises:
+        ExportError: when the format cannot hold the network, or a package is absent.
+    """
+    example = torch.zeros(2, *trained.info.shape)
+    if form == "int8":
+        batches = itertools.islice(trained.splits(data_dir=data_dir).train.epoch(1), _CALIBRATION)
+        export.to_int8(trained.network, example, path, batches=(images.contiguous() for images, _ in batches))
+    elif form == "weights":
+        export.to_safetensors(trained.network, path)
+    else:
+        {"onnx": export.to_onnx, "program": export.to_program, "package": export.to_package}[form](
+            trained.network, example, path
+        )
+
+
+def check(trained: TrainedClassifier, form: Format, path: Path, options: Options) -> export.Agreement | None:
+    """Compare a file's outputs with the network's on all evaluation images; ``None``: weights alone compute nothing."""
+    if form == "weights":
+        return None
+    splits = trained.splits(data_dir=options.data_dir)
+    return export.agreement(trained.network, _runner(form, path, options.threads or 0), splits.evaluation)
+
+
+def _runner(form: Format, path: Path, threads: int) -> Callable[[Tensor], Tensor]:
+    if form in ("onnx", "int8"):
+        return export.run_onnx(path, threads=threads)
+    if form == "program":
+        return torch.export.load(path).module()
+    return torch._inductor.aoti_load_package(str(path))
+
+
+def _in_words(found: export.Agreement | None) -> str:
+    if found is None:
+        return "written"
+    return (
+        f"same class for {found.same_top1} of {found.predictions} images, accuracy {found.accuracy_exported:.2f} % "
+        f"(the run's network {found.accuracy:.2f}), outputs differ by {found.difference:.1e} of the largest"
+    )

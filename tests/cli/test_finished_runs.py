@@ -1,0 +1,84 @@
+"""evaluate, predict and export: what is done with a run that is finished."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+from PIL import Image
+
+from netdeconv.cli import main
+from netdeconv.data import read
+from netdeconv.models import NormConfig
+from netdeconv.tasks.classifier import TrainedClassifier
+from netdeconv.training import run
+from small_runs import small_config
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    config = small_config(tmp_path_factory.mktemp("runs") / "run", epochs=2)
+    network = dataclasses.replace(config.network, norm=NormConfig(name="default"))
+    return run(dataclasses.replace(config, network=network))
+
+
+def said(capsys, *arguments) -> str:
+    assert main([str(argument) for argument in arguments]) == 0
+    return capsys.readouterr().out
+
+
+def refused(capsys, *arguments) -> str:
+    assert main([str(argument) for argument in arguments]) in (1, 2)
+    return capsys.readouterr().err
+
+
+def test_evaluating_again_gives_the_run_s_own_numbers(finished, capsys):
+    text = said(capsys, "evaluate", finished.path, "--threads", 1)
+    assert f"accuracy {finished.accuracy:.4f}" in text
+    assert f"loss {finished.history[-1]['loss']:.4f}" in text
+    batch = said(capsys, "evaluate", finished.path, "--statistics", "batch", "--threads", 1)
+    assert batch != text
+
+
+def test_what_cannot_be_evaluated_is_refused(finished, capsys, tmp_path):
+    assert "holds no run" in refused(capsys, "evaluate", tmp_path)
+    assert "no best.pt" in refused(capsys, "evaluate", finished.path, "--best", "True")
+    assert "--split val" in refused(capsys, "evaluate", finished.path, "--split", "val")
+
+
+def test_the_class_of_an_image_file_is_the_network_s(finished, capsys, tmp_path):
+    _, test = read("digits")
+    for number in range(8):
+        Image.fromarray(test.images[number, :, :, 0].numpy()).save(tmp_path / f"{number}.png")
+    trained = TrainedClassifier.load(finished.path)
+    images, _ = next(iter(trained.splits().evaluation))
+    shares, classes = trained.scores(images[:8]).softmax(1).max(1)
+    lines = said(capsys, "predict", finished.path, *sorted(tmp_path.glob("*.png")), "--threads", 1).splitlines()
+    for line, share, number in zip(lines, shares.tolist(), classes.tolist(), strict=True):
+        assert f"png: class {number} {100 * share:.1f} %" in line
+
+
+def test_an_image_of_another_size_is_brought_to_the_network_s(finished, capsys, tmp_path):
+    Image.new("RGB", (70, 45)).save(tmp_path / "wide.png")
+    assert "wide.png: class" in said(capsys, "predict", finished.path, tmp_path / "wide.png", "--threads", 1)
+
+
+def test_no_image_and_a_damaged_one_are_refused(finished, capsys, tmp_path):
+    assert "which images" in refused(capsys, "predict", finished.path)
+    (tmp_path / "odd.png").write_bytes(b"nothing")
+    assert "odd.png" in refused(capsys, "predict", finished.path, tmp_path / "odd.png")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_exported_files_agree_over_the_whole_test_set(finished, capsys):
+    pytest.importorskip("onnxruntime")
+    said(capsys, "export", finished.path, "--formats", "onnx", "int8", "weights", "--threads", 1)
+    about = json.loads((finished.path / "export" / "export.json").read_text())
+    assert about["input"]["shape"] == ["batch", 1, 32, 32]
+    onnx, int8, weights = (about["files"][f"model{end}"] for end in (".onnx", "-int8.onnx", ".safetensors"))
+    assert onnx["same_top1"] == onnx["predictions"] == 500
+    assert onnx["accuracy_exported"] == pytest.approx(finished.accuracy)
+    assert abs(int8["accuracy_exported"] - finished.accuracy) <= 1
+    assert set(weights) == {"format"}
+    assert (finished.path / "export" / "model-int8.onnx").stat().st_size > 0
