@@ -11,7 +11,9 @@ from netdeconv.training import run
 from small_runs import plain_config, small_config
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-sync_api = pytest.importorskip("playwright.sync_api", reason="the browser test needs playwright: pip install playwright")
+sync_api = pytest.importorskip(
+    "playwright.sync_api", reason="the browser test needs playwright: pip install playwright"
+)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="the browser test needs Chromium: apt-get install chromium")
 
 
@@ -26,9 +28,15 @@ def page_file(tmp_path_factory):
 @pytest.fixture(scope="module")
 def browser():
     with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         yield started
         started.close()
+
+
+def opened(browser, width, height, scheme):
+    page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+    page.set_default_timeout(300_000)  # of a machine that is busy with other things
+    return page
 
 
 def trace(page, name="chart"):
@@ -36,7 +44,7 @@ def trace(page, name="chart"):
 
 
 def test_the_page_works_by_mouse_and_keyboard_and_asks_nobody(browser, page_file):
-    page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
+    page = opened(browser, 1280, 900, "light")
     errors, requests = [], []
     page.on("console", lambda message: errors.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -75,7 +83,7 @@ def test_the_page_works_by_mouse_and_keyboard_and_asks_nobody(browser, page_file
     page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 150, steps=5)
     page.mouse.up()
     page.wait_for_function(
-        "([low]) => document.getElementById('chart')._fullLayout.xaxis.range[0] > low", arg=before, timeout=5000
+        "([low]) => document.getElementById('chart')._fullLayout.xaxis.range[0] > low", arg=before
     )
     page.emulate_media(media="print")
     assert not page.is_visible(".controls")
@@ -86,7 +94,7 @@ def test_the_page_works_by_mouse_and_keyboard_and_asks_nobody(browser, page_file
 
 
 def test_nothing_is_wider_than_a_phone(browser, page_file):
-    page = browser.new_page(viewport={"width": 360, "height": 740}, color_scheme="dark")
+    page = opened(browser, 360, 740, "dark")
     page.goto(page_file.as_uri())
     page.wait_for_selector("#chart .main-svg")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360

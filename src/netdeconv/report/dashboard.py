@@ -84,7 +84,9 @@ def _one(run: SavedRun, width: int, plain: bool) -> RenderableType:
         numbers.add_row(in_words(run.metric), f"{last[run.metric]:.2f} %")
         numbers.add_row("images/s", f"{images:.0f}")
         if not run.is_finished:
-            numbers.add_row("ETA", str(datetime.timedelta(seconds=round((epochs - len(run.history)) * last["seconds"]))))
+            numbers.add_row(
+                "ETA", str(datetime.timedelta(seconds=round((epochs - len(run.history)) * last["seconds"])))
+            )
     else:
         numbers.add_row("loss", "no epoch is finished yet")
     parts: list[RenderableType] = [numbers]
@@ -154,6 +156,8 @@ def _health(run: SavedRun) -> list[RenderableType]:
     warned = [(name, text) for name, kinds in reading["warnings"].items() for text in kinds.values()]
     if not warned:
         return [Text(f"health: all {len(reading['layers'])} whitened layers are well (step {reading['step']})")]
-    lines: list[RenderableType] = [Text(f"health: {len(warned)} findings (step {reading['step']})", style="bold yellow")]
+    lines: list[RenderableType] = [
+        Text(f"health: {len(warned)} findings (step {reading['step']})", style="bold yellow")
+    ]
     lines += [Text(f"! {name}: {text}", style="yellow", overflow="fold") for name, text in warned[:_MOST_WARNINGS]]
     return lines + ([Text(f"and {len(warned) - _MOST_WARNINGS} more")] if len(warned) > _MOST_WARNINGS else [])

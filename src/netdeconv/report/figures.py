@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from netdeconv import models, viz
-from netdeconv.data import DataError, DatasetInfo, MissingDataError, info, open_splits
-from netdeconv.data import DataConfig
+from netdeconv.data import DataConfig, DataError, DatasetInfo, MissingDataError, info, open_splits
 from netdeconv.lookup import UnknownNameError
 from netdeconv.models import NormConfig
 from netdeconv.nn import WhitenedLayer
@@ -74,7 +73,9 @@ def subject_of_arch(arch: str, *, norm: str = "default", data: str = "photograph
     """
     models.architecture(arch)
     digits = info("digits")
-    entry = digits if data == "digits" else dataclasses.replace(digits, shape=(3, 32, 32), mean=(0.5,) * 3, std=(0.25,) * 3)
+    entry = (
+        digits if data == "digits" else dataclasses.replace(digits, shape=(3, 32, 32), mean=(0.5,) * 3, std=(0.25,) * 3)
+    )
     torch.manual_seed(0)
     config = NetworkConfig(arch=arch, norm=NormConfig(name=norm))
     return Subject(arch, Classification().build_network(config, entry), embedded_batch(entry))
@@ -85,7 +86,9 @@ def embedded_batch(entry: DatasetInfo) -> Tensor:
     channels, size, _ = entry.shape
     if channels == 3:
         return viz.photograph_crops(_IMAGES, min(size, 200))
-    splits = open_splits(DataConfig(dataset="digits", batch_size=_IMAGES, augment=False), seed=0, device=torch.device("cpu"))
+    splits = open_splits(
+        DataConfig(dataset="digits", batch_size=_IMAGES, augment=False), seed=0, device=torch.device("cpu")
+    )
     batch = next(iter(splits.train.epoch(1)))[0]
     return nn.functional.interpolate(batch, size=(size, size), mode="bilinear", align_corners=False)
 
@@ -128,11 +131,16 @@ def draw_all(
         add("deconvolved", lambda: viz.images(_to_draw(picture, subject.batch, chosen.channels), samples[0]))
         add("spectra", lambda: viz.spectra(samples))
         add("ranks", lambda: viz.ranks(samples))
-        add("sparsity", lambda: viz.sparsity([chosen, *(s for s in samples if s.name != chosen.name)] if layer else samples))
+        add(
+            "sparsity",
+            lambda: viz.sparsity([chosen, *(s for s in samples if s.name != chosen.name)] if layer else samples),
+        )
     else:
         missing.append("covariance, filters, spectra, ranks, sparsity: the network has no whitened layer")
     add("weights", lambda: viz.weight_norms({"": subject.network}))
-    add("memory", lambda: viz.memory({subject.name: viz.training_memory(copy.deepcopy(subject.network), subject.batch)}))
+    add(
+        "memory", lambda: viz.memory({subject.name: viz.training_memory(copy.deepcopy(subject.network), subject.batch)})
+    )
     if subject.run is not None and subject.run.history:
         run = subject.run
         add("curves", lambda: viz.curves({run.label: run.history}, metric=run.metric))

@@ -6,7 +6,6 @@ Letters: N images, C channels, H height, W width.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from typing import Any
 
 import torch
@@ -55,13 +54,15 @@ def mistakes_of(subject: Subject, data_dir: str | None = None) -> Mistakes:
     matrix = torch.zeros(count, count, dtype=torch.int64)
     wrong: list[tuple[Tensor, int, int]] = []
     seen = 0
-    for inputs, targets in itertools.takewhile(lambda _: seen < _MOST_IMAGES, splits.evaluation):
+    for inputs, targets in splits.evaluation:
         with torch.no_grad():
             guesses = subject.network(inputs).argmax(1)
         matrix += multiclass_confusion_matrix(guesses, targets, count)
         seen += len(targets)
         for index in (guesses != targets).nonzero().flatten()[: _SHOWN - len(wrong)].tolist():
             wrong.append((inputs[index], int(targets[index]), int(guesses[index])))
+        if seen >= _MOST_IMAGES:
+            break
     names = _names(subject.run.plain["data"]["dataset"], count)
     small = matrix.tolist() if count <= _MOST_CLASSES else []
     return Mistakes({"matrix": small, "names": names, "images": seen}, _wrong(wrong, names) if wrong else None)

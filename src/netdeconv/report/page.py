@@ -79,7 +79,9 @@ def write_report(paths: Sequence[str | Path], output: str | Path, *, data_dir: s
         style=(page / "page.css").read_text(encoding="utf-8"),
         script=(page / "page.js").read_text(encoding="utf-8"),
         plotly=plotly.get_plotlyjs(),
-        data=_for_script({"runs": [_curves(run) for run in runs], "health": [_series(run) for run in runs if run.health]}),
+        data=_for_script(
+            {"runs": [_curves(run) for run in runs], "health": [_series(run) for run in runs if run.health]}
+        ),
         confusion=_for_script({s["label"]: s["mistakes"].plain for s in sections if s["mistakes"] is not None}),
     )
     file = Path(output).expanduser()

@@ -18,7 +18,7 @@ from netdeconv.training.checkpoint import CheckpointError, evaluated_weights, lo
 from netdeconv.training.health_log import HEALTH
 from netdeconv.training.run_directory import CONFIG
 
-_FORMAT = 1
+_FORMATS = (1, 2)  # of checkpoints; they differ in what a run needs to go on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +69,7 @@ class SavedRun:
     @property
     def metric(self) -> str:
         """Key of the score in the records."""
-        return str(TASKS[self.plain["task"]["name"]].metric) if self.plain["task"]["name"] in TASKS else "accuracy"
+        return str(getattr(TASKS.get(self.plain["task"]["name"]), "metric", "accuracy"))
 
     @property
     def command(self) -> list[str]:
@@ -93,7 +93,7 @@ class SavedRun:
         config = self.config()
         data = dataclasses.replace(config.data, batch_size=min(64, config.data.batch_size), num_workers=0)
         data = dataclasses.replace(data, data_dir=data_dir or data.data_dir)
-        splits: Splits = config.task.open(data, seed=config.seed, device=torch.device("cpu"))
+        splits: Splits = config.task.open(data, seed=config.seed, device=torch.device("cpu"), shard=(0, 1))
         return splits
 
     def network(self, info: Any) -> nn.Module:
@@ -110,8 +110,8 @@ class SavedRun:
                 + ("it was taken away" if self.is_finished else "the run has finished no epoch yet")
             )
         state = load_checkpoint(file)
-        if state.get("format", _FORMAT) != _FORMAT:
-            raise CheckpointError(f"{file} has format {state['format']} of another version; this one reads {_FORMAT}")
+        if state.get("format", 1) not in _FORMATS:
+            raise CheckpointError(f"{file} has format {state['format']} of another version; this one reads {_FORMATS}")
         config = self.config()
         plain = config.network
         network: nn.Module = config.task.build_network(dataclasses.replace(plain, pretrained=False), info)
@@ -134,9 +134,7 @@ def find_runs(paths: Iterable[str | Path]) -> list[SavedRun]:
         folders += found
     folders = list(dict.fromkeys(folders))
     names = [folder.name for folder in folders]
-    return [
-        SavedRun.read(folder, folder.name if names.count(folder.name) == 1 else str(folder)) for folder in folders
-    ]
+    return [SavedRun.read(folder, folder.name if names.count(folder.name) == 1 else str(folder)) for folder in folders]
 
 
 def _runs_in(path: Path) -> list[Path]:
