@@ -8,6 +8,8 @@ import doctest
 import importlib
 import pkgutil
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,10 +72,20 @@ def test_links_lead_somewhere(page):
     assert not broken
 
 
-@pytest.mark.parametrize("page", ["docs/user-guide.md"])
+@pytest.mark.parametrize("page", ["docs/conversion.md"])
 def test_settings_tables_state_the_defaults(page):
     whitening = importlib.import_module("netdeconv.nn.whitening").Whitening
     defaults = {field.name: field.default for field in dataclasses.fields(whitening)}
     text = (REPOSITORY / page).read_text(encoding="utf-8")
     stated = {name: ast.literal_eval(value) for name, value in SETTING.findall(text)}
     assert stated == defaults
+
+
+def test_the_site_builds_strictly(tmp_path):
+    """Every page in the navigation, every link and anchor, every name of the reference."""
+    pytest.importorskip("mkdocs")
+    pytest.importorskip("mkdocstrings")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "WhitenedConv2d" in (tmp_path / "site" / "api" / "index.html").read_text(encoding="utf-8")

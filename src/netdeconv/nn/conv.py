@@ -82,7 +82,7 @@ class _WhitenedConvNd(WeightedWhitenedLayer, _ConvNd):
     def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         stride, padding = self.stride, self.padding if self.padding_mode == "zeros" else 0
         if max(self.kernel_size) == 1 < max(stride):
-            # torch 2.15 corrupts memory in backward of strided 1x1 convolutions with few channels (docs/user-guide.md)
+            # torch 2.15 corrupts memory in backward of strided 1x1 convolutions with few channels (docs/conversion.md)
             x = nn.functional.pad(x, self._reversed_padding_repeated_twice) if self.padding_mode == "zeros" else x
             every = (slice(None, None, step) for step in stride)
             x = x[(slice(None), slice(None), *every)]

@@ -25,7 +25,7 @@ def recalibrate(
 
     They normalise with each batch's own statistics, as in training, so that every layer sees what it saw there; all
     else (dropout) is in evaluation mode. No gradient, no random numbers. A few batches are enough: after an epoch of
-    training, running averages lag behind a network that still moves (docs/user-guide.md).
+    training, running averages lag behind a network that still moves (docs/small-batches.md).
 
     Args:
         model: any module with whitened layers or batch norm; changed in place.

@@ -26,14 +26,13 @@ from netdeconv.data.segmentation import (
     training_source,
 )
 from netdeconv.tasks.segmentation import Segmentation
-from netdeconv.training.checkpoint import CheckpointError, load_checkpoint, restore_model
+from netdeconv.training.checkpoint import CheckpointError, evaluated_weights, load_checkpoint, restore_model
 from netdeconv.training.config import TrainingConfig
 from netdeconv.training.evaluation import evaluate
 from netdeconv.training.plain import from_plain
 from netdeconv.training.precision import resolve_precision
 from netdeconv.training.run_directory import RunDirectoryError, read_config
 
-_AVERAGE = "module."
 LAST, BEST = "checkpoint.pt", "best.pt"
 # Every network ends in a convolution to classes; its weight is the last of the network's own head.
 _HEADS = ("classifier.4.weight", "classifier.low_classifier.weight")
@@ -86,7 +85,7 @@ class TrainedSegmentation:
         state = load_checkpoint(folder / file)
         _require_classes(state["model"], info, config.data.dataset, folder / file)
         network = task.build_network(config.network, info)
-        restore_model(network, _weights(state), folder / file)
+        restore_model(network, evaluated_weights(state), folder / file)
         network.to(device).to(memory_format=torch.channels_last)
         return cls(folder, config, task, info, network.eval(), device)
 
@@ -143,13 +142,6 @@ class TrainedSegmentation:
         dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
             yield
-
-
-def _weights(state: dict[str, Any]) -> dict[str, Tensor]:
-    """The averaged weights, where the run evaluated those; else the network's."""
-    average: dict[str, Any] = state.get("average", {})
-    own = {key.removeprefix(_AVERAGE): value for key, value in average.items() if key.startswith(_AVERAGE)}
-    return own or state["model"]
 
 
 def _require_classes(saved: dict[str, Tensor], info: SegmentationInfo, dataset: str, path: Path) -> None:

@@ -12,6 +12,7 @@ from netdeconv.experiments.running.experiment import Experiment
 from netdeconv.experiments.running.reproduction import Reproduced, Reproduction
 from netdeconv.experiments.running.rows import folder_of, read_history
 from netdeconv.training import read_config
+from netdeconv.training.checkpoint import write_atomically
 
 _PACKAGES = ("python", "torch", "torchvision", "lightning-fabric")
 # Folders differ between machines, and have no place in a results file.
@@ -52,7 +53,7 @@ def export(experiment: Experiment, found: Reproduction, arguments: Sequence[str]
     }
     path = Path(file)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    write_atomically(path, (json.dumps(table, indent=1) + "\n").encode())
     return path
 
 

@@ -100,7 +100,7 @@ def reproduce(
     is_begun = (folder / CONFIG).exists()
     if is_begun and read_config(folder).get("experiment") != experiment.name:
         raise RunDirectoryError(f"{folder} holds no rows of {experiment.name}: choose another --result-path")
-    with RunDirectory(folder, name=experiment.name, resume=is_begun) as directory:
+    with RunDirectory(folder, name=experiment.name, resume=is_begun, option="--result-path") as directory:
         if not is_begun:
             plain = {label: to_plain(config) for label, config in configs.items()}
             directory.write_json(CONFIG, {"experiment": experiment.name, "runs": plain})
