@@ -82,9 +82,7 @@ def test_the_page_works_by_mouse_and_keyboard_and_asks_nobody(browser, page_file
     page.mouse.down()
     page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 150, steps=5)
     page.mouse.up()
-    page.wait_for_function(
-        "([low]) => document.getElementById('chart')._fullLayout.xaxis.range[0] > low", arg=before
-    )
+    page.wait_for_function("([low]) => document.getElementById('chart')._fullLayout.xaxis.range[0] > low", arg=before)
     page.emulate_media(media="print")
     assert not page.is_visible(".controls")
     assert errors == []

@@ -14,7 +14,8 @@ from rich.console import Console
 from netdeconv.cli import main
 from netdeconv.report import page
 from netdeconv.report.dashboard import chart, screen, spark, state
-from netdeconv.report.figures import family, histories_by_seed
+from netdeconv.report.figures import family, histories_by_seed, subject_of_run
+from netdeconv.report.mistakes import mistakes_of
 from netdeconv.report.runs import SavedRun, find_runs
 from netdeconv.training import run
 from netdeconv.training.run_directory import RunDirectoryError
@@ -111,6 +112,20 @@ def test_the_page_holds_everything_and_points_nowhere(finished, running, tmp_pat
     assert data["health"][0]["layers"]
 
 
+def test_wrong_images_are_drawn_and_counted(finished):
+    subject = subject_of_run(SavedRun.read(finished))
+    found = mistakes_of(subject)
+    matrix = torch.tensor(found.plain["matrix"])
+    assert int(matrix.sum()) == found.plain["images"] == 500
+    accuracy = json.loads((finished / "summary.json").read_text())["accuracy"]
+    assert 100 * int(matrix.trace()) / 500 == pytest.approx(accuracy)
+    drawn = [panel for panel in found.pictures.axes if panel.get_images()]
+    assert len(drawn) == min(12, 500 - int(matrix.trace()))
+    true, guess = re.match(r"(\d),\nseen as (\d)", drawn[0].get_title()).groups()
+    assert matrix[int(true), int(guess)] > 0
+    assert true != guess
+
+
 def test_names_cannot_break_the_page(finished, tmp_path):
     evil = tmp_path / "</script><b>x"
     shutil.copytree(finished, evil)
@@ -138,7 +153,7 @@ def test_the_dashboard_fits_and_says_what_there_is(finished, running, width):
     assert "finished" in shown(finished, width)
     assert "ETA" in shown(running, width)
     assert "few_rows" not in shown(finished, width)
-    assert "smaller group_size" in " ".join(shown(finished, 200).split())
+    assert "a larger eps" in " ".join(shown(finished, 200).split())
 
 
 def test_without_colour_and_unicode_the_dashboard_is_plain(finished, monkeypatch):
@@ -175,8 +190,8 @@ def test_every_figure_of_a_run_is_written_without_a_display(finished, tmp_path, 
     names = {file.stem for file in out.iterdir()}
     expected = {"covariance", "filters", "deconvolved", "spectra", "ranks", "sparsity", "weights", "memory", "curves"}
     assert names == expected
-    assert main(["visualize", str(finished), "--layer", "features.0x", "-o", str(out)]) == 2
-    assert "did you mean" in capsys.readouterr().err
+    assert main(["visualize", str(finished), "--layer", "12x", "-o", str(out)]) == 2
+    assert "did you mean '12'" in capsys.readouterr().err
     (tmp_path / "no.png").write_text("no image")
     assert main(["visualize", str(finished), "--image", str(tmp_path / "no.png"), "-o", str(out)]) == 2
     assert "not an image" in capsys.readouterr().err

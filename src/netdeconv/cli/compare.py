@@ -16,6 +16,7 @@ from rich.table import Table
 from netdeconv.cli import options as tables
 from netdeconv.cli.argparser import Option, Parser, UsageError
 from netdeconv.cli.normalisation import changes
+from netdeconv.cli.report import page
 from netdeconv.cli.reporting import reporters
 from netdeconv.cli.settings import base_config
 from netdeconv.experiments import Comparison, Contender, Plan, compare, contest, in_words, plan, read_plan
@@ -149,7 +150,9 @@ def _contest(options: argparse.Namespace, plan: Plan) -> int:
         folder, found = contest(plan, path, reporter=reporter, resume=bool(options.resume))
     text = render_contest(plan, found)
     (folder / "table.txt").write_text(text, encoding="utf-8")
-    print(f"{text}curves, learning rates, settings, versions and measurements: {folder}\n{in_words(found)}")
+    print(
+        f"{text}curves, learning rates, settings, versions and measurements: {folder}\n{page(folder)}{in_words(found)}"
+    )
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -35,3 +36,13 @@ def main(arguments: Sequence[str]) -> int:
 
     print(f"report: {write_report(options.runs, options.output, data_dir=options.data_dir)}")
     return 0
+
+
+def page(folder: Path) -> str:
+    """A line that says where the page about a folder of runs is, which is written now; or why there is none."""
+    from netdeconv.report.page import MissingPackageError, write_report
+
+    try:
+        return f"report, for a browser: {write_report([folder], folder / 'report.html')}\n"
+    except MissingPackageError as error:
+        return f"no report: {error}\n"

@@ -76,7 +76,7 @@ def _names(dataset: str, count: int) -> list[str]:
 def _wrong(wrong: list[tuple[Tensor, int, int]], names: list[str]) -> Figure:
     rows = -(-len(wrong) // 4)
     figure = Figure(figsize=(7, 2.0 * rows), layout="constrained")
-    axes = figure.subplots(rows, 4, squeeze=False).flat
+    axes = list(figure.subplots(rows, 4, squeeze=False).flat)
     for panel in axes:
         panel.set_axis_off()
     for panel, (image, true, guess) in zip(axes, wrong, strict=False):

@@ -15,7 +15,7 @@
     const axis = { gridcolor: line, zerolinecolor: line, linecolor: line, automargin: true };
     return {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: fore, size: 13 },
-      margin: { l: 50, r: 10, t: 30, b: 40 }, hovermode: "closest", legend: { orientation: "h", y: -0.2 }, ...more,
+      margin: { l: 50, r: 10, t: 30, b: 40 }, hovermode: "closest", legend: { orientation: "h", y: 1.02, yanchor: "bottom" }, ...more,
       xaxis: { ...axis, ...(more.xaxis || {}) }, yaxis: { ...axis, ...(more.yaxis || {}) },
     };
   };
@@ -40,8 +40,9 @@
       x: run[axis.value], y: smoothed(run[measure.value], weight), name: run.label, mode: "lines+markers",
       line: style(index), hovertemplate: "%{y:.4g} at %{x:.4g}<extra>%{fullData.name}</extra>",
     }));
+    const longest = Math.max(...runs.map((run) => run.epoch.length));
     Plotly.react("chart", traces, layout({
-      xaxis: { title: { text: text(axis) } },
+      xaxis: { title: { text: text(axis) }, dtick: axis.value === "epoch" && longest < 12 ? 1 : undefined },
       yaxis: { title: { text: text(measure) }, type: at("log").checked ? "log" : "linear" },
     }), config);
   };
