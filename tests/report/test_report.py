@@ -153,7 +153,7 @@ def test_the_dashboard_fits_and_says_what_there_is(finished, running, width):
     assert "finished" in shown(finished, width)
     assert "ETA" in shown(running, width)
     assert "few_rows" not in shown(finished, width)
-    assert "a larger eps" in " ".join(shown(finished, 200).split())
+    assert "a larger eps" in " ".join(shown(finished, 59).split())
 
 
 def test_without_colour_and_unicode_the_dashboard_is_plain(finished, monkeypatch):

@@ -31,7 +31,7 @@ class Options:
     image: str | None = None
     layer: str | None = None
     output: Annotated[str | None, tyro.conf.arg(aliases=("-o",))] = None
-    formats: tuple[Literal["svg", "png", "pdf"], ...] = ("svg", "png")
+    formats: tuple[Literal["svg", "png", "pdf", "webp"], ...] = ("svg", "png")
     norm: str = "default"
     data: Literal["photographs", "digits"] = "photographs"
     data_dir: str | None = None
