@@ -131,7 +131,9 @@ def main(arguments: Sequence[str]) -> int:
         folder, found = contest(chosen, path, reporter=reporter, resume=options.resume is not None)
     text = render(chosen, found)
     (folder / "table.txt").write_text(text, encoding="utf-8")
-    print(f"{text}curves, learning rates, settings, versions and measurements: {folder}\n{page(folder)}{in_words(found)}")
+    print(
+        f"{text}curves, learning rates, settings, versions and measurements: {folder}\n{page(folder)}{in_words(found)}"
+    )
     return 0
 
 

@@ -152,7 +152,8 @@ def _largest_gain(matrix: Tensor) -> Tensor:
     x = x + matrix.sum(-1, keepdim=True).abs() / matrix.shape[-1]
     for _ in range(_POWER_STEPS):
         x = matrix @ (x / torch.linalg.vector_norm(x, dim=-2, keepdim=True).clamp_min(_TINY))
-    return torch.linalg.vector_norm(x, dim=-2).squeeze(-1)
+    largest: Tensor = torch.linalg.vector_norm(x, dim=-2).squeeze(-1)
+    return largest
 
 
 def _condition(eigenvalues: Tensor) -> Tensor:
