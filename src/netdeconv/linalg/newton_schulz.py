@@ -28,7 +28,7 @@ from netdeconv.linalg.symmetric import symmetric_product
 class NewtonSchulz:
     """A fixed number of Newton-Schulz steps: partial whitening, the paper's method.
 
-    More than seven steps see a matrix whose diagonal is raised by 8 eps(dtype) of its norm, and stay bounded.
+    More than 15 steps see a matrix whose diagonal is raised by 8 eps(dtype) of its norm, and stay bounded.
     A direction with eigenvalue ``l = lambda / ||A||_F`` receives a gain of at most ``1.5**n / sqrt(||A||_F)``.
 
     Args:
@@ -46,17 +46,18 @@ class NewtonSchulz:
 
     def __call__(self, matrix: Tensor) -> Tensor:
         """Apply to symmetric matrices (B, D, D)."""
-        many = self.num_iterations > spectral_steps.MOST_STEPS
-        if many:
+        if self.num_iterations > _SAFE_STEPS:
             # Rounding makes the smallest eigenvalues negative, and every step would magnify them by 9/4.
             floor = _FLOOR * torch.finfo(matrix.dtype).eps * frobenius_norm(matrix.detach())
             matrix = matrix + floor * _eye_like(matrix)
-        by_eigenvalues = spectral_steps.prefers_eigenvalues(matrix) and not many
+        by_eigenvalues = spectral_steps.prefers_eigenvalues(matrix, self.num_iterations)
         function = _ByEigenvalues if by_eigenvalues else _ByProducts
         root: Tensor = function.apply(matrix, self.num_iterations)[0]
         return root
 
 
+# So many steps magnify the rounding of a float32 eigenvalue to some thousandths at most.
+_SAFE_STEPS = 15
 # Of the norm, times the rounding unit: more than what two products of an iteration round.
 _FLOOR = 8
 
