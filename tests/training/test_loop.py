@@ -142,7 +142,7 @@ def test_the_named_step_counts_through_epochs(tmp_path, monkeypatch):
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 1
 
 
-@pytest.mark.filterwarnings("ignore:a batch with NaN:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:.*a batch with NaN:RuntimeWarning")
 def test_checking_names_the_layer_where_it_begins(tmp_path):
     config = small_config(tmp_path / "run", check_finite=True, optimizer=OptimizerConfig(lr=1e30), precision="32-true")
     with pytest.raises(FloatingPointError, match="the input of layer"):
