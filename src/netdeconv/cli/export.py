@@ -7,16 +7,17 @@ import itertools
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import torch
 import tyro
-from torch import Tensor
 
-from netdeconv import export
 from netdeconv.cli.parser import parse
-from netdeconv.tasks.classifier import BEST, LAST, TrainedClassifier
-from netdeconv.training.precision import process_settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from netdeconv.export import Agreement
+    from netdeconv.tasks.classifier import TrainedClassifier
 
 Format = Literal["onnx", "int8", "program", "weights", "package"]
 FILES: dict[Format, str] = {
@@ -56,6 +57,9 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Write the files, and export.json about them."""
     options = parse(Options, arguments, prog="netdeconv export")
+    from netdeconv.tasks.classifier import BEST, LAST, TrainedClassifier
+    from netdeconv.training.precision import process_settings
+
     with process_settings(options.threads):
         trained = TrainedClassifier.load(options.run, file=BEST if options.best else LAST)
         folder = Path(options.output).expanduser() if options.output else trained.path / "export"
@@ -83,6 +87,10 @@ def write(trained: TrainedClassifier, form: Format, path: Path, data_dir: str | 
     Raises:
         ExportError: when the format cannot hold the network, or a package is absent.
     """
+    import torch
+
+    from netdeconv import export
+
     example = torch.zeros(2, *trained.info.shape)
     if form == "int8":
         batches = itertools.islice(trained.splits(data_dir=data_dir).train.epoch(1), _CALIBRATION)
@@ -95,15 +103,21 @@ def write(trained: TrainedClassifier, form: Format, path: Path, data_dir: str | 
         )
 
 
-def check(trained: TrainedClassifier, form: Format, path: Path, options: Options) -> export.Agreement | None:
+def check(trained: TrainedClassifier, form: Format, path: Path, options: Options) -> Agreement | None:
     """Compare a file's outputs with the network's on all evaluation images; ``None``: weights alone compute nothing."""
     if form == "weights":
         return None
+    from netdeconv import export
+
     splits = trained.splits(data_dir=options.data_dir)
     return export.agreement(trained.network, _runner(form, path, options.threads or 0), splits.evaluation)
 
 
 def _runner(form: Format, path: Path, threads: int) -> Callable[[Tensor], Tensor]:
+    import torch
+
+    from netdeconv import export
+
     if form in ("onnx", "int8"):
         return export.run_onnx(path, threads=threads)
     if form == "program":
@@ -111,7 +125,7 @@ def _runner(form: Format, path: Path, threads: int) -> Callable[[Tensor], Tensor
     return torch._inductor.aoti_load_package(str(path))
 
 
-def _in_words(found: export.Agreement | None) -> str:
+def _in_words(found: Agreement | None) -> str:
     if found is None:
         return "written"
     return (
