@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
+import importlib.util
 import itertools
 import json
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,6 +19,7 @@ from torch import Tensor
 from netdeconv import export
 from netdeconv.cli.parser import parse
 from netdeconv.tasks.classifier import BEST, LAST, TrainedClassifier
+from netdeconv.training import to_plain
 from netdeconv.training.precision import process_settings
 
 Format = Literal["onnx", "int8", "program", "weights", "package"]
@@ -26,6 +30,7 @@ FILES: dict[Format, str] = {
     "weights": "model.safetensors",
     "package": "model-compiled.pt2",
 }
+_PACKAGES = ("torch", *(name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name)))
 # Training batches that show the range of activations, for int8.
 _CALIBRATION = 8
 
@@ -61,7 +66,9 @@ def main(arguments: Sequence[str]) -> int:
         folder = Path(options.output).expanduser() if options.output else trained.path / "export"
         folder.mkdir(parents=True, exist_ok=True)
         about: dict[str, Any] = {
-            "run": str(trained.path.name),
+            "command": f"netdeconv export {shlex.join(arguments)}",
+            "trained": to_plain(trained.config) | {"result_path": None},
+            "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
             "input": {"name": "images", "shape": ["batch", *trained.info.shape], "dtype": "float32"},
             "normalisation": {"mean": trained.info.mean, "std": trained.info.std, "of": "pixels from 0 to 1"},
             "classes": trained.info.num_classes,
