@@ -1,48 +1,37 @@
-"""Steps of two checkouts in turn: ``python -m benchmarks.against OTHER_SRC``.
+"""Steps of two checkouts in turn: ``python -m benchmarks.against --other SRC``.
 
 Each checkout's package trains the same networks in a process of its own; the processes take turns step by step, so
-that a drift of the machine's speed meets both. ``OTHER_SRC`` is the ``src`` folder of the other checkout, such as one
+that a drift of the machine's speed meets both. ``SRC`` is the ``src`` folder of the other checkout, such as one
 made by ``git worktree add ../other COMMIT``. Memory is the largest resident size of a process that trains one variant.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks import environment
+from benchmarks.harness import options, tables
 
-OUTPUT = Path("results/benchmarks")
-HERE = Path(__file__).resolve().parent.parent / "src"
-VARIANTS = ("batch norm", "channel", "full16", "full64")
+HERE = tables.REPOSITORY / "src"
+BATCH_NORM = "batch_norm"
 WORKER = """
-import resource, sys, time, torch, netdeconv as nd
+import resource, sys, time, torch
 from netdeconv import models
 arch, batch, dtype, threads = sys.argv[1], int(sys.argv[2]), getattr(torch, sys.argv[3]), int(sys.argv[4])
 torch.set_num_threads(threads); torch.set_flush_denormal(True)
-linear = nd.Whitening(group_size=512)
 def build(variant):
     torch.manual_seed(0)
     plain = models.build(arch, num_classes=10, in_channels=3)
-    few = {"rows_per_feature": 16}
-    settings = {
-        "channel": nd.Whitening(structure="channel", **few),
-        "full16": nd.Whitening(group_size=16, **few),
-        "full64": nd.Whitening(group_size=64),
-    }
-    if variant != "batch norm":
-        plain = nd.convert(plain, settings[variant], stem=nd.Whitening(**few), linear=linear)
-    return plain.to(memory_format=torch.channels_last)
+    network = models.normalise(plain, models.NormConfig(name=variant), models.architecture(arch))
+    return network.to(memory_format=torch.channels_last)
 images = torch.randn(batch, 3, 32, 32).to(memory_format=torch.channels_last)
 labels = torch.randint(10, (batch,))
 nets = {}
@@ -84,64 +73,59 @@ class Trainer:
         self.process.wait()
 
 
-def compare(sources: dict[str, Path], settings: Sequence[str], steps: int) -> list[dict[str, Any]]:
+def compare(sources: dict[str, Path], settings: argparse.Namespace, arch: str) -> list[dict[str, Any]]:
     """Median seconds of a step, and memory, of every variant in every checkout."""
+    worker = [arch, str(settings.batch_size), settings.dtype, str(settings.threads or torch.get_num_threads())]
     seconds: dict[tuple[str, str], list[float]] = {}
-    trainers = {name: Trainer(source, settings) for name, source in sources.items()}
-    for number in range(steps + 1):
-        for variant in VARIANTS:
+    trainers = {name: Trainer(source, worker) for name, source in sources.items()}
+    for number in range(settings.warmup + settings.rounds):
+        for variant in settings.variants:
             for name, trainer in trainers.items():
                 taken, _ = trainer.step(variant)
-                if number:  # the first allocates
+                if number >= settings.warmup:  # the first allocates
                     seconds.setdefault((name, variant), []).append(taken)
     for trainer in trainers.values():
         trainer.close()
     rows = []
     for (name, variant), taken in seconds.items():
-        alone = Trainer(sources[name], settings)
+        alone = Trainer(sources[name], worker)
         memory = max(alone.step(variant)[1] for _ in range(2))
         alone.close()
         rows.append({"checkout": name, "variant": variant, "ms": 1e3 * statistics.median(taken), "MiB": memory})
+    base = {row["checkout"]: row for row in rows if row["variant"] == BATCH_NORM}
+    ratios = {"step / batch norm": "ms", "memory / batch norm": "MiB"}
     for row in rows:
-        base = next(other for other in rows if (other["checkout"], other["variant"]) == (row["checkout"], VARIANTS[0]))
-        row["step / batch norm"] = round(row["ms"] / base["ms"], 3)
-        row["memory / batch norm"] = round(row["MiB"] / base["MiB"], 3)
-        row["ms"], row["MiB"] = round(row["ms"], 1), round(row["MiB"])
-    return rows
+        own = base.get(row["checkout"])
+        row |= {ratio: own and round(row[key] / own[key], 3) for ratio, key in ratios.items()}
+    return [
+        {"network": arch, "dtype": settings.dtype, **row, "ms": round(row["ms"], 1), "MiB": round(row["MiB"])}
+        for row in rows
+    ]
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options."""
+    variants = (BATCH_NORM, "default", "channel", "full16", "paper")
+    parser = options.parser("against", __doc__, rounds=7, warmup=1, variants=variants)
+    parser.add_argument("--other", type=Path, required=True, help="src of the other checkout")
+    parser.add_argument("--commit", default="other", help="what the other checkout is called in the table")
+    parser.add_argument("--arch", nargs="+", default=["vgg11", "resnet18"])
+    parser.add_argument("--batch-size", type=int, default=128)
+    return options.parse(parser, arguments)
+
+
+def measure(settings: argparse.Namespace, device: torch.device) -> dict[str, Any]:
+    """All networks."""
+    sources = {settings.commit: settings.other, "here": HERE}
+    return {
+        "name": f"Training steps of this checkout and of {settings.commit}, in turn: {settings.dtype}",
+        "rows": [row for arch in settings.arch for row in compare(sources, settings, arch)],
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, measure, write."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.against", description=__doc__)
-    parser.add_argument("other", type=Path, help="src of the other checkout")
-    parser.add_argument("--commit", default="other", help="what the other checkout is called in the table")
-    parser.add_argument("--arch", nargs="+", default=["vgg11", "resnet18"])
-    parser.add_argument("--dtype", nargs="+", default=["bfloat16", "float32"])
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=7)
-    parser.add_argument("--output", type=Path, default=OUTPUT)
-    typed = sys.argv[1:] if arguments is None else list(arguments)
-    options = parser.parse_args(typed)
-    rows, begun = [], time.perf_counter()
-    for arch in options.arch:
-        for dtype in options.dtype:
-            settings = [arch, str(options.batch_size), dtype, str(options.threads)]
-            found = compare({options.commit: options.other, "here": HERE}, settings, options.steps)
-            rows += [{"network": arch, "dtype": dtype, **row} for row in found]
-            print(*rows[-len(found) :], sep="\n", flush=True)
-    table = {
-        "name": f"Training steps of this checkout and of {options.commit}, in turn",
-        "command": f"python -m benchmarks.against OTHER --commit {options.commit}",
-        "config": {"batch_size": options.batch_size, "steps": options.steps},
-        "seed": 0,
-        "versions": environment.versions(),
-        "hardware": environment.hardware(torch.device("cpu")),
-        "minutes": round((time.perf_counter() - begun) / 60, 1),
-        "rows": rows,
-    }
-    options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "against.json").write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
+    options.main("against", arguments, parse, measure, lambda s: options.output(s, "against"))
 
 
 if __name__ == "__main__":

@@ -9,19 +9,18 @@ from __future__ import annotations
 import argparse
 import contextlib
 import resource
-import sys
-import time
 from collections.abc import Sequence
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
 
-from benchmarks import environment, options, tables
-from benchmarks.steps import TrainingStep, random_batch
-from benchmarks.timing import columns, interleave, rounded
+import torch
+
+from benchmarks.harness import environment, options
+from benchmarks.harness.steps import TrainingStep, random_batch
+from benchmarks.harness.timing import columns, rounded
 from netdeconv.training.allocator import kept_memory
 
-VARIANTS = ("batch_norm", "channel", "full16")
 USUAL, KEPT = "as torch leaves it", "kept"
 STEPS = 3
 
@@ -66,17 +65,12 @@ def _train(pipe: Connection, settings: argparse.Namespace, variant: str, keep: b
             pipe.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
-def measure(settings: argparse.Namespace, command: str) -> dict[str, Any]:
-    """Start the processes, time their turns; return the table."""
-    begun = time.perf_counter()
-    device = environment.prepare("cpu", settings.threads)
-    processes = {
-        f"{variant}, {name}": Process(settings, variant, keep=name == KEPT)
-        for variant in VARIANTS
-        for name in (USUAL, KEPT)
-    }
+def measure(settings: argparse.Namespace, device: torch.device) -> dict[str, Any]:
+    """Start the processes, time their turns."""
+    kinds = [(variant, name) for variant in settings.variants for name in (USUAL, KEPT)]
+    processes = {kind: Process(settings, kind[0], keep=kind[1] == KEPT) for kind in kinds}
     try:
-        samples = interleave(processes, rounds=settings.rounds, warmup=settings.warmup, seed=settings.seed)
+        samples = options.timed(settings, {", ".join(kind): own for kind, own in processes.items()}, device)
     finally:
         for process in processes.values():
             process.close()
@@ -86,36 +80,31 @@ def measure(settings: argparse.Namespace, command: str) -> dict[str, Any]:
             "memory": name,
             **columns("seconds", [took / STEPS for took in samples.seconds[f"{variant}, {name}"]]),
             **columns("to the usual", samples.ratios(f"{variant}, {name}", f"{variant}, {USUAL}")),
-            "peak of the process, GB": rounded(processes[f"{variant}, {name}"].peak / 1e9),
+            "peak of the process, GB": rounded(processes[variant, name].peak / 1e9),
         }
-        for variant in VARIANTS
-        for name in (USUAL, KEPT)
+        for variant, name in kinds
     ]
-    return tables.build(
-        f"Freed memory kept for the next step: {settings.arch}, {settings.dtype}, cpu",
-        command=command,
-        config={
-            **{name: getattr(settings, name) for name in ("arch", "batch_size", "size", "dtype", "rounds", "warmup")},
-            "steps in a sample": STEPS,
-        },
-        seed=settings.seed,
-        device=device,
-        begun=begun,
-        rows=rows,
-        note="Every row is a process of its own; they take turns. Peak: the largest resident size.",
-    )
+    return {
+        "name": f"Freed memory kept for the next step: {settings.arch}, {settings.dtype}, cpu",
+        "config": {"steps in a sample": STEPS},
+        "rows": rows,
+        "note": "Every row is a process of its own; they take turns. Peak: the largest resident size.",
+    }
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options, checked."""
+    variants = ("batch_norm", "default", "full16")
+    parser = options.parser("allocator", __doc__, rounds=7, warmup=2, variants=variants)
+    options.add_network(parser)
+    return options.parse(parser, arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, measure, print, write."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    parser = options.parser("allocator", __doc__, rounds=7, warmup=2)
-    options.add_network(parser)
-    settings = parser.parse_args(given)
-    options.resolve_network(settings)
-    table = measure(settings, environment.command("allocator", given))
-    tables.show(table)
-    tables.write(table, options.output(settings, "allocator", options.network_label(settings)))
+    options.main(
+        "allocator", arguments, parse, measure, lambda s: options.output(s, "allocator", options.network_label(s))
+    )
 
 
 if __name__ == "__main__":

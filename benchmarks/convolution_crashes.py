@@ -9,22 +9,17 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
 import signal
-import sys
-import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
 import netdeconv as nd
-from benchmarks import environment
+from benchmarks.harness import options, tables
 
-OUTPUT = Path("results/checks")
 STEPS, BATCH, OUTPUTS, TIME_LIMIT = 6, 8, 48, 60
 SIZES = {1: 4096, 2: 96, 3: 24}
 LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
@@ -88,34 +83,35 @@ def outcome(case: Case, *, whitened: bool) -> str:
     return "" if os.WEXITSTATUS(status) == 0 else "error"
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse, sweep, write."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.convolution_crashes", description=__doc__)
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options."""
+    parser = options.parser("convolution_crashes", __doc__)
     parser.add_argument("--layer", choices=("torch", "whitened"), default="torch")
     parser.add_argument("--channels", type=int, nargs="+", default=[1, 2, 3, 4, 8, 12, 15, 16, 17, 32])
-    parser.add_argument("--output", type=Path, default=OUTPUT)
-    typed = sys.argv[1:] if arguments is None else list(arguments)
-    options = parser.parse_args(typed)
-    begun, rows, count = time.perf_counter(), [], 0
-    for case in cases(options.channels):
-        count += 1
-        found = outcome(case, whitened=options.layer == "whitened")
-        if found:
-            rows.append({**case._asdict(), "ended by": found})
-    table: dict[str, Any] = {
-        "name": f"Convolutions whose training ends the process: {options.layer}",
-        "command": environment.command("convolution_crashes", typed),
-        "config": {"steps": STEPS, "batch_size": BATCH, "channels": options.channels, "combinations": count},
-        "seed": 0,
-        "versions": environment.versions(),
-        "hardware": environment.hardware(torch.device("cpu")),
-        "minutes": round((time.perf_counter() - begun) / 60, 1),
-        "rows": rows,
+    return options.parse(parser, arguments)
+
+
+def measure(settings: argparse.Namespace, device: torch.device) -> dict[str, Any]:
+    """Sweep; one row for each that ended its process."""
+    outcomes = {case: outcome(case, whitened=settings.layer == "whitened") for case in cases(settings.channels)}
+    rows = [{**case._asdict(), "ended by": found} for case, found in outcomes.items() if found]
+    return {
+        "name": f"Convolutions whose training ends the process: {settings.layer}",
+        "config": {"steps": STEPS, "batch_size": BATCH, "combinations": len(outcomes)},
+        "rows": rows or [{"ended by": None}],
     }
-    options.output.mkdir(parents=True, exist_ok=True)
-    file = options.output / f"convolution-crashes-{options.layer}.json"
-    file.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
-    print(f"{len(rows)} of {count} combinations ended the process: {file}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse, sweep, write."""
+    folder = tables.FOLDER.parent / "checks"
+    options.main(
+        "convolution_crashes",
+        arguments,
+        parse,
+        measure,
+        lambda settings: settings.output or folder / f"convolution-crashes-{settings.layer}.json",
+    )
 
 
 if __name__ == "__main__":

@@ -8,48 +8,39 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
-import time
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
 
 import netdeconv as nd
-from benchmarks import environment, tables
+from benchmarks.harness import options, tables
+from benchmarks.harness.variants import build_network
 from netdeconv import models
-from netdeconv.models import NORMALISATIONS, NormConfig
-from netdeconv.training import NetworkConfig, build_network
+from netdeconv.nn import WhitenedLayer
 
 CLASSES, BATCH, STEPS, LR = 10, 8, 2, 0.01
 
 
-class Images(NamedTuple):
-    """What a network needs to know of a data set."""
-
-    shape: tuple[int, int, int]
-    num_classes: int = CLASSES
-
-
-def check(arch: str, variant: str, *, width: float = 1.0, size: int = 32) -> dict[str, Any]:
-    """Build, train two steps in either precision, fold; return losses and the folded network's largest difference.
+def check(
+    arch: str, variant: str, *, width: float = 1.0, size: int = 32, precisions: Sequence[str] = ("float32", "bfloat16")
+) -> dict[str, Any]:
+    """Build, train two steps in each precision, fold; return losses and the folded network's largest difference.
 
     The difference is relative to the largest output, in float32 and evaluation mode.
     """
-    torch.manual_seed(0)
-    config = NetworkConfig(arch=arch, width=width, norm=NormConfig(name=variant))
-    network = build_network(config, Images((3, size, size))).to(memory_format=torch.channels_last)
+    network = build_network(arch, variant, num_classes=CLASSES, image_size=size, width=width)
+    network.to(memory_format=torch.channels_last)
     images = torch.randn(BATCH, 3, size, size).to(memory_format=torch.channels_last)
     labels = torch.arange(BATCH) % CLASSES
     optimizer = torch.optim.SGD(network.parameters(), LR)
     row: dict[str, Any] = {"network": arch, "variant": variant}
-    for name, enabled in (("float32", False), ("bfloat16", True)):
+    for name in precisions:
         losses = []
         for _ in range(STEPS):
             optimizer.zero_grad()
-            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=name == "bfloat16"):
                 outputs = network(images)
             loss = nn.functional.cross_entropy(outputs.float(), labels)
             loss.backward()
@@ -58,7 +49,7 @@ def check(arch: str, variant: str, *, width: float = 1.0, size: int = 32) -> dic
             losses.append(float(loss.detach()))
         row[f"losses, {name}"] = [round(value, 4) for value in losses]
         row["finite"] = row.get("finite", True) and all(map(math.isfinite, losses))
-    if config.norm.whitens:
+    if any(isinstance(module, WhitenedLayer) for module in network.modules()):
         network.eval()
         with torch.no_grad():
             expected, found = network(images), nd.fold(network)(images)
@@ -66,32 +57,32 @@ def check(arch: str, variant: str, *, width: float = 1.0, size: int = 32) -> dic
     return row
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Check all, and write the table."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.every_network", description=__doc__)
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options, checked."""
+    parser = options.parser("every_network", __doc__, variants=("batch_norm", "default", "paper"))
     parser.add_argument("--archs", nargs="+", default=models.list_names())
-    parser.add_argument("--variants", nargs="+", default=["batch_norm", "default", "paper"], choices=NORMALISATIONS)
-    parser.add_argument("--threads", type=int, default=None)
-    parser.add_argument("--output", type=Path, default=Path("results/checks/every-network.json"))
-    options = parser.parse_args(given)
-    begun, rows = time.perf_counter(), []
-    device = environment.prepare("cpu", options.threads)
-    for arch in options.archs:
-        for variant in options.variants:
+    return options.parse(parser, arguments)
+
+
+def measure(settings: argparse.Namespace, device: torch.device) -> dict[str, Any]:
+    """Check all."""
+    rows = []
+    for arch in settings.archs:
+        for variant in settings.variants:
             rows.append(check(arch, variant))
             print(rows[-1], flush=True)
-    table = tables.build(
-        "Every network with every normalisation: two steps in either precision, folded",
-        command=environment.command("every_network", given),
-        config={"batch_size": BATCH, "size": 32, "classes": CLASSES, "lr": LR, "clip_norm": 1.0},
-        seed=0,
-        device=device,
-        begun=begun,
-        rows=rows,
-        note="The difference is of the folded network's outputs, relative to the largest, in float32.",
-    )
-    tables.write(table, options.output)
+    return {
+        "name": "Every network with every normalisation: two steps in either precision, folded",
+        "config": {"batch_size": BATCH, "size": 32, "classes": CLASSES, "lr": LR, "clip_norm": 1.0},
+        "rows": rows,
+        "note": "The difference is of the folded network's outputs, relative to the largest, in float32.",
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Check all, and write the table."""
+    file = tables.FOLDER.parent / "checks" / "every-network.json"
+    options.main("every_network", arguments, parse, measure, lambda settings: settings.output or file)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Everything that is measured on a graphics card, in parts that fit into ten minutes each.
+# Everything that is measured on a graphics card, in parts.
 #
-#   benchmarks/gpu.sh [PART ...]        parts: correctness cifar imagenet compile graphs layers inference pipeline
-#                                       accuracy; without one: correctness cifar graphs
+#   benchmarks/gpu.sh [PART ...]   parts: correctness cifar imagenet compile layers inference pipeline
+#                                  without one: correctness cifar inference, which fit into ten minutes
 #
-# Needs: an NVIDIA card; python3 (PYTHON=... for another) with torch built for CUDA, Triton and pytest; torchvision for
-# imagenet and compile; the extra "train" for pipeline and accuracy; hypothesis and numpy for correctness; DATA, a folder
-# with CIFAR-10, for accuracy. No network, nothing is installed: the package is read from src/.
+# Needs: an NVIDIA card; python3 (PYTHON=... for another) with torch built for CUDA, Triton and pytest; hypothesis and
+# numpy for correctness; torchvision for imagenet; the extra "train" for pipeline. No network, nothing is installed: the
+# package is read from src/.
 #
 # Results go to results/benchmarks/. Where OUT names a folder, OUT/log.txt has the output and OUT/results.tar.gz all
 # results, renewed after every step. A step that fails or takes too long does not stop the others. LIMIT (570) is the
@@ -19,99 +19,56 @@ LIMIT="${LIMIT:-570}"
 export PYTHONPATH="src${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
 failed=()
 
-save() {
-    [ -n "${OUT:-}" ] && tar -czf "$OUT/results.tar.gz" results
-}
-
 # step SECONDS COMMAND...: at most so many seconds, and no more than are left
 step() {
-    local most="$1" left=$((LIMIT - SECONDS)) status
+    local most="$1" left=$((LIMIT - SECONDS)) status=0
     shift
-    if [ "$left" -lt 10 ]; then
-        echo "== skipped, no time left: $*"
-        failed+=("skipped: $*")
-        return
-    fi
     echo "== $* (at $SECONDS s)"
-    timeout "$((most < left ? most : left))" "$@"
-    status=$?
-    if [ "$status" -ne 0 ]; then
-        echo "== exit status $status: $*"
-        failed+=("exit status $status: $*")
+    if [ "$left" -lt 10 ]; then
+        status=skipped
+    else
+        timeout "$((most < left ? most : left))" "$@" || status=$?
     fi
-    save
+    [ "$status" = 0 ] || failed+=("$status: $*")
+    [ -z "${OUT:-}" ] || tar -czf "$OUT/results.tar.gz" results
 }
 
 bench() {
     local most="$1" name="$2"
     shift 2
-    step "$most" "$PYTHON" -m "benchmarks.$name" --device cuda "$@"
+    step "$most" "$PYTHON" -m "benchmarks.$name" --device cuda --dtype bfloat16 "$@"
 }
 
-correctness() {
-    local folders=() folder
-    for folder in tests/kernels tests/linalg tests/nn; do
-        [ -d "$folder" ] && folders+=("$folder")
-    done
-    step 200 "$PYTHON" -m pytest -q -p no:cacheprovider "${folders[@]}"
-}
+correctness() { step 220 "$PYTHON" -m pytest -q -p no:cacheprovider tests/kernels tests/linalg tests/nn; }
 
 cifar() {
-    bench 120 training_step --arch resnet18 --dtype bfloat16 --profile full
-    bench 120 training_step --arch vgg11 --dtype bfloat16 --profile full
-    bench 120 training_step --arch resnet18 --dtype float32
+    bench 130 training_step --arch resnet18 --graph --profile paper
+    bench 130 training_step --arch vgg11 --graph --profile paper
+    bench 100 training_step --arch resnet18 --dtype float32
 }
 
 imagenet() {
-    bench 280 training_step --imagenet --arch resnet50 --dtype bfloat16 --rounds 10 --profile default
-    bench 200 training_step --imagenet --arch resnet18 --dtype bfloat16 --rounds 10 --profile default
+    bench 280 training_step --imagenet --arch resnet50 --rounds 10 --profile default
+    bench 200 training_step --imagenet --arch resnet18 --rounds 10
 }
 
-# Compiling takes minutes a network: fewer variants, one architecture a call fits.
-compile() {
-    local some=(no_norm batch_norm default channel)
-    bench 280 training_step --compile --arch resnet18 --dtype bfloat16 --variants "${some[@]}" full16 full
-    bench 280 training_step --compile --imagenet --arch resnet18 --dtype bfloat16 --rounds 10 --variants "${some[@]}"
-    bench 400 training_step --compile --imagenet --arch resnet50 --dtype bfloat16 --rounds 10 --variants "${some[@]}"
-}
+# Compiling takes minutes a network: fewer variants.
+compile() { bench 400 training_step --compile --arch resnet18 --variants none batch_norm default channel; }
 
-graphs() {
-    bench 120 cuda_graph --arch resnet18 --dtype bfloat16 --variants batch_norm default channel full16 full
-    bench 120 cuda_graph --arch vgg11 --dtype bfloat16 --variants batch_norm default channel full16 full
-}
-
-layers() {
-    bench 280 layers --dtype bfloat16
-    bench 280 layers --dtype float32
-}
+layers() { bench 280 layers; }
 
 inference() {
-    bench 100 inference --arch resnet18 --dtype bfloat16 --repeat 5
-    bench 100 inference --arch vgg11 --dtype bfloat16 --repeat 5
-    bench 150 inference --imagenet --arch resnet50 --dtype bfloat16 --rounds 15
+    bench 80 inference --arch resnet18 --repeat 5
+    bench 80 inference --arch vgg11 --repeat 5
 }
 
-pipeline() {
-    bench 150 pipeline --arch resnet18 --dtype bfloat16 --rounds 200
-    bench 150 pipeline --arch vgg11 --dtype bfloat16 --rounds 200
-}
-
-accuracy() {
-    if [ -z "${DATA:-}" ]; then
-        echo "== accuracy needs DATA, a folder with CIFAR-10"
-        failed+=("accuracy: DATA is not set")
-        return
-    fi
-    step 560 "$PYTHON" -m benchmarks.accuracy "${EXPERIMENT:-vgg11-three-epochs}" --data-dir "$DATA" \
-        --runs "${OUT:-runs}/accuracy"
-}
+pipeline() { bench 150 pipeline --arch resnet18 --rounds 200; }
 
 run() {
-    if ! "$PYTHON" -c 'import torch, sys; sys.exit(not torch.cuda.is_available())'; then
+    "$PYTHON" -c 'import torch; print("torch", torch.__version__, torch.cuda.get_device_name())' || {
         echo "no CUDA here: $PYTHON has no torch that sees a CUDA device"
         return 1
-    fi
-    "$PYTHON" -c 'import torch; print("torch", torch.__version__, torch.cuda.get_device_name())'
+    }
     "$PYTHON" -c 'import triton; print("triton", triton.__version__)' || echo "no Triton: kernels fall back to torch"
     local part
     for part in "$@"; do
@@ -122,12 +79,12 @@ run() {
     [ "${#failed[@]}" -eq 0 ]
 }
 
-[ "$#" -gt 0 ] || set -- correctness cifar graphs
+[ "$#" -gt 0 ] || set -- correctness cifar inference
 for part in "$@"; do
     case "$part" in
-        correctness | cifar | imagenet | compile | graphs | layers | inference | pipeline | accuracy) ;;
+        correctness | cifar | imagenet | compile | layers | inference | pipeline) ;;
         *)
-            sed -n '2,14s/^# \{0,1\}//p' benchmarks/gpu.sh
+            sed -n '2,13s/^# \{0,1\}//p' benchmarks/gpu.sh
             echo "no such part: $part"
             exit 2
             ;;

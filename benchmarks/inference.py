@@ -7,8 +7,6 @@ Statistics are first filled by one pass over the batch in training mode. Weights
 from __future__ import annotations
 
 import argparse
-import sys
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,39 +14,29 @@ import torch
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
-from benchmarks import environment, options, tables
-from benchmarks.steps import random_batch
-from benchmarks.timing import columns, describe, interleave, rounded
-from benchmarks.variants import BATCH_NORM, NO_NORM, VARIANTS
+from benchmarks.harness import environment, options
+from benchmarks.harness.steps import random_batch
+from benchmarks.harness.timing import columns, describe, rounded
+from benchmarks.harness.variants import BATCH_NORM, NONE
 from netdeconv import fold
-from netdeconv.lookup import look_up
 from netdeconv.nn import WhitenedLayer
 
 FUSED, FOLDED = "batch_norm, fused", "folded"
 NOTE = (
-    "no_norm is the bare convolution network. Whitened layers keep the product of D and the weight; folded ones are "
-    "plain torch layers. `published` multiplies at every forward. Difference: the largest, relative to the largest "
-    "output, from the network that was folded or fused."
+    "none is the bare convolution network. Whitened layers multiply D with the weight in every forward; folded ones "
+    "are plain torch layers. Difference: the largest, relative to the largest output, from the network that was folded "
+    "or fused."
 )
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options, checked."""
-    parser = options.parser("inference", __doc__, rounds=30, warmup=3)
-    options.add_network(parser)
-    parser.add_argument(
-        "--variants",
-        nargs="+",
-        default=["paper", "channel", "published"],
-        metavar="NAME",
-        help="whitened variants, evaluated and folded, beside batch norm and no norm",
+    parser = options.parser(
+        "inference", __doc__, rounds=30, warmup=3, variants=(NONE, BATCH_NORM, "default", "paper", "published")
     )
+    options.add_network(parser)
     parser.add_argument("--repeat", type=int, default=1, help="forwards in a timed sample")
-    parsed = parser.parse_args(arguments)
-    options.resolve_network(parsed)
-    for name in parsed.variants:
-        look_up("variant", name, VARIANTS)
-    return parsed
+    return options.parse(parser, arguments)
 
 
 def candidates(
@@ -58,7 +46,7 @@ def candidates(
     networks: dict[str, nn.Module] = {}
     origins: dict[str, str] = {}
     errors: dict[str, str] = {}
-    for name in dict.fromkeys([NO_NORM, BATCH_NORM, *settings.variants]):
+    for name in dict.fromkeys([NONE, BATCH_NORM, *settings.variants]):
         try:
             network = _trained(settings, name, images)
             networks[name] = network
@@ -82,22 +70,14 @@ def _trained(settings: argparse.Namespace, name: str, images: Tensor) -> nn.Modu
 
 
 @torch.inference_mode()
-def measure(settings: argparse.Namespace, command: str) -> dict[str, Any]:
-    """Build, compare outputs, time; return the table."""
-    begun = time.perf_counter()
-    device = environment.prepare(settings.device, settings.threads)
+def measure(settings: argparse.Namespace, device: torch.device) -> dict[str, Any]:
+    """Build, compare outputs, time."""
     images, _ = random_batch(settings.batch_size, settings.size, settings.classes, device, seed=settings.seed)
     images = images.to(environment.DTYPES[settings.dtype])
     with torch.inference_mode(False):  # parameters and statistics are ordinary tensors
         networks, origins, errors = candidates(settings, images.clone())
-    samples = interleave(
-        {name: lambda network=network: network(images) for name, network in networks.items()},
-        rounds=settings.rounds,
-        warmup=settings.warmup,
-        repeat=settings.repeat,
-        seed=settings.seed,
-        synchronize=environment.synchronizer(device),
-    )
+    actions = {name: lambda network=network: network(images) for name, network in networks.items()}
+    samples = options.timed(settings, actions, device, repeat=settings.repeat)
     errors |= samples.errors
     rows = []
     for name in dict.fromkeys([*networks, *errors]):
@@ -109,22 +89,13 @@ def measure(settings: argparse.Namespace, command: str) -> dict[str, Any]:
             {
                 "network": name,
                 **columns("seconds", samples.seconds[name]),
-                **columns("to no norm", samples.ratios(name, NO_NORM)),
+                **columns("to no norm", samples.ratios(name, NONE)),
                 **columns("to batch norm, fused", samples.ratios(name, FUSED)),
                 "difference": rounded(_difference(networks[name], networks[origin], images), 2) if origin else None,
             }
         )
-    named = ("arch", "imagenet", "batch_size", "size", "classes", "dtype", "device", "rounds", "warmup", "repeat")
-    return tables.build(
-        f"Inference: {options.network_label(settings)}, {settings.dtype}, {settings.device}",
-        command=command,
-        config={name: getattr(settings, name) for name in named} | {"memory format": "channels_last"},
-        seed=settings.seed,
-        device=device,
-        begun=begun,
-        rows=rows,
-        note=NOTE,
-    )
+    title = f"Inference: {options.network_label(settings)}, {settings.dtype}, {settings.device}"
+    return {"name": title, "config": {"memory format": "channels_last"}, "rows": rows, "note": NOTE}
 
 
 def _difference(network: nn.Module, origin: nn.Module, images: Tensor) -> float:
@@ -134,11 +105,9 @@ def _difference(network: nn.Module, origin: nn.Module, images: Tensor) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, measure, print, write."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    settings = parse(given)
-    table = measure(settings, environment.command("inference", given))
-    tables.show(table)
-    tables.write(table, options.output(settings, "inference", options.network_label(settings)))
+    options.main(
+        "inference", arguments, parse, measure, lambda s: options.output(s, "inference", options.network_label(s))
+    )
 
 
 if __name__ == "__main__":

@@ -10,17 +10,16 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
-from benchmarks import environment, options, tables
-from benchmarks.layer_parts import STRUCTURES, Point, layers, operations
-from benchmarks.machine import Peak, measure_peak
-from benchmarks.timing import interleave, quartiles, rounded
+from benchmarks.harness import environment, options
+from benchmarks.harness.layer_parts import STRUCTURES, Point, layers, operations
+from benchmarks.harness.machine import Peak, measure_peak
+from benchmarks.harness.timing import quartiles, rounded
 
 # What is varied, over which values, and which other sizes of the base point it needs changed.
 VARIATIONS: tuple[tuple[str, tuple[int, ...], dict[str, int]], ...] = (
@@ -71,14 +70,8 @@ def measure_point(
     dtype = environment.DTYPES[settings.dtype]
     torch.manual_seed(settings.seed)
     parts = {**dict(layers(point, dtype, device)), **dict(operations(point, dtype, device))}
-    samples = interleave(
-        {name: part.run for name, part in parts.items()},
-        rounds=settings.rounds,
-        warmup=settings.warmup,
-        budget_seconds=settings.seconds,
-        seed=settings.seed,
-        synchronize=environment.synchronizer(device),
-    )
+    actions = {name: part.run for name, part in parts.items()}
+    samples = options.timed(settings, actions, device, budget_seconds=settings.seconds)
     found = {name: quartiles(samples.seconds[name]) for name in parts}
     seconds = {name: spread[1] for name, spread in found.items() if spread is not None}
     cells: dict[str, Any] = {}
@@ -116,42 +109,30 @@ def growth_rows(measured: Sequence[tuple[str, int, Mapping[str, float]]]) -> lis
     return rows
 
 
-def measure(settings: argparse.Namespace, command: str) -> dict[str, Any]:
-    """Measure the peak, then point after point; return the table."""
+def measure(settings: argparse.Namespace, device: torch.device) -> dict[str, Any]:
+    """Measure the peak, then point after point."""
     begun = time.perf_counter()
-    device = environment.prepare(settings.device, settings.threads)
-    dtype = environment.DTYPES[settings.dtype]
-    peak = measure_peak(device, {torch.float32, dtype}, scale=settings.peak_scale)
+    peak = measure_peak(device, {torch.float32, environment.DTYPES[settings.dtype]}, scale=settings.peak_scale)
     rows, measured = [], []
     for varied, value, point in points(settings):
         seconds, cells = measure_point(point, settings, device, peak)
         measured.append((varied, value, seconds))
         rows.append({"varied": varied, "value": value, **cells})
         print(f"{varied} {value}: {time.perf_counter() - begun:.0f} s", flush=True)
-    rates = {str(kind).removeprefix("torch."): rounded(rate / 1e9) for kind, rate in peak.operations.items()}
-    return tables.build(
-        f"Single layers and operations: {settings.dtype}, {settings.device}",
-        command=command,
-        config={
-            "points": [{"varied": varied, **dataclasses.asdict(point)} for varied, _, point in points(settings)],
-            "peak, GFLOP/s": rates,
-            "peak, GB/s": rounded(peak.bandwidth / 1e9),
-            "rounds, at most": settings.rounds,
+    return {
+        "name": f"Single layers and operations: {settings.dtype}, {settings.device}",
+        "config": {
+            "points": [{"varied": varied, **dataclasses.asdict(point)} for varied, _, point in points(settings)]
         },
-        seed=settings.seed,
-        device=device,
-        begun=begun,
-        rows=rows,
-        note=(
+        "rows": rows,
+        "note": (
             "Cells: median milliseconds, then times a reference. Layers are forward and backward together; the "
-            "reference of full and channel is the convolution, that of everything else a bound: its fewest "
-            "operations and bytes at the machine's measured peak "
-            f"({', '.join(f'{name} {rate:.4g} GFLOP/s' for name, rate in rates.items())}, "
-            f"{peak.bandwidth / 1e9:.4g} GB/s). Single operations are those of structure full, in float32. What is "
-            f"not varied: {_described(settings)}. A convolution in float32 may use TF32 on a graphics card."
+            "reference of full and channel is the convolution, that of everything else a bound: its fewest operations "
+            f"and bytes at the machine's measured peak ({peak}). Single operations are those of structure full, in "
+            f"float32. What is not varied: {_described(settings)}."
         ),
-        parts=[{"name": "How times grow: p of time ~ value^p", "rows": growth_rows(measured)}],
-    )
+        "parts": [{"name": "How times grow: p of time ~ value^p", "rows": growth_rows(measured)}],
+    }
 
 
 def _described(settings: argparse.Namespace) -> str:
@@ -169,11 +150,7 @@ def _described(settings: argparse.Namespace) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, measure, print, write."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    settings = parse(given)
-    table = measure(settings, environment.command("layers", given))
-    tables.show(table)
-    tables.write(table, options.output(settings, "layers"))
+    options.main("layers", arguments, parse, measure, lambda settings: options.output(settings, "layers"))
 
 
 if __name__ == "__main__":

@@ -12,16 +12,13 @@ batch: the change that training lives with anyway. Its roots are exact.
 from __future__ import annotations
 
 import argparse
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks import tables
-from benchmarks.environment import command, prepare
+from benchmarks.harness import options, tables
 from netdeconv import Whitening, convert, models
 from netdeconv.data import DataConfig
 from netdeconv.linalg import patch_statistics
@@ -92,10 +89,9 @@ def covariances(data_dir: str | None, group_size: int) -> tuple[dict[str, Covari
     def note(name: str, layer: WhitenedConv2d) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             x = inputs[0].detach().bfloat16()
-            exact = patch_statistics(x.double(), layer.sampler.plan(x.shape)[0], layer.sampler.grouping)[2]
-            rounded = patch_statistics(x, layer.sampler.plan(x.shape)[0], layer.sampler.grouping, factors=x.dtype)[
-                2
-            ].double()
+            plan = layer.sampler.plan(x.shape)[0], layer.sampler.grouping
+            exact = patch_statistics(x.double(), *plan)[2]
+            rounded = patch_statistics(x, *plan, factors=x.dtype)[2].double()
             own = EPS * torch.eye(exact.shape[-1], dtype=exact.dtype)
             found.setdefault(name, []).extend((exact + own, rounded + own))
 
@@ -125,16 +121,22 @@ def _batches(data_dir: str | None) -> tuple[Iterator[tuple[Tensor, Tensor]], str
     return iter(Classification().open(data, seed=0, device=torch.device("cpu")).train.epoch(1)), "CIFAR-10"
 
 
-def measure(data_dir: str | None) -> tuple[list[dict[str, Any]], str]:
+def measure(settings: argparse.Namespace, device: torch.device) -> dict[str, Any]:
     """One row for each block size, number of steps and kind of rounding; the worst layer."""
     rows = []
     for group_size in (16, 64):
-        found, source = covariances(data_dir, group_size)
+        found, source = covariances(settings.data_dir, group_size)
         for steps in (5, 7, 10, 15):
             for name, matrix in _roots(steps).items():
                 worst = _worst(list(found.values()), steps, matrix)
                 rows.append({"channels in a block": group_size, "steps": steps, "rounded": name} | worst)
-    return rows, source
+    return {
+        "name": f"Precision of covariances and of the inverse root's products, covariances of {source}",
+        "config": {"arch": "vgg11", "training steps": STEPS, "batch": BATCH, "eps": EPS, "data": source},
+        "rows": rows,
+        "note": "The worst of the layers. Error of D: in the Frobenius norm. Change of the whitened data: the largest "
+        "singular value of the change of L^T D against that of L^T D, L L^T being the covariance.",
+    }
 
 
 def _roots(steps: int) -> dict[str, Callable[[Covariances], Tensor]]:
@@ -158,27 +160,17 @@ def _worst(found: list[Covariances], steps: int, matrix: Callable[[Covariances],
     return {"error of D": max(errors), "change of the whitened data": max(changes)}
 
 
-def main() -> None:
-    """Parse, measure, write."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.precision", description=__doc__)
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options."""
+    parser = options.parser("precision", __doc__)
     parser.add_argument("--data-dir", default=None, help="folder of the data sets; without it, random images")
-    options = parser.parse_args()
-    prepare("cpu", None)
-    begun = time.perf_counter()
-    rows, source = measure(options.data_dir)
-    table = tables.build(
-        f"Precision of covariances and of the inverse root's products, covariances of {source}",
-        command=command("precision", sys.argv[1:]),
-        config={"arch": "vgg11", "training steps": STEPS, "batch": BATCH, "eps": EPS, "data": source},
-        seed=0,
-        device=torch.device("cpu"),
-        begun=begun,
-        rows=rows,
-        note="The worst of the layers. Error of D: in the Frobenius norm. Change of the whitened data: the largest "
-        "singular value of the change of L^T D against that of L^T D, L L^T being the covariance.",
-    )
-    tables.show(table)
-    tables.write(table, tables.FOLDER / "precision.json")
+    return options.parse(parser, arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse, measure, write."""
+    file = tables.FOLDER / "precision.json"
+    options.main("precision", arguments, parse, measure, lambda settings: settings.output or file)
 
 
 if __name__ == "__main__":

@@ -1,27 +1,35 @@
-"""Write README's table and figure and docs/results.md from results/*.json, so that no number is typed by hand.
+"""Every table of the pages, from JSON: ``python benchmarks/render_results.py`` rewrites the blocks between the markers.
 
-    python benchmarks/render_results.py            rewrites the blocks between the markers, draws the figure
-    python benchmarks/render_results.py --check    only tells whether they are up to date
-
-Each JSON file is one table: ``name``, ``command`` (what made it), ``config``, ``seed`` (or a list),
-``versions``, ``hardware``, ``minutes`` and ``rows``, a list of objects with the same keys in display
-order. An optional ``note`` is printed under the table, and after it optional ``parts``: further tables of
-the same measurement, each with a ``name`` and ``rows``.
-
-``benchmarks.performance_report`` renders docs/performance.md with the functions of this file.
+With ``--check`` it only tells whether the pages are up to date. Each JSON file is one table: ``name``, ``command``
+(what made it), ``config``, ``seed`` (or a list), ``versions``, ``hardware``, ``minutes`` and ``rows``, a list of
+objects with the same keys in display order. An optional ``note`` is printed under the table, and after it optional
+``parts``: further tables of the same measurement, each with a ``name`` and ``rows``.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 KEYS = ("name", "command", "config", "seed", "versions", "hardware", "minutes", "rows")
+# The page of results: what a reader wants first. Files that are named nowhere stand under the last heading.
+SECTIONS = {
+    "Whitening against batch norm": (
+        *("learning-rates", "running-statistics", "seconds-to-accuracy-vgg11", "seconds-to-accuracy-resnet18"),
+        *("cifar10-vgg11-three-epochs", "cifar10-vgg11-search"),
+    ),
+    "Segmentation": ("segmentation/camvid", "segmentation/camvid-search"),
+    "The paper's experiments": ("cifar10-one-epoch", "mnist-mlp", "fashion-regression"),
+    "Further": (),
+}
+NETWORKS, DTYPES = {"vgg11": "VGG-11", "resnet18": "ResNet-18"}, ("bfloat16", "float32")
+_README_DATA, _README_NORMS = ("cifar10", "fashion_mnist", "digits"), ("batch norm", "default")
+Row = Mapping[str, Any]
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -45,7 +53,7 @@ def cell(value: object) -> str:
     return "-" if value is None else str(value).replace("|", "\\|")
 
 
-def compact(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def compact(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Rows as they are shown: a column ``X, quartiles`` stands in brackets behind the value of ``X``."""
     ending = ", quartiles"
     return [
@@ -58,46 +66,110 @@ def compact(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def render_rows(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows with the same keys as a Markdown table."""
+def render_rows(rows: Sequence[Row]) -> str:
+    """Rows with the same keys as a Markdown table, without columns that are empty throughout."""
     rows = compact(rows)
-    columns = list(rows[0])
+    columns = [key for key in rows[0] if any(row[key] is not None for row in rows)]
     lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
     lines += ["| " + " | ".join(cell(row[key]) for key in columns) + " |" for row in rows]
     return "\n".join(lines)
 
 
-def render_table(table: dict[str, Any]) -> str:
+def origin(table: Row) -> str:
+    """Where a table comes from."""
+    seeds = ", ".join(map(str, table["seed"] if isinstance(table["seed"], list) else [table["seed"]]))
+    return f"`{table['command']}`; seed {seeds}; {table['hardware']}; {cell(table['minutes'])} minutes."
+
+
+def render_table(table: Row) -> str:
     """One results file as Markdown: title, table, where it comes from, note, further tables."""
-    lines = [f"### {table['name']}", "", render_rows(table["rows"])]
-    seeds = table["seed"] if isinstance(table["seed"], list) else [table["seed"]]
-    lines += ["", f"`{table['command']}`; seed {', '.join(map(str, seeds))}; {table['hardware']}; "]
-    lines[-1] += f"{cell(table['minutes'])} minutes."
+    lines = [f"### {table['name']}", "", render_rows(table["rows"]), "", origin(table)]
     lines += ["", table["note"]] if table.get("note") else []
     for part in table.get("parts", []):
         lines += ["", f"#### {part['name']}", "", render_rows(part["rows"])]
     return "\n".join(lines)
 
 
-# What a reader wants first; every other file follows by name.
-FIRST = ("learning-rates.json", "seconds-to-accuracy-vgg11.json", "seconds-to-accuracy-resnet18.json")
-_README_DATA, _README_NORMS = ("cifar10", "fashion_mnist", "digits"), ("batch norm", "default")
-
-
 def render(folder: Path) -> str:
-    """All tables, markers included, from the JSON files of ``folder`` and of its part on segmentation."""
-    files = [*sorted(folder.glob("*.json")), *sorted(folder.glob("segmentation/*.json"))]
-    files.sort(key=lambda path: FIRST.index(path.name) if path.name in FIRST else len(FIRST))
-    tables = [render_table(load(path)) for path in files]
-    return "\n\n".join([BEGIN, *(tables or ["No results are recorded yet."]), END])
+    """The page of results, markers included: the tables of ``folder`` and of its part on segmentation."""
+    files = {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.glob("*.json"))}
+    files |= {f"segmentation/{path.stem}": path for path in sorted(folder.glob("segmentation/*.json"))}
+    named = {name for names in SECTIONS.values() for name in names}
+    blocks = []
+    for heading, names in SECTIONS.items():
+        own = [name for name in names or sorted(files.keys() - named) if name in files]
+        blocks += [f"## {heading}", *(render_table(load(files[name])) for name in own)] if own else []
+    return "\n\n".join([BEGIN, *(blocks or ["No results are recorded yet."]), END])
 
 
 def render_readme(folder: Path) -> str:
     """README's one table, markers included: batch norm and the default at every learning rate."""
     table = load(folder / "learning-rates.json")
     rows = [row for row in table["rows"] if row["data"] in _README_DATA and row["normalisation"] in _README_NORMS]
-    origin = f"`{table['command']}`; {table['hardware']}; mean over seeds, spread is their standard deviation."
-    return "\n\n".join([BEGIN, render_rows(rows), origin, END])
+    told = f"`{table['command']}`; {table['hardware']}; mean over seeds, spread is their standard deviation."
+    return "\n\n".join([BEGIN, render_rows(rows), told, END])
+
+
+def render_performance(folder: Path) -> str:
+    """The page of performance, markers included: one short table each for steps, memory and evaluation."""
+    parts = {
+        "Training steps: seconds against batch norm's": _steps(folder),
+        "Memory kept for the backward pass, against batch norm's": _memory(folder),
+        "Evaluation: seconds against the bare convolution network's": _inference(folder),
+    }
+    blocks = [f"### {title}\n\n{render_rows(rows)}" for title, own in parts.items() if (rows := list(own))]
+    return "\n\n".join([BEGIN, *(blocks or ["No measurements are recorded yet."]), END])
+
+
+def _steps(folder: Path) -> Iterator[Row]:
+    present = folder / "against-bfloat16-cpu.json"
+    for network, title in NETWORKS.items():
+        named = {"network": title, "device": "CPU, bfloat16", "library": "present"}
+        rows = load(present)["rows"] if present.exists() else []
+        own = {row["variant"]: row["step / batch norm"] for row in rows if row["network"] == network}
+        if own:
+            yield named | _picked(own)
+        for device in ("cpu", "cuda"):
+            for dtype in DTYPES:
+                file = folder / f"training-step-{network}-{dtype}-{device}.json"
+                if file.exists():
+                    own = {row["variant"]: row["to batch norm"] for row in load(file)["rows"]}
+                    former = "before it was rewritten" if device == "cpu" else "present"
+                    yield {"network": title, "device": f"{device.upper()}, {dtype}", "library": former} | _picked(own)
+
+
+def _picked(found: Mapping[str, float | None]) -> dict[str, float | None]:
+    names = {"batch norm": "batch_norm", "default": "default", "channel": "channel"}
+    names |= {"full 16": "full16", "full 16, fewer rows": "full16, fewer rows", "paper": "paper"}
+    ours = {title: found.get(name) for title, name in names.items()}
+    return ours | {"paper": ours["paper"] or found.get("paper, stem of 5 steps")}
+
+
+def _memory(folder: Path) -> Iterator[Row]:
+    for network, title in NETWORKS.items():
+        for kind in ("memory", "training-step"):
+            for dtype in DTYPES:
+                file = folder / f"{kind}-{network}-{dtype}-cpu.json"
+                if not file.exists() or (kind != "memory" and (folder / f"memory-{network}-{dtype}-cpu.json").exists()):
+                    continue
+                rows = {row["variant"]: row for row in load(file)["rows"]}
+                own = {name: row["memory to batch norm"] for name, row in rows.items()}
+                library = "present" if kind == "memory" else "before it was rewritten"
+                megabytes = {"batch norm, MB": rows["batch_norm"]["memory, MB"]}
+                yield {"network": title, "device": f"CPU, {dtype}", "library": library} | megabytes | _picked(own)
+
+
+def _inference(folder: Path) -> Iterator[Row]:
+    for network, title in NETWORKS.items():
+        for device in ("cpu", "cuda"):
+            for dtype in DTYPES:
+                file = folder / f"inference-{network}-{dtype}-{device}.json"
+                if file.exists():
+                    names = {"batch norm": "batch_norm", "batch norm, fused": "batch_norm, fused"}
+                    names |= {"paper, folded": "paper, folded", "published layers": "published"}
+                    found = {row["network"]: row["to no norm"] for row in load(file)["rows"]}
+                    ours = {shown: found.get(name) for shown, name in names.items()}
+                    yield {"network": title, "device": f"{device.upper()}, {dtype}"} | ours
 
 
 def draw(folder: Path, page: Path) -> None:
@@ -120,19 +192,23 @@ def update(page: Path, block: str, *, check: bool) -> int:
     before = page.read_text(encoding="utf-8")
     after = replace_block(before, block)
     if check:
-        print("up to date" if before == after else f"{page.name} is not what results/ says")
+        print(f"{page.name} is {'up to date' if before == after else 'not what results/ says'}")
         return int(before != after)
     page.write_text(after, encoding="utf-8")
     return 0
 
 
 def main() -> int:
-    """Rewrite README's table and figure and docs/results.md, or check the pages; returns the exit status."""
+    """Rewrite the blocks of all pages and README's figure, or check the pages; returns the exit status."""
     check, results = "--check" in sys.argv[1:], REPOSITORY / "results"
     if not check:
         draw(results, REPOSITORY / "docs" / "figures" / "learning-rates.png")
-    readme = update(REPOSITORY / "README.md", render_readme(results), check=check)
-    return readme | update(REPOSITORY / "docs" / "results.md", render(results), check=check)
+    blocks = {
+        "README.md": render_readme(results),
+        "docs/results.md": render(results),
+        "docs/performance.md": render_performance(results / "benchmarks"),
+    }
+    return max([update(REPOSITORY / page, block, check=check) for page, block in blocks.items()])
 
 
 if __name__ == "__main__":

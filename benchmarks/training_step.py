@@ -2,15 +2,14 @@
 
 A step is zero_grad, forward (channels last, under bfloat16 autocast where --dtype bfloat16), cross entropy, backward
 and SGD with momentum, on one fixed batch of noise. All networks live in one process and take turns in a shuffled order;
-ratios are taken within a round.
+ratios are taken within a round. Every timed step computes the statistics of all layers.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
-import sys
-import time
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks import environment, options, tables
-from benchmarks.profiling import profiles
-from benchmarks.steps import LR, MOMENTUM, WEIGHT_DECAY, TrainingStep, random_batch
-from benchmarks.timing import Samples, columns, describe, interleave, rounded
-from benchmarks.variants import BATCH_NORM, NO_NORM, VARIANTS
-from netdeconv.lookup import look_up
+from benchmarks.harness import environment, options
+from benchmarks.harness.profiling import profiles
+from benchmarks.harness.steps import LR, MOMENTUM, WEIGHT_DECAY, TrainingStep, random_batch
+from benchmarks.harness.timing import Samples, columns, describe, rounded
+from benchmarks.harness.variants import BATCH_NORM, NONE, PUBLISHED, VARIANTS
 
 MEMORY = {
     "cpu": "Memory is what autograd keeps for backward: each storage once, without parameters, buffers and the batch.",
@@ -33,24 +31,22 @@ PORT = (
     "Under bfloat16 autocast the published code raises an error: `published` is then a plain port, with statistics and "
     "the product of D and the weight in float32 and the convolution in bfloat16."
 )
-STATISTICS = "Every timed step computes the statistics of all layers, of stems with a freeze schedule, too."
+GRAPH = ", graph"
+TIMED, MEMORY_ONLY = "Training step", "Memory of a training step"
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options, checked."""
-    parser = options.parser("training_step", __doc__, rounds=20, warmup=2)
+    usual = (NONE, BATCH_NORM, "default", "channel", "full16", "paper")
+    parser = options.parser("training_step", __doc__, rounds=20, warmup=2, variants=usual)
     options.add_network(parser)
-    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), metavar="NAME", help=", ".join(VARIANTS))
     parser.add_argument("--compile", action="store_true", help="torch.compile the networks")
+    parser.add_argument("--graph", action="store_true", help="also replay every step as one CUDA graph")
+    parser.add_argument("--memory-only", action="store_true", help="time nothing")
     parser.add_argument("--steps", type=int, default=None, help="steps in a timed sample: 1; 5 on cuda")
-    parser.add_argument("--profile", metavar="VARIANT", nargs="+", default=[], help="show where their time goes")
-    parsed = parser.parse_args(arguments)
-    options.resolve_network(parsed)
-    parsed.variants += [name for name in parsed.profile if name not in parsed.variants]
-    for name in parsed.variants:
-        look_up("variant", name, VARIANTS)
-    if parsed.steps is None:
-        parsed.steps = 5 if parsed.device == "cuda" else 1
+    parser.add_argument("--profile", metavar="VARIANT", default=None, help="show where its time goes")
+    parsed = options.parse(parser, arguments)
+    parsed.steps = parsed.steps or (5 if parsed.device == "cuda" else 1)
     return parsed
 
 
@@ -62,18 +58,21 @@ class Candidates:
         self.memory: dict[str, int] = {}
         self.errors: dict[str, str] = {}
         batch = random_batch(settings.batch_size, settings.size, settings.classes, device, seed=settings.seed)
-        for name in settings.variants:
+        graphs = [f"{name}{GRAPH}" for name in settings.variants] if settings.graph else []
+        for name in [*settings.variants, *graphs]:
             try:
                 self._add(name, settings, batch)
             except Exception as error:  # out of memory, or what cannot be compiled, is a row of the table
                 self.errors[name] = describe(error)
-            if name in self.errors:  # only now does the error's traceback let go of the network
+            if name in self.errors or settings.memory_only:  # only now does the error let go of the network
                 self.drop(name)
 
     def _add(self, name: str, settings: argparse.Namespace, batch: tuple[Tensor, Tensor]) -> None:
-        network = options.network(settings, name)
-        step = TrainingStep(network, *batch, dtype=settings.dtype, compiled=settings.compile)
-        self.memory[name] = step.backward_memory()
+        network = options.network(settings, name.removesuffix(GRAPH))
+        captured = name.endswith(GRAPH)
+        step = TrainingStep(network, *batch, dtype=settings.dtype, compiled=settings.compile, captured=captured)
+        if not captured:
+            self.memory[name] = step.backward_memory()
         self.steps[name] = step
 
     def step(self, name: str) -> None:
@@ -83,91 +82,68 @@ class Candidates:
     def drop(self, name: str) -> None:
         """Forget a variant that failed, and give back what it held."""
         self.steps.pop(name, None)
-        self.memory.pop(name, None)
-        free_device_memory()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def rows(self, samples: Samples) -> list[dict[str, Any]]:
         """The table."""
         errors = self.errors | samples.errors
+        names = dict.fromkeys([*self.memory, *samples.seconds, *errors])
         return [
             {"variant": name, **({"error": errors[name]} if name in errors else self._measurements(name, samples))}
-            for name in dict.fromkeys([*samples.seconds, *errors])
+            for name in names
         ]
 
     def _measurements(self, name: str, samples: Samples) -> dict[str, Any]:
-        reference = self.memory.get(BATCH_NORM)
+        reference, own = self.memory.get(BATCH_NORM), self.memory.get(name)
+        memory = {
+            "memory, MB": own and rounded(own / 1e6),
+            "memory to batch norm": rounded(own / reference) if own and reference else None,
+        }
+        if name not in samples.seconds:
+            return memory
+        loss = float(self.steps[name].loss)
         return {
             **columns("seconds", samples.seconds[name]),
             **columns("to batch norm", samples.ratios(name, BATCH_NORM)),
-            **columns("to no norm", samples.ratios(name, NO_NORM)),
-            "memory, MB": rounded(self.memory[name] / 1e6),
-            "memory to batch norm": rounded(self.memory[name] / reference) if reference else None,
-            "loss": rounded(float(self.steps[name].loss)),
+            **columns("to no norm", samples.ratios(name, NONE)),
+            **memory,
+            "loss": rounded(loss) if math.isfinite(loss) else str(loss),
         }
 
 
-def free_device_memory() -> None:
-    """Give cached blocks back, so that the next candidate finds what a failed one held."""
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
-def measure(settings: argparse.Namespace, command: str) -> dict[str, Any]:
-    """Build, measure memory, time, profile; return the table."""
-    begun = time.perf_counter()
-    device = environment.prepare(settings.device, settings.threads)
+def measure(settings: argparse.Namespace, device: torch.device) -> dict[str, Any]:
+    """Build, measure memory, time, profile."""
     candidates = Candidates(settings, device)
-    samples = interleave(
-        {name: functools.partial(candidates.step, name) for name in candidates.steps},
-        rounds=settings.rounds,
-        warmup=settings.warmup,
-        repeat=settings.steps,
-        seed=settings.seed,
-        synchronize=environment.synchronizer(device),
-        on_error=candidates.drop,
-    )
-    chosen = {name: candidates.steps[name] for name in settings.profile if name in candidates.steps}
-    dtypes = {torch.float32, environment.DTYPES[settings.dtype]}
-    parts = profiles(chosen, dtypes, device, compiled=settings.compile)
-    port = settings.dtype == "bfloat16" and "published" in settings.variants
+    actions = {name: functools.partial(candidates.step, name) for name in candidates.steps}
+    samples = options.timed(settings, actions, device, repeat=settings.steps, on_error=candidates.drop)
+    profiled = candidates.steps.get(settings.profile)
+    dtype = environment.DTYPES[settings.dtype]
+    port = settings.dtype == "bfloat16" and PUBLISHED in settings.variants
     how = f"{settings.dtype}, {settings.device}{', compiled' if settings.compile else ''}"
-    return tables.build(
-        f"Training step: {options.network_label(settings)}, {how}",
-        command=command,
-        config=_config(settings),
-        seed=settings.seed,
-        device=device,
-        begun=begun,
-        rows=candidates.rows(samples),
-        note=" ".join([MEMORY[settings.device], STATISTICS, *([PORT] if port else [])]),
-        parts=parts,
-    )
-
-
-def _config(settings: argparse.Namespace) -> dict[str, Any]:
-    named = ("arch", "imagenet", "batch_size", "size", "classes", "dtype", "device", "compile", "rounds", "warmup")
     return {
-        **{name: getattr(settings, name) for name in named},
-        "steps in a sample": settings.steps,
-        "memory format": "channels_last",
-        "optimizer": f"SGD, lr {LR:g}, momentum {MOMENTUM:g}, weight decay {WEIGHT_DECAY:g}",
-        "variants": {name: VARIANTS[name].description for name in settings.variants},
+        "name": f"{MEMORY_ONLY if settings.memory_only else TIMED}: {options.network_label(settings)}, {how}",
+        "config": {
+            "memory format": "channels_last",
+            "optimizer": f"SGD, lr {LR:g}, momentum {MOMENTUM:g}, weight decay {WEIGHT_DECAY:g}",
+            "variants": {name: VARIANTS[name] for name in settings.variants},
+        },
+        "rows": candidates.rows(samples),
+        "note": " ".join([MEMORY[settings.device], *([PORT] if port else [])]),
+        "parts": [] if profiled is None else profiles(settings.profile, profiled, dtype),
     }
 
 
 def results_file(settings: argparse.Namespace) -> Path:
     """Where the table goes."""
+    kind = "memory" if settings.memory_only else "training-step"
     compiled = ["compiled"] if settings.compile else []
-    return options.output(settings, "training-step", options.network_label(settings), *compiled)
+    return options.output(settings, kind, options.network_label(settings), *compiled)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, measure, print, write."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    settings = parse(given)
-    table = measure(settings, environment.command("training_step", given))
-    tables.show(table)
-    tables.write(table, results_file(settings))
+    options.main("training_step", arguments, parse, measure, results_file)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from pathlib import Path
 
 import torch
@@ -88,6 +89,48 @@ def together(name: str, sizes: list[int], wrapped: bool) -> list[Tensor]:
     return seen + [buffer.clone() for buffer in model.buffers()]
 
 
+def small_network(channels: int = 8) -> nn.Sequential:
+    """Whitened convolutions (also 1x1 and grouped), a linear layer."""
+    torch.manual_seed(0)
+    settings = nnd.Whitening(group_size=4, eps=1e-2)
+    return nn.Sequential(
+        nnd.WhitenedConv2d(3, channels, 3, padding=1, whitening=settings),
+        nn.ReLU(),
+        nnd.WhitenedConv2d(channels, channels, 1, whitening=settings),
+        nnd.WhitenedConv2d(channels, channels, 3, groups=2, whitening=settings),
+        nn.Flatten(),
+        nnd.WhitenedLinear(channels * 16, 4, whitening=settings),
+    )
+
+
+def wrapped_and_sharded() -> dict[str, list[float]]:
+    """Losses of a plain model, wrapped ones, and a sharded one, on the same batches on all ranks; no warning."""
+    batches = torch.randn(3, 8, 3, 6, 6, generator=torch.Generator().manual_seed(1))
+
+    def losses(model: nn.Module) -> list[float]:
+        optimizer, found = torch.optim.SGD(model.parameters(), 0.05), []
+        for batch in batches:
+            loss = model(batch.to(memory_format=torch.channels_last)).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            found.append(loss.item())
+        return found
+
+    results = {"plain": losses(small_network().to(memory_format=torch.channels_last))}
+    for option in ("static_graph", "find_unused_parameters"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # of gradients whose strides are not the parameter's
+            warnings.filterwarnings("ignore", ".*find_unused_parameters=True was specified.*")
+            model = small_network().to(memory_format=torch.channels_last)
+            results[option] = losses(DistributedDataParallel(model, **{option: True}))
+    sharded = small_network()
+    for layer in (sharded[0], sharded[2], sharded[5], sharded):
+        distributed.fsdp.fully_shard(layer)
+    results["sharded"] = losses(sharded)
+    return results
+
+
 def main(rank: int, sizes: list[int], folder: str) -> None:
     """A process: every case, results in a file of its own."""
     torch.set_num_threads(1)
@@ -95,6 +138,8 @@ def main(rank: int, sizes: list[int], folder: str) -> None:
     results = {(name, False): together(name, sizes, False) for name in SETTINGS}
     if len(set(sizes)) == 1:
         results["full", True] = together("full", sizes, True)
+    if len(sizes) == 2:
+        torch.save(wrapped_and_sharded(), Path(folder) / f"tools {rank}.pt")
     copied = copy.deepcopy(nnd.sync_statistics(network(SETTINGS["full"])))
     assert copied[0].statistics.ranks is not None
     torch.save(results, Path(folder) / f"{rank}.pt")

@@ -1,4 +1,4 @@
-"""All networks, built and converted as the training program does it, learn in either precision and fold."""
+"""Networks, built and converted as the training program does it, learn two steps and fold."""
 
 from __future__ import annotations
 
@@ -9,30 +9,38 @@ import pytest
 from benchmarks import every_network
 from tolerances import FOLDED_FLOAT32
 
-# One of each family: the command takes all of them, at full width.
+# One of each family that is no other's part: the command takes all of them, at full width, in either precision. These
+# are narrow, on images of 16x16, and in float32, as bfloat16 is slow where a processor only emulates it.
 FAMILIES = (
-    *("linear", "conv", "mlp", "lenet", "vgg11", "resnet18", "preact_resnet18", "senet18", "xresnet18"),
-    *("densenet_cifar", "resnext29_32x4d", "mobilenet_v2", "dpn92", "pnasnet_a", "pnasnet_b", "efficientnet_b0"),
+    "mlp",
+    "vgg11",
+    "preact_resnet18",
+    "senet18",
+    "densenet_cifar",
+    "resnext29_32x4d",
+    "mobilenet_v2",
+    "pnasnet_b",
 )
 
 
-@pytest.mark.parametrize("variant", ["batch_norm", "channel", "paper"])
 @pytest.mark.parametrize("name", FAMILIES)
-def test_every_network_learns_two_steps_in_either_precision_and_folds(name, variant):
-    # torch 2.15's bfloat16 weight gradient of a depthwise convolution with stride 2 reads memory that nobody wrote when
-    # its input is a single pixel, which it is in the last stage of EfficientNet for images of 16x16.
-    row = every_network.check(name, variant, width=0.1, size=32 if name == "efficientnet_b0" else 16)
+def test_every_network_learns_two_steps_and_folds(name):
+    row = every_network.check(name, "default", width=0.1, size=16, precisions=["float32"])
+    first, second = row["losses, float32"]
     assert row["finite"]
-    assert row.get("folded, difference", 0.0) <= FOLDED_FLOAT32
-    assert ("folded, difference" in row) == (variant != "batch_norm")
+    assert first != second  # a step that changes nothing would repeat it
+    assert row["folded, difference"] <= FOLDED_FLOAT32
+
+
+@pytest.mark.parametrize("variant", ["batch_norm", "default", "paper"])
+def test_either_precision_and_the_table(tmp_path, variant):
+    file = tmp_path / "table.json"
+    every_network.main(["--archs", "lenet", "--variants", variant, "--output", str(file)])
+    (row,) = json.loads(file.read_text())["rows"]
+    assert row["network"] == "lenet"
     for precision in ("float32", "bfloat16"):
         first, second = row[f"losses, {precision}"]
-        assert first != second  # a step that changes nothing would repeat it
-
-
-def test_the_table_is_written(tmp_path, capsys):
-    file = tmp_path / "table.json"
-    every_network.main(["--archs", "mlp", "--variants", "channel", "--output", str(file)])
-    table = json.loads(file.read_text())
-    assert [row["network"] for row in table["rows"]] == ["mlp"]
-    assert "mlp" in capsys.readouterr().out
+        assert first != second
+    assert row["finite"]
+    assert ("folded, difference" in row) == (variant != "batch_norm")
+    assert row.get("folded, difference", 0.0) <= FOLDED_FLOAT32

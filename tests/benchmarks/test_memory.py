@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from benchmarks.memory import peak_over_step, persistent, saved_for_backward
-from benchmarks.steps import TrainingStep, random_batch
+from benchmarks.harness.steps import TrainingStep, peak_over_step, persistent, random_batch, saved_for_backward
 from torch import nn
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import torch
+from benchmarks.harness import variants
 from benchmarks.render_results import load
-from benchmarks.variants import VARIANTS, Variant
 
-from benchmarks import allocator, cuda_graph, inference, layers, pipeline, training_step, variants
+from benchmarks import against, allocator, inference, layers, pipeline, training_step
 from netdeconv.lookup import UnknownNameError
 from tolerances import FOLDED_FLOAT32
 
@@ -32,7 +32,7 @@ def by_name(table: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_training_step(tmp_path, dtype):
-    names = ["no_norm", "batch_norm", "channel", "stem", "published"]
+    names = ["none", "batch_norm", "channel", "published"]
     path = tmp_path / "step.json"
     table = measured(training_step, path, *SMALL, "--dtype", dtype, "--variants", *names, "--profile", "channel")
     rows = by_name(table)
@@ -41,12 +41,12 @@ def test_training_step(tmp_path, dtype):
         assert row["seconds"] > 0
         assert row["memory, MB"] > 0
     assert rows["batch_norm"]["to batch norm"] == rows["batch_norm"]["memory to batch norm"] == 1.0
-    assert rows["no_norm"]["to no norm"] == 1.0
+    assert rows["none"]["to no norm"] == 1.0
     # one round: each is the inverse of the other, both rounded to four digits
-    assert rows["no_norm"]["to batch norm"] * rows["no_norm"]["to no norm"] == pytest.approx(
-        rows["no_norm"]["seconds"] / rows["batch_norm"]["seconds"], rel=2e-3
+    assert rows["none"]["to batch norm"] * rows["none"]["to no norm"] == pytest.approx(
+        rows["none"]["seconds"] / rows["batch_norm"]["seconds"], rel=2e-3
     )
-    assert rows["batch_norm"]["to no norm"] * rows["no_norm"]["to batch norm"] == pytest.approx(1, rel=2e-3)
+    assert rows["batch_norm"]["to no norm"] * rows["none"]["to batch norm"] == pytest.approx(1, rel=2e-3)
     # it keeps float32 patches of every layer, a copy for each operation on them
     assert rows["published"]["memory to batch norm"] > rows["channel"]["memory to batch norm"]
     assert ("plain port" in table["note"]) == (dtype == "bfloat16")
@@ -67,22 +67,28 @@ def test_training_step(tmp_path, dtype):
     assert all(row["both, ms"] > 0 for row in stages.values())
 
 
-def test_a_variant_that_fails_keeps_its_row(tmp_path, monkeypatch):
-    class Exhausting(torch.nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            raise torch.OutOfMemoryError("no memory left\nfor anything")
+def test_memory_alone_is_measured_without_a_clock(tmp_path):
+    table = measured(training_step, tmp_path / "m.json", *SMALL, "--memory-only", "--variants", "batch_norm", "channel")
+    rows = by_name(table)
+    assert set(rows["channel"]) == {"variant", "memory, MB", "memory to batch norm"}
+    assert rows["batch_norm"]["memory to batch norm"] == 1.0
+    assert rows["channel"]["memory, MB"] > 0
 
-    monkeypatch.setitem(variants.VARIANTS, "exhausting", Variant("fails", lambda model: Exhausting()))
-    arguments = [*SMALL, "--variants", "exhausting", "batch_norm"]
+
+def test_a_variant_that_fails_keeps_its_row(tmp_path, monkeypatch):
+    def exhausting(*args: Any, **settings: Any) -> None:
+        raise torch.OutOfMemoryError("no memory left\nfor anything")
+
+    monkeypatch.setattr(variants, "as_published", exhausting)
+    arguments = [*SMALL, "--variants", "published", "batch_norm"]
     rows = by_name(measured(training_step, tmp_path / "step.json", *arguments))
-    # a module without parameters is refused by the optimiser: that, too, is an error of this row alone
-    assert "ValueError" in rows["exhausting"]["error"]
-    assert rows["exhausting"]["seconds"] is None
+    assert rows["published"]["error"] == "OutOfMemoryError: no memory left"
+    assert rows["published"]["seconds"] is None
     assert rows["batch_norm"]["error"] is None
     assert rows["batch_norm"]["to batch norm"] == 1.0
 
 
-@pytest.mark.parametrize("module", [training_step, inference, cuda_graph])
+@pytest.mark.parametrize("module", [training_step, inference])
 def test_unknown_names_are_refused(module):
     with pytest.raises(UnknownNameError, match="lenet"):
         module.parse(["--arch", "lenett"])
@@ -124,14 +130,14 @@ def test_layers(tmp_path):
 def test_inference(tmp_path):
     table = measured(inference, tmp_path / "inference.json", *SMALL, "--variants", "paper", "published")
     rows = by_name(table)
-    assert list(rows) == ["no_norm", "batch_norm", "batch_norm, fused", "paper", "paper, folded", "published"]
+    assert list(rows) == ["none", "batch_norm", "batch_norm, fused", "paper", "paper, folded", "published"]
     for name in ("batch_norm, fused", "paper, folded"):
         assert rows[name]["difference"] <= FOLDED_FLOAT32
-    assert rows["no_norm"]["to no norm"] == rows["batch_norm, fused"]["to batch norm, fused"] == 1.0
+    assert rows["none"]["to no norm"] == rows["batch_norm, fused"]["to batch norm, fused"] == 1.0
 
 
 def test_pipeline(tmp_path):
-    arguments = ["--arch", "mlp", "--width", "0.1", "--batch-size", "4", "--rounds", "3", "--warmup", "1"]
+    arguments = ["--arch", "lenet", "--batch-size", "4", "--rounds", "3", "--warmup", "1"]
     table = measured(pipeline, tmp_path / "pipeline.json", *arguments, "--variants", "batch_norm")
     (row,) = table["rows"]
     shares = [value for name, value in row.items() if name.endswith(", %")]
@@ -157,18 +163,26 @@ def test_moments_divide_a_step_into_its_phases():
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_graphs_need_a_device(capsys):
-    cuda_graph.main(SMALL)
-    assert capsys.readouterr().out == "no CUDA here\n"
+def test_a_device_that_is_not_there_is_refused():
     with pytest.raises(RuntimeError, match="no CUDA device"):
         training_step.main([*SMALL, "--device", "cuda"])
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
 def test_a_graph_repeats_the_training_step(tmp_path):
-    arguments = ["--arch", "lenet", "--size", "12", "--batch-size", "8", "--variants", "batch_norm", "channel", "paper"]
-    rows = by_name(measured(cuda_graph, tmp_path / "graph.json", *arguments, "--rounds", "1"))
-    assert all(row.get("error") is None and row["finite"] for row in rows.values())
+    arguments = ["--device", "cuda", "--graph", "--variants", "batch_norm", "channel", "paper"]
+    rows = by_name(measured(training_step, tmp_path / "graph.json", *SMALL, *arguments))
+    assert all(row["error"] is None and row["seconds"] > 0 for row in rows.values())
+    assert "paper, graph" in rows
+
+
+def test_against(tmp_path):
+    source = str(REPOSITORY / "src")
+    arguments = ["--arch", "lenet", "--batch-size", "4", "--rounds", "1", "--warmup", "0", "--variants", "batch_norm"]
+    table = measured(against, tmp_path / "a.json", "--other", source, "--commit", "abc", *arguments)
+    assert [row["checkout"] for row in table["rows"]] == ["abc", "here"]
+    assert all(row["step / batch norm"] == 1.0 and row["MiB"] > 50 for row in table["rows"])
+    assert source not in json.dumps(table)
 
 
 def test_growth_is_the_exponent():
@@ -187,8 +201,8 @@ def test_bound_is_the_slower_of_arithmetic_and_memory():
 
 
 def test_work_of_the_parts_is_counted():
-    from benchmarks.layer_parts import Point, operations
-    from benchmarks.layer_parts import layers as whole
+    from benchmarks.harness.layer_parts import Point, operations
+    from benchmarks.harness.layer_parts import layers as whole
 
     point = Point(channels=4, kernel=3, batch=2, size=6, group_size=4)
     parts = dict(operations(point, torch.float32, torch.device("cpu")))
@@ -210,21 +224,11 @@ def test_the_script_refuses_unknown_parts():
     assert "Needs: an NVIDIA card" in done.stdout
 
 
-def test_results_are_plain_json(tmp_path):
-    table = measured(inference, tmp_path / "inference.json", *SMALL, "--variants", "channel")
-    assert json.loads((tmp_path / "inference.json").read_text()) == table
-    assert set(VARIANTS) >= {"default", "published"}
-
-
-def test_allocator(tmp_path, monkeypatch):
-    monkeypatch.setattr(allocator, "VARIANTS", ("channel",))
-    table = measured(allocator, tmp_path / "allocator.json", *SMALL)
-    rows = table["rows"]
+def test_allocator(tmp_path):
+    rows = measured(allocator, tmp_path / "allocator.json", *SMALL, "--variants", "channel")["rows"]
     assert [(row["variant"], row["memory"]) for row in rows] == [
         ("channel", allocator.USUAL),
         ("channel", allocator.KEPT),
     ]
-    for row in rows:
-        assert row["seconds"] > 0
-        assert row["peak of the process, GB"] > 0.05
+    assert all(row["seconds"] > 0 and row["peak of the process, GB"] > 0.05 for row in rows)
     assert {row["to the usual"] for row in rows if row["memory"] == allocator.USUAL} == {1.0}

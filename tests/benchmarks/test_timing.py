@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from benchmarks.timing import columns, describe, interleave, quartiles, rounded
+from benchmarks.harness.timing import columns, describe, interleave, quartiles, rounded
 
 
 class Machine:

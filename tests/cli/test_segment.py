@@ -191,11 +191,14 @@ def test_compare_has_the_defaults_of_the_issue():
         ("segment --class-weights mdian", "unknown kind of class weights 'mdian'; did you mean 'median'?"),
         ("segment --model fcn_resnet50d --deconv False", "--deconv False contradicts it"),
         (
-            "segment --model fcn_resnet50 --output-stride 16",
+            "segment --model fcn_resnet50 --output-stride 16 --crop 32x24",
             "stride of fcn_resnet50 must be one of (8,), got 16",
         ),
         ("segment --overlays -1", "--overlays must not be negative"),
-        ("segment --deconv True --pretrained-backbone True", "pretrained weights are of a backbone with batch norm"),
+        (
+            "segment --deconv True --pretrained-backbone True --crop 32x24",
+            "pretrained weights are of a backbone with batch norm",
+        ),
         ("segment --cutout 3", "unknown option '--cutout'"),
         ("compare --task segmentation", "unknown task 'segmentation'; did you mean 'segment'?"),
         ("compare --task segment --model fcn_resnet18d", "names one normalisation: --variants says which ones"),
@@ -233,9 +236,7 @@ def test_predict_refuses_what_it_cannot_read(finished, root, tmp_path, capsys):
     (tmp_path / "broken.png").write_bytes(b"nothing")
     (tmp_path / "test_00.png").write_bytes(image.read_bytes())
     out = f"--output {tmp_path / 'out'}"
-    assert (
-        "broken.png is damaged or no image" in refused(f"predict {finished} {tmp_path / 'broken.png'} {out}", capsys)[1]
-    )
+    assert "broken.png cannot be decoded" in refused(f"predict {finished} {tmp_path / 'broken.png'} {out}", capsys)[1]
     assert (
         "several images are called test_00"
         in refused(f"predict {finished} {image} {tmp_path / 'test_00.png'} {out}", capsys)[1]

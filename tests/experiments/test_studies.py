@@ -2,44 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import re
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
 from netdeconv.data import info
 from netdeconv.data.segmentation import segmentation_info
 from netdeconv.experiments import ExperimentRow, experiment, names
 from netdeconv.experiments.running import published
 from netdeconv.experiments.running.experiment import HEAD, read_head
-from netdeconv.models import IMAGENET, NormConfig
+from netdeconv.models import NormConfig
 from netdeconv.nn import WhitenedLayer
 from netdeconv.tasks import TASKS, Segmentation
-from netdeconv.training import NetworkConfig, TrainingConfig, from_plain, to_plain
+from netdeconv.training import TrainingConfig, from_plain, to_plain
 from netdeconv.training.optimizers import build_optimizer
 
 NAMES = names()
-TINY, BATCH, SIZE = 0.05, 4, 16
 
 
 def rows() -> dict[str, ExperimentRow]:
     return {f"{name}: {label}": row for name in NAMES for label, row in experiment(name).rows.items()}
-
-
-def what_is_stepped(config: TrainingConfig) -> tuple:
-    """Rows that differ in epochs, rates, images of which classes, or sizes of wide blocks are stepped once."""
-    norm = config.network.norm
-    alike = {"group_size": None, "linear_group_size": None} if norm.whitens else {}
-    return (
-        dataclasses.replace(config.network, width=1.0, norm=dataclasses.replace(norm, **alike)),
-        config.task,
-        config.optimizer.name,
-        entry_of(config).shape[0],
-    )
 
 
 def entry_of(config: TrainingConfig) -> Any:
@@ -48,27 +33,13 @@ def entry_of(config: TrainingConfig) -> Any:
     return find(config.data.dataset)
 
 
-def shrunk(network: NetworkConfig) -> NetworkConfig:
-    """Narrow; networks for ImageNet have one width, so their blocks are made small: large ones take seconds."""
-    if not network.arch.startswith(IMAGENET):
-        if "_resnet50" in network.arch:  # of segmentation, where only ResNet-18 can be narrow
-            network = dataclasses.replace(network, arch=network.arch.replace("_resnet50", "_resnet18"))
-        return dataclasses.replace(network, width=TINY)
-    small = {"group_size": 4, "linear_group_size": 4} if network.norm.whitens else {}
-    return dataclasses.replace(network, norm=dataclasses.replace(network.norm, **small))
+def what_is_built(config: TrainingConfig) -> tuple[object, ...]:
+    """Rows that differ in rates, seeds, or numbers of their normalisation are built once."""
+    network = config.network
+    return network.arch, network.width, network.norm.name, network.norm.published, config.task, entry_of(config).shape
 
 
-def narrow_vgg(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing the hundred million weights of VGG's linear layers takes half a minute."""
-    draw = nn.Linear.__init__
-
-    def narrow(self: nn.Linear, inputs: int, outputs: int, *args: object, **kwargs: object) -> None:
-        draw(self, *(16 if features == 4096 else features for features in (inputs, outputs)), *args, **kwargs)
-
-    monkeypatch.setattr(nn.Linear, "__init__", narrow)
-
-
-DIFFERENT = {what_is_stepped(row.config): (name, row.config) for name, row in rows().items()}
+DIFFERENT = {what_is_built(row.config): (name, row) for name, row in rows().items()}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -76,7 +47,9 @@ def test_every_head_is_complete_and_says_how_to_run_it(name):
     own = experiment(name)
     assert tuple(own.head) == HEAD
     assert all(own.head.values())
-    assert f" {name} " in own.head["Command"] + " " or "table1" in name
+    words = own.head["Command"].split()
+    assert words[:2] == ["netdeconv", "reproduce"]
+    assert words[2] in NAMES
     assert own.rows
     assert own.head["Status"].split()[0] in ("measured", "being", "not")
     assert len(own.title) > 20
@@ -84,33 +57,19 @@ def test_every_head_is_complete_and_says_how_to_run_it(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_settings_survive_a_config_file(name):
-    for row in experiment(name).rows.values():
+    for row in list(experiment(name).rows.values())[:150]:
         assert from_plain(to_plain(row.config), TASKS) == row.config
         assert row.config.result_path is row.config.data.data_dir is None
 
 
-@pytest.mark.parametrize("config", [config for _, config in DIFFERENT.values()], ids=[n for n, _ in DIFFERENT.values()])
-def test_every_network_of_an_experiment_takes_two_steps(config, monkeypatch):
-    narrow_vgg(monkeypatch)
-    known = entry_of(config)
-    segments = isinstance(config.task, Segmentation)
-    size = 2 * SIZE if config.network.arch.startswith(IMAGENET) else SIZE
-    entry = dataclasses.replace(known, shape=(known.shape[0], size, size), **({} if segments else {"num_classes": 10}))
-    network = config.task.build_network(shrunk(config.network), entry)
+@pytest.mark.parametrize(("name", "row"), DIFFERENT.values(), ids=[name for name, _ in DIFFERENT.values()])
+def test_every_network_of_an_experiment_is_built(name, row):
+    config = row.config
+    with torch.device("meta"):
+        network = config.task.build_network(config.network, entry_of(config))
     assert any(isinstance(m, WhitenedLayer) for m in network.modules()) == config.network.norm.whitens
-    optimizer = build_optimizer(network.parameters(), config.optimizer)
-    start = [parameter.detach().clone() for parameter in network.parameters()]
-    inputs = torch.randn(BATCH, *entry.shape)
-    targets = torch.randint(entry.num_classes, (BATCH, size, size) if segments else (BATCH,))
-    for _ in range(2):
-        loss = config.task.compute_loss(network(inputs), targets)
-        assert loss.isfinite()
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 0.1)  # four noise images say nothing of a good rate
-        optimizer.step()
-    assert all(parameter.isfinite().all() for parameter in network.parameters())
-    assert not all(torch.equal(new, old) for new, old in zip(network.parameters(), start, strict=True))
+    assert build_optimizer(network.parameters(), config.optimizer).param_groups
+    assert row.space is None or config.data.validation_size, "a search is judged by images cut from train"
 
 
 def test_the_paper_s_table_is_whole():

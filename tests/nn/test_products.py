@@ -69,6 +69,14 @@ def test_gradients_of_the_weight_product(grouping, taps):
     assert torch.autograd.gradgradcheck(product, (weight, mean, matrix), fast_mode=True)
 
 
+@pytest.mark.parametrize("shape", [(8, 8, 1), (8, 8, 3)])
+def test_gradients_have_the_strides_of_the_weight(shape):
+    """Also of a single tap: DistributedDataParallel compares them, and warns."""
+    layer = nnd.WhitenedConv1d(*shape, whitening=nnd.Whitening(group_size=4))
+    layer(torch.randn(8, 8, 9)).sum().backward()
+    assert layer.weight.grad.stride() == layer.weight.stride()
+
+
 @pytest.mark.parametrize("structure", ["full", "channel"])
 def test_products_keep_the_memory_format_of_the_weight(structure):
     """Else a convolution copies its weight, and an optimiser its gradient."""

@@ -22,7 +22,8 @@ def ranks(request, tmp_path_factory):
     torch.multiprocessing.spawn(ranks_worker.main, (request.param, str(folder)), nprocs=len(request.param))
     results = [torch.load(folder / f"{rank}.pt") for rank in range(len(request.param))]
     messages = [(folder / f"{rank}.txt").read_text() for rank in range(len(request.param))]
-    return results, messages
+    tools = [torch.load(folder / f"tools {rank}.pt") for rank in range(2)] if len(request.param) == 2 else []
+    return results, messages, tools
 
 
 @pytest.mark.parametrize("name", ranks_worker.SETTINGS)
@@ -42,6 +43,14 @@ def test_under_distributed_data_parallel(ranks):
     for result in results:
         for ours, theirs in zip(result, expected, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=PROMISED, atol=PROMISED)
+
+
+def test_data_parallel_and_sharded_models_take_the_steps_of_a_plain_one(ranks):
+    """Averages of equal gradients are the gradients; ``static_graph``, ``find_unused_parameters``, ``fully_shard``."""
+    for results in ranks[2]:
+        assert results.keys() == {"plain", "static_graph", "find_unused_parameters", "sharded"}
+        for found in results.values():
+            torch.testing.assert_close(found, results["plain"], rtol=1e-4, atol=1e-6)
 
 
 def test_one_row_on_all_ranks_together_is_refused_on_each(ranks):

@@ -45,6 +45,15 @@ def test_a_truncated_file_is_refused_with_its_name(saved, kept):
         load_checkpoint(saved)
 
 
+def test_a_flipped_bit_is_noticed(saved):
+    content = bytearray(saved.read_bytes())
+    values = next(iter(load_checkpoint(saved)["model"].values())).numpy().tobytes()
+    content[content.index(values) + 3] ^= 1
+    saved.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"checkpoint\.pt is damaged: the checksum of .* is wrong"):
+        load_checkpoint(saved)
+
+
 def test_a_file_that_would_run_code_is_refused_and_does_not_run(tmp_path):
     class Harmful:
         def __reduce__(self):
@@ -52,8 +61,9 @@ def test_a_file_that_would_run_code_is_refused_and_does_not_run(tmp_path):
 
     path = tmp_path / "checkpoint.pt"
     torch.save({"model": Harmful()}, path)
-    with pytest.raises(CheckpointError, match="not a checkpoint"):
+    with pytest.raises(CheckpointError, match=r"is refused: it names posix\.mkdir, .*not a checkpoint") as caught:
         load_checkpoint(path)
+    assert "weights_only" not in str(caught.value)
     path.write_bytes(pickle.dumps({"model": Harmful()}))
     with pytest.raises(CheckpointError, match="not a checkpoint"):
         load_checkpoint(path)

@@ -7,9 +7,7 @@ import dataclasses
 import json
 import math
 import statistics
-import threading
 
-import filelock
 import pytest
 import torch
 from torch.nn import functional
@@ -22,8 +20,6 @@ from netdeconv.tasks import Classification
 from netdeconv.training import (
     NetworkConfig,
     OptimizerConfig,
-    RunDirectory,
-    RunDirectoryError,
     build_network,
     evaluate,
     run,
@@ -196,49 +192,6 @@ def test_statistics_are_those_of_training_batches_before_an_evaluation(tmp_path,
     assert left.history[0]["loss"] == record["loss_running_statistics"]
     with pytest.raises(ValueError, match="recalibration must be at least 0, got -1"):
         config(tmp_path, recalibration=-1)
-
-
-def test_a_directory_with_a_run_is_refused(tmp_path):
-    config = plain_config(tmp_path / "run", epochs=1)
-    run(config, progress=False)
-    before = (tmp_path / "run" / "metrics.jsonl").read_text()
-    with pytest.raises(RunDirectoryError, match=r"already holds a run: .*--result-path.*--resume"):
-        run(config, progress=False)
-    assert (tmp_path / "run" / "metrics.jsonl").read_text() == before
-
-
-def test_a_directory_in_use_is_refused_until_it_is_free(tmp_path):
-    in_use = pytest.raises(RunDirectoryError, match="in use by another run")
-    with RunDirectory(tmp_path / "run", name="first"), in_use:
-        run(plain_config(tmp_path / "run"), progress=False)
-    run(plain_config(tmp_path / "run", epochs=1), progress=False)
-
-
-def test_resuming_waits_for_the_lock_of_a_run_that_is_ending(tmp_path):
-    run(plain_config(tmp_path / "run", epochs=1), progress=False)
-    ending = filelock.FileLock(tmp_path / "run" / "run.lock", thread_local=False)
-    ending.acquire()
-    threading.Timer(0.3, ending.release).start()
-    with RunDirectory(tmp_path / "run", name="next", resume=True) as claimed:
-        assert claimed.is_resumed
-
-
-def test_a_run_that_fails_before_it_begins_leaves_nothing(tmp_path):
-    config = plain_config(tmp_path / "run", data=DataConfig(dataset="svhn", data_dir=str(tmp_path)))
-    with pytest.raises(FileNotFoundError, match="svhn"):
-        run(config, progress=False)
-    assert not (tmp_path / "run").exists()
-
-
-def test_new_directories_have_names_of_their_own(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    paths = []
-    for _ in range(3):
-        directory = RunDirectory(None, name="vgg11-digits")
-        paths.append(directory.path)
-        directory.begin({}, {})
-    assert len(set(paths)) == 3
-    assert all(path.parent.name == "runs" and "vgg11-digits" in path.name for path in paths)
 
 
 def test_settings_of_the_process_are_put_back(tmp_path):

@@ -4,35 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from netdeconv.tasks import TASKS, classification
-from netdeconv.training import RunDirectory, RunDirectoryError, from_plain, load_checkpoint, read_config, run
+from faults.runs import require_same
+from netdeconv.tasks import classification
+from netdeconv.training import RunDirectory, RunDirectoryError, load_checkpoint, run
 from small_runs import StopAt, numbers, plain_config, small_config
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
-
-
-def assert_same_state(left: Path, right: Path) -> None:
-    """All weights, buffers and optimiser states are equal bit for bit, and all numbers but times."""
-    first, second = load_checkpoint(left / "checkpoint.pt"), load_checkpoint(right / "checkpoint.pt")
-    assert first["model"].keys() == second["model"].keys()
-    for key, value in first["model"].items():
-        assert torch.equal(value, second["model"][key]), key
-    for number, state in first["optimizer"]["state"].items():
-        for key, value in state.items():
-            assert torch.equal(value, second["optimizer"]["state"][number][key]), (number, key)
-    assert torch.equal(first["rng"], second["rng"])
-    lines = [[json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()] for path in (left, right)]
-    assert numbers(lines[0]) == numbers(lines[1])
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +33,7 @@ def test_a_run_stopped_by_the_keyboard_resumes_bit_for_bit(tmp_path, whole, mome
         run(config, progress=StopAt(*moment))
     result = run(config, progress=False, resume=True)
     assert numbers(result.history) == numbers(whole.history)
-    assert_same_state(tmp_path / "run", whole.path)
+    require_same(tmp_path / "run", whole.path)
 
 
 def test_layers_that_draw_random_numbers_go_on_where_they_were(tmp_path, monkeypatch):
@@ -63,7 +46,7 @@ def test_layers_that_draw_random_numbers_go_on_where_they_were(tmp_path, monkeyp
     with pytest.raises(KeyboardInterrupt):
         run(plain_config(tmp_path / "run"), progress=StopAt(2, 3))
     run(plain_config(tmp_path / "run"), progress=False, resume=True)
-    assert_same_state(tmp_path / "run", tmp_path / "whole")
+    require_same(tmp_path / "run", tmp_path / "whole")
 
 
 def test_a_stop_between_checkpoint_and_metrics_leaves_whole_metrics(tmp_path, whole, monkeypatch):
@@ -84,7 +67,7 @@ def test_a_stop_between_checkpoint_and_metrics_leaves_whole_metrics(tmp_path, wh
     with (tmp_path / "run" / "metrics.jsonl").open("a") as file:
         file.write('{"epoch": 2, "trai')
     run(config, progress=False, resume=True)
-    assert_same_state(tmp_path / "run", whole.path)
+    require_same(tmp_path / "run", whole.path)
 
 
 def test_a_stop_while_the_checkpoint_is_written_keeps_the_old_one(tmp_path, whole, monkeypatch):
@@ -105,60 +88,7 @@ def test_a_stop_while_the_checkpoint_is_written_keeps_the_old_one(tmp_path, whol
             run(config, progress=False)
     assert load_checkpoint(tmp_path / "run" / "checkpoint.pt")["epoch"] == 1
     run(config, progress=False, resume=True)
-    assert_same_state(tmp_path / "run", whole.path)
-
-
-def test_a_process_killed_in_the_midst_resumes_bit_for_bit(tmp_path):
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
-    options = [
-        "train",
-        "--dataset",
-        "digits",
-        "--arch",
-        "lenet",
-        "--width",
-        "0.5",
-        "--deconv",
-        "True",
-        "--block",
-        "4",
-        "--block-fc",
-        "32",
-        "--epochs",
-        "6",
-        "--batch-size",
-        "64",
-        "--lr",
-        "0.02",
-        "--threads",
-        "1",
-        "--msg",
-        "False",
-        "--device",
-        "cpu",
-        "--result-path",
-    ]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "netdeconv", *options, str(killed)],
-        env={**os.environ, "PYTHONPATH": str(SOURCE)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    deadline = time.monotonic() + 120
-    while not (killed / "metrics.jsonl").exists() or (killed / "metrics.jsonl").read_text().count("\n") < 1:
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
-    config = from_plain(read_config(killed), TASKS)
-    assert not (killed / "summary.json").exists()
-    resumed = run(config, progress=False, resume=True)
-    uninterrupted = run(from_plain({**read_config(killed), "result_path": str(whole)}, TASKS), progress=False)
-    assert numbers(resumed.history) == numbers(uninterrupted.history)
-    assert_same_state(killed, whole)
+    require_same(tmp_path / "run", whole.path)
 
 
 def test_resuming_a_finished_run_trains_nothing_and_keeps_its_numbers(whole):
@@ -169,12 +99,6 @@ def test_resuming_a_finished_run_trains_nothing_and_keeps_its_numbers(whole):
 def test_resuming_with_other_settings_is_refused_by_name(whole):
     with pytest.raises(RunDirectoryError, match=r"seed was 0, not 5"):
         run(small_config(whole.path, seed=5), progress=False, resume=True)
-
-
-def test_resuming_nothing_is_refused(tmp_path):
-    with pytest.raises(RunDirectoryError, match="holds no run to resume"):
-        run(small_config(tmp_path), progress=False, resume=True)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_sessions_are_recorded(whole):

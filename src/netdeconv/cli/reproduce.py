@@ -43,12 +43,11 @@ def main(arguments: Sequence[str]) -> int:
     """Run the rows, print the table, and say where everything is."""
     options, given = parser().parse(arguments)
     chosen = experiment(options.name)
-    labels = chosen.select(options.rows)
     path = Path(options.result_path or Path("runs") / chosen.name)
     with reporters(options.msg) as reporter:
         found = reproduce(
             chosen,
-            labels,
+            options.rows,
             path,
             override=lambda config: overridden(config, options, given - {"result_path", "export"}),
             changes=_changes(options, given),
@@ -60,7 +59,8 @@ def main(arguments: Sequence[str]) -> int:
     if options.export:
         print(f"table: {export(chosen, found, arguments, options.export)}")
     print(f"settings, versions and measurements: {found.path}")
-    return 1 if any(row.failure for row in found.rows if row.label in labels) else 0
+    chosen_rows = chosen.select(options.rows, [row.label for row in found.rows])
+    return 1 if any(row.failure for row in found.rows if row.label in chosen_rows) else 0
 
 
 def _changes(options: argparse.Namespace, given: set[str]) -> list[str]:

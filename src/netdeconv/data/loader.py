@@ -38,7 +38,8 @@ class Loader:
         num_workers: loader processes of all training processes of this machine together, at most one for each
             processor core; 0 reads in the training process.
         decode: where JPEG is decoded.
-        skip_corrupt: whether images that cannot be decoded are left out, counted and reported.
+        skip_corrupt: whether images that cannot be decoded are left out, counted and reported; ``None``: they cannot
+            be, and nobody is advised to.
         fill: whether another sample of the batch takes the place of one that is left out.
     """
 
@@ -50,7 +51,7 @@ class Loader:
         device: torch.device,
         num_workers: int = 0,
         decode: Decoder = "workers",
-        skip_corrupt: bool = False,
+        skip_corrupt: bool | None = None,
         fill: bool = False,
     ) -> None:
         self.device = device
@@ -116,8 +117,8 @@ class Loader:
                 raise error
         fatal = not self._skip_corrupt or (self._collate.fill and empty)
         if errors and fatal:
-            advice = ": that is a whole batch" if self._skip_corrupt else "; --skip-corrupt leaves such images out"
-            raise CorruptImageError("; ".join(map(str, errors[:4])) + advice)
+            advice = {True: ": that is a whole batch", False: "; --skip-corrupt leaves such images out", None: ""}
+            raise CorruptImageError("; ".join(map(str, errors[:4])) + advice[self._skip_corrupt])
         self.skipped.update(error.path for error in errors if isinstance(error, CorruptImageError))
 
 

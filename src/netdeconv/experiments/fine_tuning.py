@@ -22,8 +22,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from netdeconv.data import DataConfig
-from netdeconv.experiments.running.experiment import ExperimentRow
-from netdeconv.experiments.running.reproduction import Reproduced
+from netdeconv.experiments.running.experiment import ExperimentRow, Reproduced
 from netdeconv.models import BATCH_NORM, NormConfig
 from netdeconv.tasks import Classification
 from netdeconv.training import NetworkConfig, OptimizerConfig, TrainingConfig

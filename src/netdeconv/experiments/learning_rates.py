@@ -21,11 +21,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from netdeconv.data import DataConfig
-from netdeconv.experiments.running.experiment import ExperimentRow
-from netdeconv.experiments.running.reproduction import Reproduced
+from netdeconv.experiments.running.experiment import ExperimentRow, Reproduced
 from netdeconv.models import NormConfig
 from netdeconv.tasks import Classification
 from netdeconv.training import NetworkConfig, OptimizerConfig, TrainingConfig
+from netdeconv.training.config import OptimizerName
 
 SEEDS = (0, 1, 2)
 RATES = {
@@ -45,7 +45,7 @@ class Panel:
     arch: str = "vgg11"
     width: float = 0.25
     batch_size: int = 64
-    optimizer: str = "SGD"
+    optimizer: OptimizerName = "SGD"
 
 
 PANELS = {

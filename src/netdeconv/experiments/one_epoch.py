@@ -2,7 +2,7 @@
 
 Batch norm runs at the paper's rate and at a lower one; EfficientNet is whitened throughout, unlike the published one.
 
-Command:  python -m benchmarks.accuracy one-epoch --data-dir DIR
+Command:  netdeconv reproduce one-epoch --data-dir DIR --export results/cifar10-one-epoch.json
 Source:   Ye et al., "Network Deconvolution", ICLR 2020, table 1.
 Hardware: two cores.
 Minutes:  see results/cifar10-one-epoch.json.
@@ -17,7 +17,8 @@ import dataclasses
 
 from netdeconv.experiments.running.comparison import plan
 from netdeconv.experiments.running.experiment import ExperimentRow
-from netdeconv.experiments.running.families import PAPER_LR, cifar, table1
+from netdeconv.experiments.running.families import PAPER_LR, cifar
+from netdeconv.experiments.table1 import rows as table1
 
 # The cheap ones first: a session on two cores may end before the last.
 _SEVEN = ("vgg16", "mobilenet_v2", "efficientnet_b0", "pnasnet_a", "resnet18", "preact_resnet18", "senet18")
@@ -29,13 +30,15 @@ LOWER_LR = 0.02
 def rows() -> dict[str, ExperimentRow]:
     """Return the runs by label."""
     known = {
-        label.replace("batch_norm", f"batch_norm lr {PAPER_LR:g}"): row for label, row in table1("cifar10", 1).items()
+        label.replace("batch_norm", f"batch_norm lr {PAPER_LR:g}"): row.expected
+        for label, row in table1("cifar10", 1).items()
     }
     found: dict[str, ExperimentRow] = {}
     for arch in _SEVEN:
         base = dataclasses.replace(cifar(arch, 1), precision="32-true" if arch in _DEPTHWISE else "auto")
         runs = plan(base, ["batch_norm", "paper"], baseline_lrs=[PAPER_LR, LOWER_LR])
-        for label, config in runs.items():
-            own = f"{arch} {label}"
-            found[own] = ExperimentRow(config=config, expected=known[own].expected if own in known else {})
+        found |= {
+            f"{arch} {label}": ExperimentRow(config=config, expected=known.get(f"{arch} {label}", {}))
+            for label, config in runs.items()
+        }
     return found

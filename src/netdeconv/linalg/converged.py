@@ -81,9 +81,10 @@ def tuned_coefficients(min_eigenvalue: float, tolerance: float) -> tuple[tuple[f
 
 
 class _ConvergedRoot(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, matrix: Tensor, steps: tuple[tuple[float, float], ...]) -> Tensor:
-        ctx.save_for_backward(matrix)
+    def forward(matrix: Tensor, steps: tuple[tuple[float, float], ...]) -> Tensor:
         with full_precision(matrix):
             matrix = symmetrize(matrix)
             norm = frobenius_norm(matrix)
@@ -96,6 +97,16 @@ class _ConvergedRoot(torch.autograd.Function):
                     product = symmetrize(symmetric_product(half, product, half, beta=a, alpha=-b))
             result: Tensor = symmetrize(root) / norm.sqrt()
             return result
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Any], output: Tensor) -> None:
+        del output
+        ctx.save_for_backward(inputs[0])
+        ctx.save_for_forward(inputs[0])
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, _: None) -> Tensor:
+        return _ConvergedRoot.backward(ctx, tangent)[0]  # the derivative is its own adjoint
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:

@@ -9,6 +9,7 @@ no second pass over the activation, and the patches are read again instead of ke
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import torch
@@ -17,9 +18,9 @@ from torch import Tensor
 from netdeconv import kernels
 from netdeconv.linalg.geometry import PatchGeometry
 from netdeconv.linalg.grouping import Grouping
-from netdeconv.linalg.patches import PatchCopier
+from netdeconv.linalg.patches import PatchCopier, gather_patches
 from netdeconv.linalg.portions import portions
-from netdeconv.linalg.precision import full_precision, statistics_dtype, symmetrize
+from netdeconv.linalg.precision import full_precision, may_write, statistics_dtype, symmetrize
 from netdeconv.linalg.symmetric import add_gram, complete
 
 # entries of a batch whose mean is near enough to the batch's to centre at
@@ -67,9 +68,10 @@ def patch_statistics(
 
 
 class _PatchStatistics(torch.autograd.Function):
+    """The statistics; for several models at once (``vmap``) their matrices stand side by side."""
+
     @staticmethod
     def forward(
-        ctx: Any,
         x: Tensor,
         geometry: PatchGeometry,
         grouping: Grouping,
@@ -84,9 +86,13 @@ class _PatchStatistics(torch.autograd.Function):
                 mean_GD, covariance_GDD = _by_kernel(sample, geometry, grouping)
             else:
                 mean_GD, covariance_GDD = _mean_and_covariance(sample, geometry, grouping, factors)
-        ctx.geometry, ctx.grouping, ctx.exclusive, ctx.image_step = geometry, grouping, exclusive, image_step
-        ctx.save_for_backward(x, mean_GD)
         return x.view_as(x), mean_GD, covariance_GDD
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        x, ctx.geometry, ctx.grouping, ctx.exclusive, ctx.image_step, _ = inputs
+        ctx.save_for_backward(x, output[1])
+        ctx.save_for_forward(x, output[1])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -105,7 +111,8 @@ class _PatchStatistics(torch.autograd.Function):
             if dtype != mean_GD.dtype:
                 offset_G1D = offset_G1D - torch.bmm(mean_GD.unsqueeze(1) - centre_G1D, slope_GDD)
             slope_GDD, offset_G1D = slope_GDD.to(dtype), offset_G1D.to(dtype)
-            grad_x = own_gradient(grad_x, exclusive=ctx.exclusive)
+            # a gradient of its own where others read it or where what is written is recorded
+            grad_x = grad_x if ctx.exclusive and may_write() else torch.empty_like(x).copy_(grad_x)
             into = grad_x[:: ctx.image_step]
             copier = PatchCopier(ctx.geometry, ctx.grouping)
             for part in portions(sample, ctx.geometry, dtype):
@@ -113,6 +120,36 @@ class _PatchStatistics(torch.autograd.Function):
                 share = torch.baddbmm(offset_G1D, patches, slope_GDD).to(grad_x.dtype)
                 copier.scatter(share, into[part])
         return grad_x, None, None, None, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: None) -> tuple[Tensor, Tensor, Tensor]:
+        x, mean_GD = ctx.saved_tensors
+        with full_precision(x):
+            patches, moved = (
+                gather_patches(t[:: ctx.image_step], ctx.geometry, ctx.grouping, dtype=mean_GD.dtype)
+                for t in (x, tangent)
+            )
+            products_GDD = torch.bmm((patches - mean_GD.unsqueeze(1)).mT, moved)
+            return tangent.view_as(tangent), moved.mean(1), symmetrize(products_GDD) * (2 / patches.shape[1])
+
+    @staticmethod
+    def vmap(
+        info: Any,
+        in_dims: tuple[int | None, ...],
+        x: Tensor,
+        geometry: PatchGeometry,
+        grouping: Grouping,
+        exclusive: bool,
+        image_step: int,
+        factors: torch.dtype | None,
+    ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        del exclusive
+        assert in_dims[0] is not None
+        models = info.batch_size
+        wide = dataclasses.replace(grouping, num_matrices=models * grouping.num_matrices)
+        side_by_side = x.movedim(in_dims[0], 1).flatten(1, 2)
+        results = _PatchStatistics.apply(side_by_side, geometry, wide, False, image_step, factors)
+        return tuple(t.unflatten(d, (models, -1)) for t, d in zip(results, (1, 0, 0), strict=True)), (1, 0, 0)
 
 
 def _mean_and_covariance(
@@ -149,7 +186,7 @@ def _sum(rows: Tensor) -> Tensor:
 
 def _centred(patches: Tensor, centre_G1D: Tensor, dtype: torch.dtype, copier: PatchCopier) -> Tensor:
     """Patches in another dtype, less a centre in it; in the copier's memory where nothing is recorded."""
-    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+    if not may_write():
         centred: Tensor = patches.to(dtype) - centre_G1D
         return centred
     rows = copier.memory("rows", tuple(patches.shape), patches, dtype)
@@ -171,9 +208,3 @@ def _by_kernel(sample: Tensor, geometry: PatchGeometry, grouping: Grouping) -> t
         grouping.num_blocks,
         grouping.block_channels,
     )
-
-
-def own_gradient(grad: Tensor, *, exclusive: bool) -> Tensor:
-    """A gradient that may be added to in place: a copy where others read it, autograd records or a compiler traces."""
-    in_place = exclusive and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
-    return grad if in_place else grad.clone()

@@ -22,20 +22,31 @@ class Eigen:
 
     def __call__(self, matrix: Tensor) -> Tensor:
         """Apply to symmetric matrices (B, D, D)."""
-        root: Tensor = _EigenRoot.apply(matrix)
+        root: Tensor = _EigenRoot.apply(matrix)[0]
         return root
 
 
 class _EigenRoot(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, matrix: Tensor) -> Tensor:
+    def forward(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         with full_precision(matrix):
             values, vectors = spectral_decomposition(matrix)
-            ctx.save_for_backward(matrix, values, vectors)
-            return (vectors * values.rsqrt().unsqueeze(-2)) @ vectors.mT
+            return (vectors * values.rsqrt().unsqueeze(-2)) @ vectors.mT, values, vectors
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor, Tensor]) -> None:
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.save_for_backward(*inputs, *output[1:])
+        ctx.save_for_forward(*inputs, *output[1:])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         matrix, values, vectors = ctx.saved_tensors
         with full_precision(matrix):
             return inverse_sqrt_gradient(matrix, values, vectors, grads[0])
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor) -> tuple[Tensor, None, None]:
+        return _EigenRoot.backward(ctx, tangent), None, None  # the derivative is its own adjoint

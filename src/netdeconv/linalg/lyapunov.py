@@ -28,13 +28,19 @@ def inverse_sqrt_gradient(matrix: Tensor, values: Tensor, vectors: Tensor, grad:
 
 
 class _Gradient(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, matrix: Tensor, values: Tensor, vectors: Tensor, grad: Tensor) -> Tensor:
-        del ctx, matrix  # the matrix is here so that its second derivative is asked of this function
+    def forward(matrix: Tensor, values: Tensor, vectors: Tensor, grad: Tensor) -> Tensor:
+        del matrix  # the matrix is here so that its second derivative is asked of this function
         roots = values.sqrt()
         pair_sum = roots.unsqueeze(-1) + roots.unsqueeze(-2)
         weight = 1 / (roots.unsqueeze(-1) * roots.unsqueeze(-2) * pair_sum)
         return -vectors @ (weight * (vectors.mT @ symmetrize(grad) @ vectors)) @ vectors.mT
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        """Nothing is kept."""
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> NoReturn:

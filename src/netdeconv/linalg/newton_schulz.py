@@ -20,7 +20,7 @@ from torch import Tensor
 
 from netdeconv import kernels
 from netdeconv.linalg import spectral_steps
-from netdeconv.linalg.precision import frobenius_norm, full_precision, symmetrize
+from netdeconv.linalg.precision import frobenius_norm, full_precision, may_write, symmetrize
 from netdeconv.linalg.symmetric import symmetric_product
 
 
@@ -28,6 +28,7 @@ from netdeconv.linalg.symmetric import symmetric_product
 class NewtonSchulz:
     """A fixed number of Newton-Schulz steps: partial whitening, the paper's method.
 
+    More than seven steps see a matrix whose diagonal is raised by 8 eps(dtype) of its norm, and stay bounded.
     A direction with eigenvalue ``l = lambda / ||A||_F`` receives a gain of at most ``1.5**n / sqrt(||A||_F)``.
 
     Args:
@@ -45,8 +46,19 @@ class NewtonSchulz:
 
     def __call__(self, matrix: Tensor) -> Tensor:
         """Apply to symmetric matrices (B, D, D)."""
-        root: Tensor = _NewtonSchulzRoot.apply(matrix, self.num_iterations)
+        many = self.num_iterations > spectral_steps.MOST_STEPS
+        if many:
+            # Rounding makes the smallest eigenvalues negative, and every step would magnify them by 9/4.
+            floor = _FLOOR * torch.finfo(matrix.dtype).eps * frobenius_norm(matrix.detach())
+            matrix = matrix + floor * _eye_like(matrix)
+        by_eigenvalues = spectral_steps.prefers_eigenvalues(matrix) and not many
+        function = _ByEigenvalues if by_eigenvalues else _ByProducts
+        root: Tensor = function.apply(matrix, self.num_iterations)[0]
         return root
+
+
+# Of the norm, times the rounding unit: more than what two products of an iteration round.
+_FLOOR = 8
 
 
 def _eye_like(matrix: Tensor) -> Tensor:
@@ -105,46 +117,101 @@ def _has_kernel(matrix: Tensor) -> bool:
     return kernels.supports_newton_schulz_root(matrix) and kernels.usable(matrix)
 
 
-class _NewtonSchulzRoot(torch.autograd.Function):
-    """Keeps the matrix and the result or the eigenvectors; backward is itself differentiable, through products."""
+def _adjoint(scaled: Tensor, norm: Tensor, root: Tensor, grad: Tensor, num_iterations: int) -> Tensor:
+    """The gradient of R = p(A / s) s^(-1/2): through p, and through s = ||A||_F, whose gradient is A / s."""
+    through_p = _derivative_of_scaled(scaled, grad, num_iterations) / norm.sqrt()
+    through_s = (through_p * scaled + 0.5 * grad * root).sum((-2, -1), keepdim=True)
+    return (through_p - through_s * scaled) / norm
+
+
+def _through_norm(scaled: Tensor, norm: Tensor, root: Tensor, direction: Tensor, num_iterations: int) -> Tensor:
+    """The derivative of the same R in a symmetric direction."""
+    inner = (scaled * direction).sum((-2, -1), keepdim=True)
+    through_p = _derivative_of_scaled(scaled, direction - inner * scaled, num_iterations)
+    return through_p / (norm * norm.sqrt()) - (0.5 * inner / norm) * root
+
+
+def _models_stacked(
+    function: type[torch.autograd.Function], info: Any, in_dims: tuple[int | None, ...], matrix: Tensor, steps: int
+) -> tuple[Any, Any]:
+    """A root for several models at once (``vmap``): more matrices."""
+    assert in_dims[0] is not None
+    results = function.apply(matrix.movedim(in_dims[0], 0).flatten(0, 1), steps)
+    apart = tuple(result.unflatten(0, (info.batch_size, -1)) for result in results)
+    return apart, (0,) * len(apart)
+
+
+class _ByProducts(torch.autograd.Function):
+    """Keeps the matrix and the result; backward is itself differentiable."""
 
     @staticmethod
-    def forward(ctx: Any, matrix: Tensor, num_iterations: int) -> Tensor:
-        ctx.num_iterations = num_iterations
+    def forward(matrix: Tensor, num_iterations: int) -> tuple[Tensor]:
+        if _has_kernel(matrix):
+            return (kernels.newton_schulz_root(matrix.contiguous(), num_iterations),)
         with full_precision(matrix):
-            if _has_kernel(matrix):
-                root = kernels.newton_schulz_root(matrix.contiguous(), num_iterations)
-                ctx.save_for_backward(matrix, root)
-                return root
             scaled, norm = _scaled(matrix)
-            found = (
-                spectral_steps.decompose(scaled) if spectral_steps.prefers_eigenvalues(matrix, num_iterations) else None
-            )
-            if found is None:
-                root = symmetrize(_root_of_scaled(scaled, num_iterations)) / norm.sqrt()
-                ctx.save_for_backward(matrix, root)
-                return root
-            values, vectors = found
-            ctx.save_for_backward(matrix, values, vectors, norm)
-            return spectral_steps.compose(
-                vectors, spectral_steps.steps_on(values, num_iterations) / norm.sqrt()[..., 0]
-            )
+            return (symmetrize(_root_of_scaled(scaled, num_iterations)) / norm.sqrt(),)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: tuple[Tensor]) -> None:
+        matrix, ctx.num_iterations = inputs
+        ctx.save_for_backward(matrix, *output)
+        ctx.save_for_forward(matrix, *output)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        matrix, *kept = ctx.saved_tensors
-        plain = not torch.is_grad_enabled()  # neither the kernel nor the eigenvalues have a second derivative
-        if plain and _has_kernel(matrix):
-            grad = kernels.newton_schulz_root_backward(matrix.contiguous(), kept[0], grads[0], ctx.num_iterations)
+        matrix, root = ctx.saved_tensors
+        if may_write() and _has_kernel(matrix):  # the kernel has no second derivative
+            grad = kernels.newton_schulz_root_backward(matrix.contiguous(), root, grads[0], ctx.num_iterations)
             return grad, None
         with full_precision(matrix):
+            scaled, norm = _scaled(matrix)
+            return _adjoint(scaled, norm, root, symmetrize(grads[0]), ctx.num_iterations), None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: None) -> tuple[Tensor]:
+        matrix, root = ctx.saved_tensors
+        with full_precision(matrix):
+            return (_through_norm(*_scaled(matrix), root, symmetrize(tangent), ctx.num_iterations),)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], matrix: Tensor, num_iterations: int) -> tuple[Any, Any]:
+        return _models_stacked(_ByProducts, info, in_dims, matrix, num_iterations)
+
+
+class _ByEigenvalues(torch.autograd.Function):
+    """Keeps the matrix and its decomposition; a second derivative goes through products."""
+
+    @staticmethod
+    def forward(matrix: Tensor, num_iterations: int) -> tuple[Tensor, ...]:
+        with full_precision(matrix):
+            scaled, norm = _scaled(matrix)
+            values, vectors = spectral_steps.decompose(scaled)
+            root = spectral_steps.steps_on(values, num_iterations) / norm.sqrt()[..., 0]
+            return spectral_steps.compose(vectors, root), values, vectors, norm
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: tuple[Tensor, ...]) -> None:
+        matrix, ctx.num_iterations = inputs
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.save_for_backward(matrix, *output[1:])
+        ctx.save_for_forward(matrix, output[0])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        matrix, values, vectors, norm = ctx.saved_tensors
+        with full_precision(matrix):
             grad = symmetrize(grads[0])
-            if plain and len(kept) == 3:
-                values, vectors, norm = kept
+            if may_write():
                 return spectral_steps.root_gradient(values, vectors, norm, grad, ctx.num_iterations), None
             scaled, norm = _scaled(matrix)
-            root = kept[0] if len(kept) == 1 else _root_of_scaled(scaled, ctx.num_iterations) / norm.sqrt()
-            # R = p(A / s) s^(-1/2): through p, and through the norm s, whose gradient is A / s.
-            through_p = _derivative_of_scaled(scaled, grad, ctx.num_iterations) / norm.sqrt()
-            through_s = (through_p * scaled + 0.5 * grad * root).sum((-2, -1), keepdim=True)
-            return (through_p - through_s * scaled) / norm, None
+            root = _root_of_scaled(scaled, ctx.num_iterations) / norm.sqrt()
+            return _adjoint(scaled, norm, root, grad, ctx.num_iterations), None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: None) -> tuple[Tensor | None, ...]:
+        return *_ByProducts.jvp(ctx, tangent), None, None, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], matrix: Tensor, num_iterations: int) -> tuple[Any, Any]:
+        return _models_stacked(_ByEigenvalues, info, in_dims, matrix, num_iterations)

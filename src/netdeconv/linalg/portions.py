@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from netdeconv.linalg.geometry import PatchGeometry
+from netdeconv.linalg.precision import may_write
 
 _BYTES = 4 * 2**20
 
@@ -23,7 +24,7 @@ def portions(sample: Tensor, geometry: PatchGeometry, dtype: torch.dtype) -> lis
         dtype: of the copies.
     """
     whole = [slice(None)]
-    if sample.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling():
+    if sample.device.type != "cpu" or not may_write():
         return whole
     bytes_of_entry = geometry.num_samples(sample[:1].shape) * sample.shape[1] * geometry.num_taps * dtype.itemsize
     step = max(1, _BYTES // max(1, bytes_of_entry))

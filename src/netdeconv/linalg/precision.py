@@ -1,4 +1,4 @@
-"""Where statistics and inverse roots are computed: float32 or wider, outside autocast."""
+"""Where statistics and inverse roots are computed: float32 or wider, outside autocast; and what may be overwritten."""
 
 from __future__ import annotations
 
@@ -27,3 +27,10 @@ def frobenius_norm(matrix: Tensor) -> Tensor:
     largest = matrix.detach().abs().amax((-2, -1), keepdim=True).clamp_min(tiny)
     norm: Tensor = torch.linalg.matrix_norm(matrix / largest, keepdim=True) * largest
     return norm.clamp_min(tiny)
+
+
+def may_write() -> bool:
+    """Whether memory at hand may be written to: autograd records nothing, nothing is traced or transformed."""
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return False
+    return not torch._C._are_functorch_transforms_active()

@@ -23,25 +23,20 @@ from netdeconv.linalg.symmetric import symmetric_product
 _SMALLEST = 128
 # An eigenvalue is known to eps ||A||, and n steps multiply the error of a small one by up to 1.5^n. The products'
 # errors grow less: measured on eigenvalues down to 1e-6 of the largest, equal up to 7 steps, far apart at 15.
-_MOST_STEPS = 7
+MOST_STEPS = 7
 
 
-def prefers_eigenvalues(matrix: Tensor, num_iterations: int) -> bool:
+def prefers_eigenvalues(matrix: Tensor) -> bool:
     """Whether matrices (B, D, D) go through their eigenvalues: large ones on a processor, outside compilers."""
-    return (
-        matrix.device.type == "cpu"
-        and matrix.shape[-1] >= _SMALLEST
-        and num_iterations <= _MOST_STEPS
-        and not torch.compiler.is_compiling()
-    )
+    return matrix.device.type == "cpu" and matrix.shape[-1] >= _SMALLEST and not torch.compiler.is_compiling()
 
 
-def decompose(matrix: Tensor) -> tuple[Tensor, Tensor] | None:
-    """Eigenvalues (B, D) and eigenvectors (B, D, D) of symmetric matrices; None where there are none (NaN)."""
+def decompose(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues (B, D) and eigenvectors (B, D, D) of symmetric matrices; NaN where there are none."""
     try:
         values, vectors = torch.linalg.eigh(matrix)
     except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
-        return None
+        return torch.full_like(matrix[..., 0], torch.nan), torch.full_like(matrix, torch.nan)
     return values, vectors
 
 

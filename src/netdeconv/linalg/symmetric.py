@@ -8,20 +8,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from netdeconv.linalg.precision import may_write
+
 # Below this size, or for many matrices, one batched product is faster than strips.
 _SMALLEST = 256
 _STRIPS = 4
 
 
 def _in_strips(matrix: Tensor) -> bool:
-    """On a processor, large, few, and outside autograd's record and the compilers, which want plain operations."""
-    return (
-        matrix.device.type == "cpu"
-        and matrix.shape[-1] >= _SMALLEST
-        and matrix.shape[0] <= 4
-        and not torch.is_grad_enabled()
-        and not torch.compiler.is_compiling()
-    )
+    """On a processor, large, few, and where plain operations are not wanted."""
+    return matrix.device.type == "cpu" and matrix.shape[-1] >= _SMALLEST and matrix.shape[0] <= 4 and may_write()
 
 
 def symmetric_product(left: Tensor, right: Tensor, add: Tensor, *, alpha: float, beta: float) -> Tensor:

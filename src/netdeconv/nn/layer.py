@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from netdeconv.linalg import Grouping, PatchGeometry
-from netdeconv.nn.sampler import Sampler, product_dtype
+from netdeconv.nn.sampler import Sampler, bounded, product_dtype
 from netdeconv.nn.statistics import InputStatistics
 from netdeconv.nn.weight import unwhiten_weight, whiten_weight
 from netdeconv.nn.whitening import Whitening, checked
@@ -25,12 +25,12 @@ class WhitenedLayer(nn.Module):
 
     def _whiten_input(self, geometry: PatchGeometry, channels: int, groups: int, whitening: Whitening | None) -> None:
         """Give the layer its statistics, of patches or of channels."""
-        settings = checked(whitening)
+        name = f"{type(self).__name__}({self.extra_repr()})"
+        settings = bounded(checked(whitening), geometry, channels // groups, name)
         if settings.structure == "channel":
             geometry = geometry.pixels
         grouping = Grouping.of(channels, groups, settings.group_size)
         like = next(self.parameters(recurse=False))
-        name = f"{type(self).__name__}({self.extra_repr()})"
         self.statistics = InputStatistics(Sampler(geometry, grouping, settings), like, name)
 
     @property

@@ -69,13 +69,22 @@ class _Sum(torch.autograd.Function):
     """All-reduce; its gradient is the all-reduce of the gradients, as every rank's loss depends on every sum."""
 
     @staticmethod
-    def forward(ctx: Any, tensor: Tensor, group: Any) -> Tensor:
-        ctx.group = group
+    def forward(tensor: Tensor, group: Any) -> Tensor:
         total = tensor.clone()
         distributed.all_reduce(total, group=group)
         return total
 
     @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Any], output: Tensor) -> None:
+        del output
+        ctx.group = inputs[1]
+
+    @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         total: Tensor = _Sum.apply(grads[0], ctx.group)
         return total, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], tensor: Tensor, group: Any) -> tuple[Tensor, int | None]:
+        del info
+        return _Sum.apply(tensor, group), in_dims[0]

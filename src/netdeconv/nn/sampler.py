@@ -6,6 +6,7 @@ Letters: as in linalg/grouping.py.
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 
 import torch
@@ -15,12 +16,34 @@ from netdeconv.linalg import Grouping, NewtonSchulz, PatchGeometry, gather_patch
 from netdeconv.linalg.precision import statistics_dtype
 from netdeconv.nn.whitening import Whitening
 
+logger = logging.getLogger("netdeconv.nn")
+
+# Of a patch: the root of a matrix of so many features takes a second of a core already, and twice as many eight times.
+_MOST_FEATURES = 1024
 # of a batch, in a sample: positions of one image resemble each other
 _FEWEST_ENTRIES = 32
 # sampled positions along an axis: a 2x2 map sampled at one corner says nothing of the others
 _FEWEST_POSITIONS = 4
 # Beyond this many steps D amplifies weak directions so much that neither it nor the covariance is rounded.
 _MAX_ITERATIONS_IN_BFLOAT16 = 7
+
+
+def bounded(settings: Whitening, geometry: PatchGeometry, channels: int, layer: str) -> Whitening:
+    """Settings whose patches have at most 1024 features: smaller blocks, or pixels where not even two channels fit.
+
+    Args:
+        settings: as they were asked for.
+        geometry: of the layer's patches.
+        channels: of a group.
+        layer: its name in the log, where the settings change.
+    """
+    taps, block = geometry.num_taps, min(channels, settings.group_size)
+    if settings.structure == "channel" or taps == 1 or block * taps <= _MOST_FEATURES:
+        return settings
+    fit = _MOST_FEATURES // taps
+    change = {"structure": "channel"} if fit < 2 else {"group_size": fit}
+    logger.info("%s: patches of %d x %d features are too many for a matrix, so %s", layer, block, taps, change)
+    return dataclasses.replace(settings, **change)  # type: ignore[arg-type]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,6 +15,9 @@ M = TypeVar("M", bound=nn.Module)
 def sync_statistics(model: M, process_group: Any = None) -> M:
     """Let whitened layers use the statistics of the batches of all ranks, as ``nn.SyncBatchNorm`` does.
 
+    ``SyncBatchNorm.convert_sync_batchnorm``, which Lightning's ``sync_batchnorm=True`` calls too, replaces batch norms
+    alone: it does nothing for whitened layers. Call this function instead, where the model is built.
+
     Args:
         model: with whitened layers; changed in place. Every rank has to call it, before it is wrapped.
         process_group: whose ranks share statistics; None: all. It is in no state_dict.

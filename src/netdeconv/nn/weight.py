@@ -46,11 +46,14 @@ def _rows(weight: Tensor, size: int, grouping: Grouping, dtype: torch.dtype) -> 
 
 def _like(weight: Tensor, rows: Tensor, shape: torch.Size, grouping: Grouping) -> Tensor:
     """Rows as a weight with another's memory format: every other would cost the convolution a slow copy."""
-    blocks = rows.view(shape)
+    blocks = rows.reshape(shape)
     if weight.stride(1) < weight.stride(2):  # neighbouring channels: (G, O, K, C/G)
         taps_first = grouping.merge(blocks.transpose(2, 3), 3, groups=False)
         return taps_first.reshape(weight.shape[0], weight.shape[2], weight.shape[1]).contiguous().transpose(1, 2)
-    return grouping.merge(blocks.transpose(-1, -2), 2, groups=False).reshape(weight.shape).contiguous()
+    merged = grouping.merge(blocks.transpose(-1, -2), 2, groups=False)
+    if weight.shape[2] == 1:  # strides of one tap too: DistributedDataParallel compares them
+        return merged.reshape(weight.shape[:2]).contiguous().unsqueeze(2)
+    return merged.reshape(weight.shape).contiguous()
 
 
 def unwhiten_weight(weight: Tensor, matrix: Tensor, grouping: Grouping) -> Tensor:
@@ -72,6 +75,8 @@ def unwhiten_weight(weight: Tensor, matrix: Tensor, grouping: Grouping) -> Tenso
 class _WhitenedWeight(torch.autograd.Function):
     """Keeps weight, mean and matrix alone; the blocks are made again in backward, which is differentiable itself."""
 
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(
         weight: Tensor, mean: Tensor, matrix: Tensor, grouping: Grouping, dtype: torch.dtype
@@ -80,13 +85,14 @@ class _WhitenedWeight(torch.autograd.Function):
             rows, shape = _rows(weight, matrix.shape[-1], grouping, dtype)
             product = torch.bmm(rows, matrix.to(dtype))
             response = torch.bmm(product, mean.to(dtype).unsqueeze(-1)).to(mean.dtype)
-            return _like(weight, product, shape, grouping), response.view(weight.shape[0], -1).sum(1)
+            return _like(weight, product, shape, grouping), response.reshape(weight.shape[0], -1).sum(1)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
         del output
         weight, mean, matrix, ctx.grouping, ctx.dtype = inputs
         ctx.save_for_backward(weight, mean, matrix)
+        ctx.save_for_forward(weight, mean, matrix)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -98,7 +104,7 @@ class _WhitenedWeight(torch.autograd.Function):
         with full_precision(weight):
             grad_rows, shape = _rows(grad_product, size, grouping, dtype)
             # a row's share in its output's response, (G, n, 1)
-            share = grad_response.view(g, -1, 1).to(dtype)
+            share = grad_response.reshape(g, -1, 1).to(dtype)
             share = share.expand(-1, -1, grad_rows.shape[1] // share.shape[1]).reshape(g, -1, 1)
             grad_rows = torch.baddbmm(grad_rows, share, mean.to(dtype).unsqueeze(1))
             grad_blocks = torch.bmm(grad_rows, matrix.mT.to(dtype))
@@ -110,3 +116,17 @@ class _WhitenedWeight(torch.autograd.Function):
             if ctx.needs_input_grad[2]:
                 grad_matrix = torch.bmm(rows.mT, grad_rows).to(matrix.dtype)
         return grad_weight, grad_mean, grad_matrix, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor | None) -> tuple[Tensor, Tensor]:
+        values, moved = ctx.saved_tensors, tangents[:3]
+        weight, mean, matrix = values
+        parts = [torch.zeros_like(v) if t is None else t for v, t in zip(values, moved, strict=True)]
+        with full_precision(weight):
+            size, grouping, dtype = matrix.shape[-1], ctx.grouping, ctx.dtype
+            (rows, shape), (moved_rows, _) = (_rows(w, size, grouping, dtype) for w in (weight, parts[0]))
+            product, centre = torch.bmm(rows, matrix.to(dtype)), mean.to(dtype).unsqueeze(-1)
+            moving = torch.bmm(moved_rows, matrix.to(dtype)) + torch.bmm(rows, parts[2].to(dtype))
+            response = torch.bmm(moving, centre) + torch.bmm(product, parts[1].to(dtype).unsqueeze(-1))
+            response = response.to(mean.dtype).reshape(weight.shape[0], -1).sum(1)
+            return _like(weight, moving, shape, grouping), response

@@ -15,13 +15,13 @@ from netdeconv.surgery.batches import tensors_in
 
 @contextmanager
 def check_finite(model: nn.Module) -> Iterator[nn.Module]:
-    """Check the inputs of all whitened layers for as long as the context lasts.
+    """Check the inputs of all layers for as long as the context lasts.
 
     One NaN in a batch makes a whole covariance NaN, and the running statistics with it: the check comes
     before both. It waits for the device at every layer, so use it to find a fault, not in every step.
 
     Args:
-        model: any module with whitened layers.
+        model: any module.
 
     Returns:
         A context manager that gives the model.
@@ -38,7 +38,7 @@ def check_finite(model: nn.Module) -> Iterator[nn.Module]:
     handles = [
         module.register_forward_pre_hook(_checker(name or "the model"), prepend=True, with_kwargs=True)
         for name, module in model.named_modules()
-        if isinstance(module, WhitenedLayer)
+        if isinstance(module, WhitenedLayer) or not any(True for _ in module.children())
     ]
     try:
         yield model

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from netdeconv.data import DataConfig
-from netdeconv.data.segmentation import Resized, Views, segmentation_info, training_source
+from netdeconv.data.segmentation import Views, segmentation_info, training_source
 from netdeconv.lookup import look_up
 
 
@@ -57,7 +57,7 @@ def class_weights(kind: str, config: DataConfig, views: Views) -> tuple[float, .
     weigh = look_up("kind of class weights", kind, CLASS_WEIGHTS)
     if weigh is None:
         return None
-    source = Resized(training_source(config)[0], views.size)
+    source = training_source(config)[0].resized(views.size)
     count = segmentation_info(config.dataset).num_classes
     pixels_C, possible_C = torch.zeros(2, count, dtype=torch.float64)
     for index in range(len(source)):

@@ -26,6 +26,7 @@ from netdeconv.training import (
     read_config,
     restore_model,
 )
+from netdeconv.training.checkpoint import evaluated_weights
 from netdeconv.training.precision import resolve_precision
 
 LAST, BEST = "checkpoint.pt", "best.pt"
@@ -72,7 +73,7 @@ class TrainedClassifier:
             state = load_checkpoint(folder / file)
         except FileNotFoundError as error:
             raise CheckpointError(f"{folder} has no {file}: no epoch was finished, or none was kept") from error
-        weights = _evaluated(state)
+        weights = evaluated_weights(state)
         entry = _as_trained(info(config.data.dataset), config, weights)
         # The checkpoint has all weights: none are fetched, none read from where the run started.
         settings = dataclasses.replace(config.network, pretrained=False)
@@ -129,13 +130,6 @@ class TrainedClassifier:
             pixels = functional.rgb_to_grayscale(pixels)
         pixels = functional.normalize(pixels, list(self.info.mean), list(self.info.std))
         return self.scores(pixels[None].to(self.device))[0].softmax(0).cpu()
-
-
-def _evaluated(state: dict[str, Any]) -> dict[str, Tensor]:
-    """The averaged weights, where the run evaluated those; else the network's."""
-    average: dict[str, Any] = state.get("average", {})
-    own = {key.removeprefix("module."): value for key, value in average.items() if key.startswith("module.")}
-    return own or state["model"]
 
 
 def _as_trained(entry: DatasetInfo, config: TrainingConfig, weights: dict[str, Tensor]) -> DatasetInfo:

@@ -6,6 +6,7 @@ Shape letters: N batch, C classes, H height, W width.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics import SumMetric
-from torchmetrics.classification import MulticlassConfusionMatrix
+from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 
 from netdeconv.data import DataConfig, Splits
 from netdeconv.data.segmentation import IGNORE, SegmentationInfo, Views, open_segmentation
@@ -134,14 +135,18 @@ class Segmentation:
 
 
 class SegmentationMeter:
-    """Intersection over union and accuracy in per cent, from one confusion matrix of all pixels of all ranks.
+    """Intersection over union and accuracy of pixels in per cent, and mean loss, over all processes.
 
-    Counts are integers: the same images give the same result in whatever batches, on however many ranks.
+    Counts are integers: the same images give the same result in whatever batches, on however many processes.
     """
 
     def __init__(self, task: Segmentation, num_classes: int, device: torch.device) -> None:
         self._task = task
-        self._confusion = MulticlassConfusionMatrix(num_classes, ignore_index=IGNORE, validate_args=False).to(device)
+        common: dict[str, Any] = {"ignore_index": IGNORE, "validate_args": False}
+        # A class that neither occurs nor is predicted has no IoU.
+        iou = MulticlassJaccardIndex(num_classes, average="none", zero_division=math.nan, **common)
+        self._iou = iou.to(device)
+        self._accuracy = MulticlassAccuracy(num_classes, average="micro", **common).to(device)
         # A network whose scores overflow has a loss that is no number, and that is what is said.
         self._loss, self._weight = (
             SumMetric(nan_strategy="disable").set_dtype(torch.float64).to(device) for _ in range(2)
@@ -153,23 +158,21 @@ class SegmentationMeter:
         loss, weight = self._task._sums(scores, targets)
         self._loss.update(loss.double())
         self._weight.update(weight.double())
-        self._confusion.update(scores.argmax(1), targets)
+        classes = scores.argmax(1)
+        self._iou.update(classes, targets)
+        self._accuracy.update(classes, targets)
 
     def compute(self) -> dict[str, Any]:
-        """Return ``loss``, ``accuracy`` of pixels, ``mean_iou`` and ``iou`` of every class.
+        """Return ``loss``, ``accuracy`` of pixels, ``mean_iou`` and ``iou`` of every class, ``None`` where it has none.
 
-        A class that neither occurs nor is predicted has no IoU (None) and takes no part in the mean.
+        A class that neither occurs nor is predicted takes no part in the mean.
         """
-        confusion = self._confusion.compute().double().cpu()
         weight = float(self._weight.compute())
-        total, hits = float(confusion.sum()), confusion.diagonal()
-        union = confusion.sum(0) + confusion.sum(1) - hits
-        iou = (100 * hits / union).tolist()
-        present = (union > 0).tolist()
-        known = [value for value, has in zip(iou, present, strict=True) if has]
+        iou = 100 * self._iou.compute().double().cpu()
+        known = iou[~iou.isnan()]
         return {
             "loss": float(self._loss.compute()) / weight if weight else 0.0,
-            "accuracy": round(100 * float(hits.sum()) / total, 4) if total else 0.0,
-            "mean_iou": round(sum(known) / len(known), 4) if known else 0.0,
-            "iou": [round(value, 4) if has else None for value, has in zip(iou, present, strict=True)],
+            "accuracy": round(100 * float(self._accuracy.compute()), 4),
+            "mean_iou": round(float(known.mean()), 4) if len(known) else 0.0,
+            "iou": [None if math.isnan(value) else round(value, 4) for value in iou.tolist()],
         }

@@ -17,23 +17,22 @@ from torch.nn import functional
 from torchvision import tv_tensors
 
 from netdeconv.data.segmentation import (
-    EvaluationPairs,
-    PairSource,
-    Resized,
+    Pairs,
     SegmentationInfo,
     evaluation_source,
     segmentation_info,
+    single,
     training_source,
+    whole_batches,
 )
 from netdeconv.tasks.segmentation import Segmentation
-from netdeconv.training.checkpoint import CheckpointError, load_checkpoint, restore_model
+from netdeconv.training.checkpoint import CheckpointError, evaluated_weights, load_checkpoint, restore_model
 from netdeconv.training.config import TrainingConfig
 from netdeconv.training.evaluation import evaluate
 from netdeconv.training.plain import from_plain
 from netdeconv.training.precision import resolve_precision
 from netdeconv.training.run_directory import RunDirectoryError, read_config
 
-_AVERAGE = "module."
 LAST, BEST = "checkpoint.pt", "best.pt"
 # Every network ends in a convolution to classes; its weight is the last of the network's own head.
 _HEADS = ("classifier.4.weight", "classifier.low_classifier.weight")
@@ -86,7 +85,7 @@ class TrainedSegmentation:
         state = load_checkpoint(folder / file)
         _require_classes(state["model"], info, config.data.dataset, folder / file)
         network = task.build_network(config.network, info)
-        restore_model(network, _weights(state), folder / file)
+        restore_model(network, evaluated_weights(state), folder / file)
         network.to(device).to(memory_format=torch.channels_last)
         return cls(folder, config, task, info, network.eval(), device)
 
@@ -105,7 +104,7 @@ class TrainedSegmentation:
 
         Shapes: image uint8 (3, H, W) to uint8 (H, W).
         """
-        batch = EvaluationPairs(Resized(_One(image), self.task.views.size), self.info, batch_size=1, device=self.device)
+        batch = whole_batches(single(image).resized(self.task.views.size), self.info, 1, device=self.device)
         inputs, _ = next(iter(batch))
         scores = self.scores(inputs)["out"]
         if scores.shape[-2:] != image.shape[-2:]:
@@ -114,28 +113,26 @@ class TrainedSegmentation:
 
     def measure(self, split: str, *, data_dir: str | None = None) -> dict[str, Any]:
         """Return what the task's meter measures on a part of the run's data set."""
-        source = self.source(split, data_dir=data_dir)
-        uniform = self.task.views.size is not None or not self.info.varying
-        batches: Any = EvaluationPairs(
-            source,
+        batches = whole_batches(
+            self.source(split, data_dir=data_dir),
             self.info,
-            batch_size=self.task.views.evaluation_batch if uniform else 1,
+            self.task.views.batch_of(self.info),
             device=self.device,
             workers=self.config.data.num_workers,
         )
         return evaluate(self.scores, batches, self.task.meter(self.info.num_classes, self.device))
 
-    def evaluation_source(self) -> PairSource:
+    def evaluation_source(self) -> Pairs:
         """The pairs that the run was evaluated on, at its size."""
         held = training_source(self.config.data)[1]
         if held is not None:
-            return Resized(held, self.task.views.size)
+            return held.resized(self.task.views.size)
         return self.source(self.task.views.evaluate_on or self.info.splits[0])
 
-    def source(self, split: str, *, data_dir: str | None = None) -> PairSource:
+    def source(self, split: str, *, data_dir: str | None = None) -> Pairs:
         """The pairs of a part of the run's data set, at the run's size."""
         config = self.config.data if data_dir is None else dataclasses.replace(self.config.data, data_dir=data_dir)
-        return Resized(evaluation_source(config, split), self.task.views.size)
+        return evaluation_source(config, split).resized(self.task.views.size)
 
     @contextlib.contextmanager
     def _autocast(self) -> Iterator[None]:
@@ -145,13 +142,6 @@ class TrainedSegmentation:
             yield
 
 
-def _weights(state: dict[str, Any]) -> dict[str, Tensor]:
-    """The averaged weights, where the run evaluated those; else the network's."""
-    average: dict[str, Any] = state.get("average", {})
-    own = {key.removeprefix(_AVERAGE): value for key, value in average.items() if key.startswith(_AVERAGE)}
-    return own or state["model"]
-
-
 def _require_classes(saved: dict[str, Tensor], info: SegmentationInfo, dataset: str, path: Path) -> None:
     for name, weight in saved.items():
         if name.endswith(_HEADS) and len(weight) != info.num_classes:
@@ -159,21 +149,3 @@ def _require_classes(saved: dict[str, Tensor], info: SegmentationInfo, dataset: 
                 f"{path} predicts {len(weight)} classes, and {dataset} has {info.num_classes}: "
                 f"{', '.join(info.class_names)}"
             )
-
-
-@dataclasses.dataclass(frozen=True)
-class _One:
-    """A single image as a source, without a mask worth anything."""
-
-    image: Tensor
-
-    def __len__(self) -> int:
-        return 1
-
-    def name(self, index: int) -> str:
-        return f"image {index}"
-
-    def load(self, index: int) -> tuple[tv_tensors.Image, tv_tensors.Mask]:
-        del index
-        mask = torch.zeros(self.image.shape[-2:], dtype=torch.uint8)
-        return tv_tensors.Image(self.image), tv_tensors.Mask(mask)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from pathlib import Path
@@ -36,8 +37,11 @@ class HealthLog:
         """Keep what was read in so many steps; the next ones are trained now."""
         self._done = steps
         if self._file.exists():
-            lines = self._file.read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = [line for line in lines if json.loads(line)["step"] <= self._done]
+            kept = []
+            for line in self._file.read_text(encoding="utf-8").splitlines(keepends=True):
+                with contextlib.suppress(ValueError):  # a run that was killed may have left half a line
+                    if json.loads(line)["step"] <= self._done:
+                        kept.append(line)
             write_atomically(self._file, "".join(kept).encode())
 
     def _note(self, seen: Monitor) -> None:

@@ -12,7 +12,7 @@ from netdeconv.training.devices import build_fabric
 from netdeconv.training.precision import process_settings
 from netdeconv.training.progress import LiveBars, PlainLines, Reporter, Silent
 from netdeconv.training.result import RunResult
-from netdeconv.training.run_directory import CONFIG, RunDirectory, open_directory
+from netdeconv.training.run_directory import open_directory
 from netdeconv.training.session import Session
 
 
@@ -45,20 +45,9 @@ def run(config: TrainingConfig, *, progress: bool | Reporter = True, resume: boo
         with (
             open_directory(fabric, config.result_path, name=name, resume=resume) as directory,
             _reporter(progress if fabric.is_global_zero else False) as reporter,
+            contextlib.closing(Session(config, directory, reporter, fabric, precision)) as session,
         ):
-            try:
-                with contextlib.closing(Session(config, directory, reporter, fabric, precision)) as started:
-                    return started.finish()
-            except KeyboardInterrupt as stop:
-                raise KeyboardInterrupt(_how_to_go_on(directory)) from stop
-
-
-def _how_to_go_on(directory: RunDirectory) -> str:
-    if directory.checkpoint.exists():
-        return f"stopped; --resume {directory.path} continues from its last checkpoint"
-    if (directory.path / CONFIG).exists():
-        return f"stopped before anything was saved; --resume {directory.path} begins again"
-    return "stopped before the run began"
+            return session.finish()
 
 
 @contextlib.contextmanager

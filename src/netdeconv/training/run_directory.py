@@ -37,22 +37,32 @@ class RunDirectory:
     The claim is a lock of the operating system, so it ends with the process, however that ends. A run to resume may
     have been killed a moment ago: its lock is waited for, up to ``RESUME_PATIENCE_S``. A run that failed before it
     had anything to show does not keep the folder from the next. What fails before it begins takes away the files that
-    it wrote, and the folder if it made it.
+    it wrote, and the folder if it made it. A KeyboardInterrupt that passes gets a message that says how to go on; where
+    runs are in folders of one another, that of the outermost.
 
     Args:
         path: the folder; ``None`` for a new one in ``runs``.
         name: what the run is, for the name of a new folder.
         resume: whether the folder must hold a run already, instead of must not.
         claim: whether this process writes; without, another one does, and nothing is written here.
+        option: of the command line, with which a run in this folder goes on.
 
     Raises:
         RunDirectoryError: when another process uses it, it holds a run already, or holds none to resume.
     """
 
-    def __init__(self, path: str | Path | None, *, name: str, resume: bool = False, claim: bool = True) -> None:
+    def __init__(
+        self,
+        path: str | Path | None,
+        *,
+        name: str,
+        resume: bool = False,
+        claim: bool = True,
+        option: str = "--resume",
+    ) -> None:
         self.path = Path(path).expanduser() if path is not None else _new_folder(name)
         self.is_resumed = resume
-        self._claims, self._written = claim, list[Path]()
+        self._claims, self._option, self._written = claim, option, list[Path]()
         if not claim:
             return
         if resume and not (self.path / CONFIG).is_file():
@@ -87,6 +97,8 @@ class RunDirectory:
     ) -> None:
         if not self._claims:
             return
+        if isinstance(error, KeyboardInterrupt):
+            error.args = (self._how_to_go_on(),)
         if not (self.path / CONFIG).exists():
             with contextlib.suppress(OSError):  # it must not hide what the run failed of
                 for file in self._written:
@@ -114,6 +126,13 @@ class RunDirectory:
         """Whether there is more than what a run begins with: something that it, or runs in folders of it, achieved."""
         found = {entry.name for entry in self.path.iterdir() if entry.is_dir() or entry.name in _RESULTS}
         return bool(found) or (self.metrics.exists() and self.metrics.stat().st_size > 0)
+
+    def _how_to_go_on(self) -> str:
+        if not (self.path / CONFIG).exists():
+            return "stopped before the run began"
+        if self.has_results():
+            return f"stopped; {self._option} {self.path} continues"
+        return f"stopped before anything was saved; {self._option} {self.path} begins again"
 
     def begin(self, config: Mapping[str, Any], surroundings: Mapping[str, Any]) -> None:
         """Write the settings, and add this session to the record of versions."""

@@ -174,7 +174,12 @@ class Session:
         for step in range(start, steps):
             for group in self.optimizer.optimizer.param_groups:
                 group["lr"] = learning_rate(self.config.optimizer, before + step, total)
-            inputs, targets = next(batches)
+            try:
+                inputs, targets = next(batches)
+            except Exception:
+                if not waiting and self._terminated():  # which ends the loader's processes as well
+                    self._save_within(epoch)
+                raise
             waiting.append(self._step(inputs, targets))
             if len(waiting) == self._read_every or step + 1 == steps:
                 losses = torch.stack(waiting).cpu().double()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import shutil
+import sys
 from urllib.error import URLError
 
 import numpy as np
@@ -14,9 +14,8 @@ import torchvision
 from PIL import Image
 
 import small_scenes
-from netdeconv.data import CorruptImageError, MissingDataError
+from netdeconv.data import CorruptImageError, DataError, MissingDataError
 from netdeconv.data.segmentation import IGNORE, SEGMENTATION_DATASETS, PairError, open_source, segmentation_info
-from netdeconv.data.segmentation.pairs import cut
 
 
 def test_labels_of_cityscapes_are_those_of_its_makers():
@@ -47,7 +46,7 @@ def test_entries_are_whole(name):
 
 def test_camvid_pairs_every_image_with_its_mask(tmp_path):
     source = open_source("camvid", "val", data_dir=str(small_scenes.camvid(tmp_path)))
-    assert [source.name(index) for index in range(len(source))] == [f"val_{number:02}" for number in range(5)]
+    assert list(source.names) == [f"val_{number:02}" for number in range(5)]
     image, mask = source.load(3)
     expected, labels = small_scenes.scene(103, [3, 0, 1, 8, 11])
     assert torch.equal(image.permute(1, 2, 0), torch.from_numpy(expected))
@@ -62,9 +61,8 @@ def test_cityscapes_is_read_by_torchvision_in_the_order_of_names(tmp_path, monke
     monkeypatch.setattr(torchvision.datasets, "Cityscapes", lambda *a, **k: opened.append(k) or real(*a, **k))
     source = open_source("cityscapes", "train", data_dir=str(root))
     assert opened == [{"split": "train", "mode": "fine", "target_type": "semantic"}]
-    names = [source.name(index) for index in range(len(source))]
-    assert names == sorted(names)
-    assert names[0].startswith("aachen_000001")
+    assert list(source.names) == sorted(source.names)
+    assert source.names[0].startswith("aachen_000001")
     _, mask = source.load(0)
     labels = small_scenes.scene(1, [7, 23, 11, 26, 0])[1]
     known = {7: 0, 23: 10, 11: 2, 26: 13, 0: IGNORE}
@@ -89,7 +87,7 @@ def test_voc_is_read_by_torchvision(tmp_path):
 def test_coco_draws_instances_of_the_classes_of_voc(tmp_path):
     pytest.importorskip("pycocotools")
     source = open_source("coco", "val", data_dir=str(small_scenes.coco(tmp_path)))
-    assert [source.name(index) for index in range(len(source))] == ["000000000007"]
+    assert list(source.names) == ["000000000007"]
     names = segmentation_info("coco").class_names
     _, mask = source.load(0)
     expected = torch.zeros(small_scenes.HEIGHT, small_scenes.WIDTH, dtype=torch.uint8)
@@ -101,10 +99,7 @@ def test_coco_draws_instances_of_the_classes_of_voc(tmp_path):
 
 
 def test_coco_without_its_package_says_what_to_install(tmp_path, monkeypatch):
-    def absent(name):
-        raise ModuleNotFoundError(name)
-
-    monkeypatch.setattr(importlib, "import_module", absent)
+    monkeypatch.setitem(sys.modules, "pycocotools.coco", None)
     with pytest.raises(RuntimeError, match="pip install pycocotools"):
         open_source("coco", "val", data_dir=str(small_scenes.coco(tmp_path)))
 
@@ -191,6 +186,38 @@ def test_unknown_labels_are_named_with_their_file(tmp_path):
         loading(tmp_path, mask=mask)
 
 
+def test_classes_of_a_mask_of_one_bit_are_zero_and_one(tmp_path):
+    mask = np.zeros((24, 32), bool)
+    mask[3, 4] = True
+    assert torch.equal(loading(tmp_path, mask=mask)[1], torch.from_numpy(mask.astype(np.uint8)))
+
+
+@pytest.mark.parametrize("below", ["", "camvid", "camvid/valannot"])
+def test_a_folder_that_may_not_be_read_is_not_called_missing(tmp_path, monkeypatch, below):
+    root = small_scenes.camvid(tmp_path)
+    closed = str((root / below) if below else root)
+    # Permissions mean nothing to a superuser, who may run the tests.
+    monkeypatch.setattr("os.access", lambda path, mode: str(path) != closed)
+    with pytest.raises(DataError, match=rf"{closed} may not be read by this user: .*chmod"):
+        open_source("camvid", "val", data_dir=str(root))
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"images": [], "annotations": []}', '{"categories": [{}]}'])
+def test_damaged_annotations_of_coco_are_named(tmp_path, content):
+    pytest.importorskip("pycocotools")
+    file = small_scenes.coco(tmp_path) / "coco" / "annotations" / "instances_val2017.json"
+    file.write_text(content)
+    with pytest.raises(PairError, match=r"instances_val2017.json (is damaged, or no annotations|has no category)"):
+        open_source("coco", "val", data_dir=str(tmp_path))
+
+
+def test_a_damaged_list_of_voc_is_named(tmp_path):
+    root = small_scenes.voc(tmp_path)
+    (root / "VOCdevkit/VOC2012/ImageSets/Segmentation/val.txt").write_bytes(b"\xff\xfe2007")
+    with pytest.raises(PairError, match=r"the list of val in .* is damaged"):
+        open_source("voc", "val", data_dir=str(root))
+
+
 def test_a_coloured_mask_is_refused(tmp_path):
     with pytest.raises(PairError, match=r"train_00.png is no mask: its mode is RGB"):
         loading(tmp_path, mask=np.zeros((24, 32, 3), np.uint8))
@@ -198,16 +225,15 @@ def test_a_coloured_mask_is_refused(tmp_path):
 
 @pytest.mark.parametrize("content", [b"no image", b"\x89PNG\r\n\x1a\n\x00\x00"])
 def test_a_damaged_image_is_named(tmp_path, content):
-    with pytest.raises(CorruptImageError, match=r"train/train_00.png is damaged or no image"):
+    with pytest.raises(CorruptImageError, match=r"train/train_00.png cannot be decoded \("):
         loading(tmp_path, image=content)
 
 
 def test_evenly_spaced_pairs_are_cut(tmp_path):
     source = open_source("camvid", "train", data_dir=str(small_scenes.camvid(tmp_path)))
-    kept, out = cut(source, 3)
-    assert out.indices == (1, 5, 8)
-    assert sorted((*kept.indices, *out.indices)) == list(range(10))
-    assert out.name(1) == "train_05"
+    kept, out = source.cut(3)
+    assert out.names == ["train_01", "train_05", "train_08"]
+    assert sorted((*kept.names, *out.names)) == list(source.names)
     assert torch.equal(out.load(2)[1], source.load(8)[1])
 
 
@@ -215,31 +241,14 @@ def test_evenly_spaced_pairs_are_cut(tmp_path):
 def test_all_or_nothing_cannot_be_cut(tmp_path, size):
     source = open_source("camvid", "train", data_dir=str(small_scenes.camvid(tmp_path)))
     with pytest.raises(ValueError, match=f"cannot cut {size} images from 10"):
-        cut(source, size)
-
-
-def test_real_camvid_in_both_layouts_is_the_same(real_data):
-    root = real_data("camvid_cityscapes")
-    own = open_source("camvid", "val", data_dir=str(root))
-    other = open_source("camvid_cityscapes", "val", data_dir=str(root))
-    assert len(own) == len(other) == 101
-    alike = {"Sky": "sky", "Road": "road", "Pavement": "sidewalk", "Tree": "vegetation", "SignSymbol": "traffic sign"}
-    alike |= {"Building": "building", "Pole": "pole", "Fence": "fence", "Car": "car"}
-    alike |= {"Pedestrian": "person", "Bicyclist": "rider"}
-    table = torch.full((256,), IGNORE, dtype=torch.uint8)
-    for number, name in enumerate(segmentation_info("camvid").class_names):
-        table[number] = segmentation_info("camvid_cityscapes").class_names.index(alike[name])
-    for index in (0, 50, 100):
-        (image, mask), (again, labels) = own.load(index), other.load(index)
-        assert torch.equal(image, again)
-        assert torch.equal(table[mask.long()], labels)
+        source.cut(size)
 
 
 def test_statistics_of_real_camvid_are_those_of_the_registry(real_data):
     source = open_source("camvid", "train", data_dir=str(real_data("camvid")))
     assert len(source) == 367
-    pixels = torch.cat([source.load(index)[0].flatten(1)[:, ::7] for index in range(0, 367, 6)], 1).double() / 255
+    pixels = torch.cat([source.load(index)[0].flatten(1)[:, ::7] for index in range(0, 367, 12)], 1).double() / 255
     info = segmentation_info("camvid")
-    # a sample of every 6th image: one in a hundred apart
-    assert (pixels.mean(1) - torch.tensor(info.mean)).abs().max() < 0.01
-    assert (pixels.std(1) - torch.tensor(info.std)).abs().max() < 0.01
+    # a sample of every 12th image: three in a hundred apart
+    assert (pixels.mean(1) - torch.tensor(info.mean)).abs().max() < 0.03
+    assert (pixels.std(1) - torch.tensor(info.std)).abs().max() < 0.03

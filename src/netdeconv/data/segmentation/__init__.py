@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from netdeconv.data.segmentation.batches import EvaluationPairs, TrainingPairs
-from netdeconv.data.segmentation.held import Resized, first_pairs
-from netdeconv.data.segmentation.opening import Views, evaluation_source, open_segmentation, training_source
-from netdeconv.data.segmentation.pairs import PairError, PairSource, load_image
+from netdeconv.data.decoding import load_image
+from netdeconv.data.segmentation.opening import (
+    Views,
+    evaluation_source,
+    open_segmentation,
+    training_source,
+    whole_batches,
+)
+from netdeconv.data.segmentation.pairs import PairError, Pairs, single
 from netdeconv.data.segmentation.registry import (
     IGNORE,
     SEGMENTATION_DATASETS,
@@ -18,19 +23,17 @@ from netdeconv.data.segmentation.sources import open_source
 __all__ = [
     "IGNORE",
     "SEGMENTATION_DATASETS",
-    "EvaluationPairs",
     "PairError",
-    "PairSource",
+    "Pairs",
     "PixelClass",
-    "Resized",
     "SegmentationInfo",
-    "TrainingPairs",
     "Views",
     "evaluation_source",
-    "first_pairs",
     "load_image",
     "open_segmentation",
     "open_source",
     "segmentation_info",
+    "single",
     "training_source",
+    "whole_batches",
 ]

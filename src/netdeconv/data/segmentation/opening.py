@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import torch
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
 
 from netdeconv.data.config import DataConfig
-from netdeconv.data.loader import workers_of_this_process
+from netdeconv.data.loader import Loader
 from netdeconv.data.protocols import Splits
-from netdeconv.data.segmentation.batches import EvaluationPairs, TrainingPairs
-from netdeconv.data.segmentation.held import held_or_streamed
-from netdeconv.data.segmentation.pairs import PairSource, cut
-from netdeconv.data.segmentation.registry import SegmentationInfo, segmentation_info
+from netdeconv.data.segmentation.pairs import Pairs
+from netdeconv.data.segmentation.registry import IGNORE, SegmentationInfo, segmentation_info
 from netdeconv.data.segmentation.sources import open_source
-from netdeconv.data.segmentation.transforms import RandomView
 from netdeconv.data.shards import Shard
+from netdeconv.data.streaming import StreamedEvaluation, StreamedTraining
 from netdeconv.lookup import look_up
+
+# Above this many bytes of decoded images, they are read again in every epoch.
+MEMORY_LIMIT = 1 << 30
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,11 +56,11 @@ class Views:
         if self.evaluation_batch < 1:
             raise ValueError(f"evaluation_batch must be at least 1, got {self.evaluation_batch}")
 
-    def random_view(self, info: SegmentationInfo) -> RandomView:
-        """Return the random changes of training images.
+    def crop_of(self, info: SegmentationInfo) -> tuple[int, int]:
+        """Return height and width of a training image.
 
         Raises:
-            ValueError: when the crop is larger than the images.
+            ValueError: when they are larger than the images.
         """
         crop = self.crop or self.size or info.crop
         have = self.size or (None if info.varying else info.shape[1:])
@@ -65,25 +68,81 @@ class Views:
             raise ValueError(
                 f"the crop of {crop[1]}x{crop[0]} is larger than the images, {have[1]}x{have[0]}: choose a smaller one"
             )
-        fill = tuple(round(255 * mean) for mean in info.mean)
-        pad = info.varying and self.size is None
-        return RandomView(crop=crop, scale=self.scale, flip=self.flip, pad=pad, fill=fill)
+        return crop
+
+    def batch_of(self, info: SegmentationInfo) -> int:
+        """Return the images in a batch of an evaluation."""
+        return self.evaluation_batch if self.size is not None or not info.varying else 1
 
 
-def training_source(config: DataConfig) -> tuple[PairSource, PairSource | None]:
-    """The pairs to train on, and those cut from them for validation, if any."""
-    source = open_source(config.dataset, "train", data_dir=config.data_dir, download=config.download)
-    held: PairSource | None = None
+class RandomScale:
+    """Resizes an image and its mask by one factor, drawn uniformly from a range."""
+
+    def __init__(self, scale: tuple[float, float]) -> None:
+        self.scale = scale
+
+    def __call__(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Return both."""
+        factor = float(torch.empty(()).uniform_(*self.scale))
+        size = [max(1, round(side * factor)) for side in image.shape[-2:]]
+        return v2.functional.resize(image, size, antialias=True), v2.functional.resize(mask, size)
+
+
+def random_view(views: Views, info: SegmentationInfo) -> v2.Transform:
+    """Return the random changes of training pairs: scaled, a part of them cut out, mirrored.
+
+    What is smaller than the part is padded, the image with the mean colour, the mask with the ignored label.
+    """
+    fill = {tv_tensors.Image: [round(255 * mean) for mean in info.mean], tv_tensors.Mask: IGNORE}
+    steps = [
+        *([] if views.scale == (1.0, 1.0) else [RandomScale(views.scale)]),
+        v2.RandomCrop(views.crop_of(info), pad_if_needed=True, fill=fill),
+        *([v2.RandomHorizontalFlip()] if views.flip else []),
+    ]
+    return v2.Compose(steps)
+
+
+def training_source(config: DataConfig) -> tuple[Pairs, Pairs | None]:
+    """Return the pairs to train on, and those cut from them for validation, if any."""
+    source, held = evaluation_source(config, "train"), None
     if config.validation_size:
-        source, held = cut(source, config.validation_size)
+        source, held = source.cut(config.validation_size)
     if config.train_size is not None and config.train_size != len(source):
-        _, source = cut(source, config.train_size)
+        _, source = source.cut(config.train_size)
     return source, held
 
 
-def evaluation_source(config: DataConfig, split: str) -> PairSource:
-    """The pairs of a part of the data set."""
+def evaluation_source(config: DataConfig, split: str) -> Pairs:
+    """Return the pairs of a part of the data set."""
     return open_source(config.dataset, split, data_dir=config.data_dir, download=config.download)
+
+
+def held_or_streamed(source: Pairs, info: SegmentationInfo, size: tuple[int, int] | None) -> Pairs:
+    """Return the pairs in memory where all sizes are equal and everything fits, else as they are, at the size."""
+    height, width = size or info.shape[1:]
+    uniform = size is not None or not info.varying
+    fits = len(source) * height * width * (info.shape[0] + 1) <= MEMORY_LIMIT
+    return source.resized(size).held() if uniform and fits else source.resized(size)
+
+
+def whole_batches(
+    source: Pairs,
+    info: SegmentationInfo,
+    batch_size: int,
+    *,
+    device: torch.device,
+    workers: int = 0,
+    shard: Shard = (0, 1),
+) -> StreamedEvaluation:
+    """Return unchanged pairs in their order, a whole batch to one process.
+
+    A batch holds the same images whatever the number of processes, so that each prediction is the same too.
+    """
+    rank, world = shard
+    batches = [list(range(len(source))[start : start + batch_size]) for start in range(0, len(source), batch_size)]
+    # What is in memory needs no other process.
+    loader = Loader(source.load, v2.Identity(), device=device, num_workers=0 if source.in_memory else workers)
+    return StreamedEvaluation(loader, info, batches[rank::world])
 
 
 def open_segmentation(
@@ -105,40 +164,34 @@ def open_segmentation(
         ValueError: when a size is out of range, or a setting is for images with one label.
     """
     info = segmentation_info(config.dataset)
-    _refuse_other_settings(config)
-    view = views.random_view(info)
-    if not config.augment:
-        view = dataclasses.replace(view, scale=(1.0, 1.0), flip=False)
-    split = views.evaluate_on or info.splits[0]
-    look_up("part to evaluate on", split, dict.fromkeys(info.splits))
-    train, held = training_source(config)
-    evaluation = held if held is not None else evaluation_source(config, split)
-    uniform = views.size is not None or not info.varying
-    common: dict[str, Any] = {"device": device, "workers": workers_of_this_process(config.num_workers), "shard": shard}
-    splits = Splits(
-        info=info,
-        train=TrainingPairs(
-            held_or_streamed(train, info, views.size),
-            info,
-            batch_size=config.batch_size,
-            view=view,
-            seed=seed,
-            **common,
-        ),
-        evaluation=EvaluationPairs(
-            held_or_streamed(evaluation, info, views.size),
-            info,
-            batch_size=views.evaluation_batch if uniform else 1,
-            **common,
-        ),
-        evaluated_on="validation" if held is not None else split,
-    )
-    return splits.first(config.max_batches)
-
-
-def _refuse_other_settings(config: DataConfig) -> None:
-    """Settings of images with one label each mean nothing here."""
     usual = DataConfig()
     for name in ("evaluation_size", "cutout", "num_classes", "image_size", "resize", "decode", "skip_corrupt"):
         if getattr(config, name) != getattr(usual, name):
             raise ValueError(f"{name} is for images with one label, not for segmentation")
+    if not config.augment:
+        views = dataclasses.replace(views, scale=(1.0, 1.0), flip=False)
+    view, crop = random_view(views, info), views.crop_of(info)
+    split = views.evaluate_on or info.splits[0]
+    look_up("part to evaluate on", split, dict.fromkeys(info.splits))
+    train, held = training_source(config)
+    # Where sizes vary, small images are padded; elsewhere they do not belong to the data set.
+    least = (1, 1) if info.varying and views.size is None else crop
+    train = held_or_streamed(dataclasses.replace(train, least=least), info, views.size)
+    evaluation = held_or_streamed(held or evaluation_source(config, split), info, views.size)
+    workers = 0 if train.in_memory else config.num_workers
+    splits = Splits(
+        info=info,
+        train=StreamedTraining(
+            Loader(train.load, view, device=device, num_workers=workers),
+            info,
+            len(train),
+            batch_size=config.batch_size,
+            seed=seed,
+            shard=shard,
+        ),
+        evaluation=whole_batches(
+            evaluation, info, views.batch_of(info), device=device, workers=config.num_workers, shard=shard
+        ),
+        evaluated_on="validation" if held is not None else split,
+    )
+    return splits.first(config.max_batches)

@@ -5,22 +5,22 @@ Shape letters: C channels, H height, W width.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image as PillowImage
 from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional
 
-from netdeconv.data.errors import CorruptImageError, DataError
-from netdeconv.data.segmentation.registry import SegmentationInfo
+from netdeconv.data.decoding import load_image, opened, read_file
+from netdeconv.data.errors import DataError
 
+# An image uint8 (C, H, W) and its mask uint8 (H, W): numbers of classes, or 255.
+Pair = tuple[tv_tensors.Image, tv_tensors.Mask]
 _UNKNOWN = 254
 
 
@@ -28,140 +28,127 @@ class PairError(DataError):
     """An image and a mask that do not fit each other or the data set; the message names the file."""
 
 
-class PairSource(Protocol):
-    """Images and masks by number."""
-
-    def __len__(self) -> int:
-        """Number of pairs."""
-
-    def name(self, index: int) -> str:
-        """What the pair is called in messages and file names."""
-
-    def load(self, index: int) -> tuple[tv_tensors.Image, tv_tensors.Mask]:
-        """Return an image uint8 (C, H, W) and its mask uint8 (H, W): numbers of classes, or 255."""
-
-
-def load_image(path: Path) -> tv_tensors.Image:
-    """Return an image file as uint8 (3, H, W).
-
-    Raises:
-        CorruptImageError: when the file is damaged or no image.
-        FileNotFoundError: when there is none.
-    """
-    with _opened(path) as file:
-        return tv_tensors.Image(functional.pil_to_tensor(file.convert("RGB")))
-
-
 @dataclasses.dataclass(frozen=True)
-class FilePairs:
-    """Pairs of image files and mask files.
+class Pairs:
+    """Images and masks by number.
 
     Args:
-        files: for every pair the image and the mask.
-        info: the data set, whose labels the masks hold.
+        names: what the pairs are called in messages and file names.
+        items: what each is decoded from.
+        decode: from an item to an image and its mask.
+        size: height and width that they are brought to; ``None``: as they are.
+        least: height and width below which an image is refused.
+        in_memory: whether they are decoded already.
     """
 
-    files: tuple[tuple[Path, Path], ...]
-    info: SegmentationInfo
+    names: Sequence[str]
+    items: Sequence[Any] = dataclasses.field(repr=False)
+    decode: Callable[[Any], Pair]
+    size: tuple[int, int] | None = None
+    least: tuple[int, int] = (1, 1)
+    in_memory: bool = False
 
     def __len__(self) -> int:
         """Number of pairs."""
-        return len(self.files)
+        return len(self.items)
 
-    def name(self, index: int) -> str:
-        """The image file's name without its ending."""
-        return self.files[index][0].stem
-
-    def load(self, index: int) -> tuple[tv_tensors.Image, tv_tensors.Mask]:
-        """Decode one pair.
+    def load(self, index: int) -> Pair:
+        """Return one pair.
 
         Raises:
             CorruptImageError: when a file is damaged.
-            PairError: when sizes differ, or the mask holds an unknown label.
+            PairError: when image and mask do not fit each other or the data set, or are smaller than the crop.
         """
-        image_file, mask_file = self.files[index]
-        image = load_image(image_file)
-        with _opened(mask_file) as file:
-            if file.mode not in ("L", "P", "1"):
-                raise PairError(f"{mask_file} is no mask: its mode is {file.mode}, not one channel of class ids")
-            labels = np.array(file.convert("P") if file.mode == "1" else file, dtype=np.uint8)
-        if labels.shape != tuple(image.shape[-2:]):
-            sizes = (f"{width}x{height}" for height, width in (labels.shape, tuple(image.shape[-2:])))
-            raise PairError("mask {0} is {2} and its image {1} is {3}".format(mask_file, image_file, *sizes))
-        return image, tv_tensors.Mask(to_classes(torch.from_numpy(labels), self.info.labels, mask_file))
+        image, mask = self.decode(self.items[index])
+        if self.size is not None and tuple(image.shape[-2:]) != self.size:
+            # The image bilinear with antialiasing, the mask by nearest neighbours.
+            image, mask = (functional.resize(each, list(self.size), antialias=True) for each in (image, mask))
+        height, width = image.shape[-2:]
+        if height < self.least[0] or width < self.least[1]:
+            raise PairError(
+                f"{self.names[index]} is {width}x{height}, smaller than the crop of {self.least[1]}x{self.least[0]}: "
+                "choose a smaller one"
+            )
+        return image, mask
+
+    def resized(self, size: tuple[int, int] | None) -> Pairs:
+        """Return the pairs at a size."""
+        return dataclasses.replace(self, size=size)
+
+    def held(self) -> Pairs:
+        """Return the pairs decoded and resized, in memory."""
+        pairs = [self.load(index) for index in range(len(self))]
+        return dataclasses.replace(self, items=pairs, decode=_as_they_are, size=None, in_memory=True)
+
+    def part(self, indices: Sequence[int]) -> Pairs:
+        """Return some of the pairs."""
+        names, items = ([values[index] for index in indices] for values in (self.names, self.items))
+        return dataclasses.replace(self, names=names, items=items)
+
+    def cut(self, size: int) -> tuple[Pairs, Pairs]:
+        """Cut evenly spaced pairs out; what stays, and what was cut.
+
+        Raises:
+            ValueError: when ``size`` is out of range.
+        """
+        if not 1 <= size < len(self):
+            raise ValueError(f"cannot cut {size} images from {len(self)}")
+        taken = self._spaced(size)
+        return self.part([index for index in range(len(self)) if index not in taken]), self.part(taken)
+
+    def first(self, count: int) -> Iterator[tuple[str, tv_tensors.Image, tv_tensors.Mask]]:
+        """Pass over evenly spaced pairs with their names, to be looked at."""
+        for index in self._spaced(min(count, len(self))):
+            yield (self.names[index], *self.load(index))
+
+    def _spaced(self, count: int) -> list[int]:
+        return [(2 * number + 1) * len(self) // (2 * count) for number in range(count)]
 
 
-def to_classes(labels_HW: Tensor, table: Mapping[int, int], where: object) -> Tensor:
-    """Return class numbers for the labels of a file.
-
-    Args:
-        labels_HW: uint8.
-        table: from labels to classes.
-        where: what holds the labels, for the message.
-
-    Raises:
-        PairError: when a label is not in the table, with all such labels.
-    """
-    lookup = torch.full((256,), _UNKNOWN, dtype=torch.uint8)
-    for label, number in table.items():
-        lookup[label] = number
-    classes_HW = lookup[labels_HW.long()]
-    unknown = labels_HW[classes_HW == _UNKNOWN]
-    if len(unknown):
-        ids = ", ".join(str(label) for label in unknown.unique().tolist())
-        known = sorted(table)
-        raise PairError(
-            f"{where} holds label ids that the data set does not have: {ids} "
-            f"(known: {known[0]} to {known[-1]}{'' if len(known) == known[-1] + 1 else ', with gaps'})"
-        )
-    return classes_HW
+def _as_they_are(pair: Pair) -> Pair:
+    return pair
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[PillowImage.Image]:
-    """A decoded image file, whose damage is reported with its name."""
-    try:
-        file = PillowImage.open(path)
-        file.load()
-    except FileNotFoundError:
-        raise
-    except (OSError, SyntaxError, ValueError) as error:
-        raise CorruptImageError(f"{path} is damaged or no image ({error})") from error
-    with file:
-        yield file
+def single(image: Tensor) -> Pairs:
+    """Return an image uint8 (3, H, W) as a source of one pair, whose mask means nothing."""
+    mask = tv_tensors.Mask(torch.zeros(image.shape[-2:], dtype=torch.uint8))
+    return Pairs(["image"], [(tv_tensors.Image(image), mask)], _as_they_are)
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
-    """Some pairs of a source."""
+class FileDecoder:
+    """From the files of an image and a mask to a pair.
 
-    source: PairSource
-    indices: tuple[int, ...]
-
-    def __len__(self) -> int:
-        """Number of pairs."""
-        return len(self.indices)
-
-    def name(self, index: int) -> str:
-        """The pair's name."""
-        return self.source.name(self.indices[index])
-
-    def load(self, index: int) -> tuple[tv_tensors.Image, tv_tensors.Mask]:
-        """One pair."""
-        return self.source.load(self.indices[index])
-
-
-def cut(source: PairSource, size: int) -> tuple[Part, Part]:
-    """Cut evenly spaced pairs from a source; what stays, and what was cut out.
-
-    Raises:
-        ValueError: when ``size`` is out of range.
+    Args:
+        labels: from the ids in masks to class numbers, or to 255.
     """
-    count = len(source)
-    if not 1 <= size < count:
-        raise ValueError(f"cannot cut {size} images from {count}")
-    taken = {(2 * number + 1) * count // (2 * size) for number in range(size)}
-    return (
-        Part(source, tuple(index for index in range(count) if index not in taken)),
-        Part(source, tuple(sorted(taken))),
-    )
+
+    labels: Mapping[int, int]
+
+    def __call__(self, files: tuple[Path, Path]) -> Pair:
+        """Decode one pair; errors as those of :meth:`Pairs.load`."""
+        image_file, mask_file = files
+        image = load_image(image_file)
+        with opened(read_file(mask_file)) as file:
+            if file.mode not in ("L", "P", "1"):
+                raise PairError(f"{mask_file} is no mask: its mode is {file.mode}, not one channel of class ids")
+            labels = torch.from_numpy(np.array(file).astype(np.uint8))
+        if labels.shape != image.shape[-2:]:
+            sizes = (f"{width}x{height}" for height, width in (tuple(labels.shape), tuple(image.shape[-2:])))
+            raise PairError("mask {0} is {2} and its image {1} is {3}".format(mask_file, image_file, *sizes))
+        return image, tv_tensors.Mask(self._classes(labels, mask_file))
+
+    def _classes(self, labels_HW: Tensor, where: Path) -> Tensor:
+        lookup = torch.full((256,), _UNKNOWN, dtype=torch.uint8)
+        for label, number in self.labels.items():
+            lookup[label] = number
+        classes_HW = lookup[labels_HW.long()]
+        unknown = labels_HW[classes_HW == _UNKNOWN].unique().tolist()
+        if unknown:
+            known = sorted(self.labels)
+            gaps = "" if len(known) == known[-1] + 1 else ", with gaps"
+            raise PairError(
+                f"{where} holds label ids that the data set does not have: {', '.join(map(str, unknown))} "
+                f"(known: {known[0]} to {known[-1]}{gaps})"
+            )
+        return classes_HW

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
+
+from torchvision import datasets
 
 from netdeconv.lookup import look_up
 
@@ -47,10 +49,10 @@ class SegmentationInfo:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     crop: tuple[int, int]
-    splits: tuple[str, ...]
-    varying: bool
     source: str
     licence: str
+    splits: tuple[str, ...] = ("val",)
+    varying: bool = False
 
     @property
     def num_classes(self) -> int:
@@ -77,31 +79,12 @@ _CAMVID = (
     PixelClass("Bicyclist", (0, 128, 192)),
 )
 
-# Of the 34 ids in Cityscapes' files, those that are trained on, with the colours of its makers.
-_CITYSCAPES: dict[int, PixelClass] = {
-    7: PixelClass("road", (128, 64, 128)),
-    8: PixelClass("sidewalk", (244, 35, 232)),
-    11: PixelClass("building", (70, 70, 70)),
-    12: PixelClass("wall", (102, 102, 156)),
-    13: PixelClass("fence", (190, 153, 153)),
-    17: PixelClass("pole", (153, 153, 153)),
-    19: PixelClass("traffic light", (250, 170, 30)),
-    20: PixelClass("traffic sign", (220, 220, 0)),
-    21: PixelClass("vegetation", (107, 142, 35)),
-    22: PixelClass("terrain", (152, 251, 152)),
-    23: PixelClass("sky", (70, 130, 180)),
-    24: PixelClass("person", (220, 20, 60)),
-    25: PixelClass("rider", (255, 0, 0)),
-    26: PixelClass("car", (0, 0, 142)),
-    27: PixelClass("truck", (0, 0, 70)),
-    28: PixelClass("bus", (0, 60, 100)),
-    31: PixelClass("train", (0, 80, 100)),
-    32: PixelClass("motorcycle", (0, 0, 230)),
-    33: PixelClass("bicycle", (119, 11, 32)),
-}
-_CITYSCAPES_IDS = 34
-_CITYSCAPES_LABELS = {
-    label: list(_CITYSCAPES).index(label) if label in _CITYSCAPES else IGNORE for label in range(_CITYSCAPES_IDS)
+# Of the 34 ids in Cityscapes' files, 19 are trained on.
+_CITYSCAPES_IDS = [each for each in datasets.Cityscapes.classes if each.id >= 0]
+_CITYSCAPES: dict[str, Any] = {
+    "reader": "cityscapes",
+    "classes": tuple(PixelClass(each.name, each.color) for each in _CITYSCAPES_IDS if each.train_id != IGNORE),
+    "labels": {each.id: each.train_id for each in _CITYSCAPES_IDS},
 }
 
 _VOC_NAMES = (
@@ -118,81 +101,63 @@ def _voc_color(number: int) -> tuple[int, int, int]:
     return (channels[0], channels[1], channels[2])
 
 
-_VOC = tuple(PixelClass(name, _voc_color(number)) for number, name in enumerate(_VOC_NAMES))
-_VOC_LABELS = {**{number: number for number in range(len(_VOC))}, 255: IGNORE}
-_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_CAMVID_MEAN, _CAMVID_STD = (0.4115, 0.4256, 0.4319), (0.3068, 0.3107, 0.3066)
+_CAMVID_IMAGES: dict[str, Any] = {
+    "shape": (3, 360, 480),
+    "mean": (0.4115, 0.4256, 0.4319),
+    "std": (0.3068, 0.3107, 0.3066),
+    "crop": (360, 480),
+    "splits": ("val", "test"),
+    "licence": "CC BY-NC 4.0",
+}
+_VOC: dict[str, Any] = {
+    "classes": tuple(PixelClass(name, _voc_color(number)) for number, name in enumerate(_VOC_NAMES)),
+    "labels": {**{number: number for number in range(len(_VOC_NAMES))}, 255: IGNORE},
+    "mean": (0.485, 0.456, 0.406),
+    "std": (0.229, 0.224, 0.225),
+    "crop": (480, 480),
+    "varying": True,
+}
 
 SEGMENTATION_DATASETS: dict[str, SegmentationInfo] = {
     "camvid": SegmentationInfo(
         reader="camvid",
         folder="camvid",
-        shape=(3, 360, 480),
         classes=_CAMVID,
         labels={**{number: number for number in range(len(_CAMVID))}, len(_CAMVID): IGNORE},
-        mean=_CAMVID_MEAN,
-        std=_CAMVID_STD,
-        crop=(360, 480),
-        splits=("val", "test"),
-        varying=False,
         source="G. Brostow, J. Fauqueur, R. Cipolla, 2008/2009; 11 classes and void, 480x360, of the SegNet tutorial",
-        licence="CC BY-NC 4.0",
+        **_CAMVID_IMAGES,
     ),
     "camvid_cityscapes": SegmentationInfo(
-        reader="cityscapes",
         folder="camvid_cityscapes",
-        shape=(3, 360, 480),
-        classes=tuple(_CITYSCAPES.values()),
-        labels=_CITYSCAPES_LABELS,
-        mean=_CAMVID_MEAN,
-        std=_CAMVID_STD,
-        crop=(360, 480),
-        splits=("val", "test"),
-        varying=False,
         source="CamVid's frames in the layout of Cityscapes: 11 of its 19 classes occur",
-        licence="CC BY-NC 4.0",
+        **_CITYSCAPES,
+        **_CAMVID_IMAGES,
     ),
     "cityscapes": SegmentationInfo(
-        reader="cityscapes",
         folder="cityscapes",
         shape=(3, 1024, 2048),
-        classes=tuple(_CITYSCAPES.values()),
-        labels=_CITYSCAPES_LABELS,
         mean=(0.2869, 0.3251, 0.2839),
         std=(0.1870, 0.1902, 0.1872),
         crop=(768, 768),
-        splits=("val",),
-        varying=False,
         source="M. Cordts et al., The Cityscapes Dataset, 2016; fine annotations, 19 training classes",
         licence="non-commercial research, after registration",
+        **_CITYSCAPES,
     ),
     "voc": SegmentationInfo(
         reader="voc",
         folder="",
         shape=(3, 375, 500),
-        classes=_VOC,
-        labels=_VOC_LABELS,
-        mean=_IMAGENET_MEAN,
-        std=_IMAGENET_STD,
-        crop=(480, 480),
-        splits=("val",),
-        varying=True,
         source="M. Everingham et al., The PASCAL Visual Object Classes Challenge 2012",
         licence="Flickr's terms of use",
+        **_VOC,
     ),
     "coco": SegmentationInfo(
         reader="coco",
         folder="coco",
         shape=(3, 480, 640),
-        classes=_VOC,
-        labels=_VOC_LABELS,
-        mean=_IMAGENET_MEAN,
-        std=_IMAGENET_STD,
-        crop=(480, 480),
-        splits=("val",),
-        varying=True,
         source="T.-Y. Lin et al., Microsoft COCO 2017; instances of VOC's 20 classes",
         licence="annotations CC BY 4.0, images Flickr's terms of use",
+        **_VOC,
     ),
 }
 

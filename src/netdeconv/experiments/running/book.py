@@ -5,14 +5,11 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
-from collections.abc import Callable
 from types import ModuleType
 
 from netdeconv import experiments
-from netdeconv.experiments.running.experiment import Experiment, ExperimentRow, read_head
+from netdeconv.experiments.running.experiment import Experiment, read_head
 from netdeconv.lookup import look_up
-
-_Rows = Callable[[], dict[str, ExperimentRow]]
 
 
 def names() -> list[str]:
@@ -26,20 +23,26 @@ def experiment(name: str) -> Experiment:
     Raises:
         UnknownNameError: a ValueError with the nearest name, when there is no such experiment.
     """
-    module, rows = look_up("experiment", name, _all())
+    module = look_up("experiment", name, _all())
     title, head = read_head(module.__doc__ or "")
-    summarise = getattr(module, "summary", None)
-    return Experiment(name=name, title=title, head=head, rows=rows(), summarise=summarise)
+    several = getattr(module, "ROWS", None)
+    return Experiment(
+        name=name,
+        title=title if several is None else f"{name}: {title}",
+        head=head,
+        rows=several[name]() if several else module.rows(),
+        then=getattr(module, "THEN", {}).get(name) or getattr(module, "then", None),
+        summarise=getattr(module, "summary", None),
+        parts=getattr(module, "PARTS", {}),
+    )
 
 
-def _all() -> dict[str, tuple[ModuleType, _Rows]]:
-    found: dict[str, tuple[ModuleType, _Rows]] = {}
+def _all() -> dict[str, ModuleType]:
+    found: dict[str, ModuleType] = {}
     for info in pkgutil.iter_modules(experiments.__path__):
-        if info.ispkg:
-            continue
-        module = importlib.import_module(f"{experiments.__name__}.{info.name}")
-        several = getattr(module, "ROWS", None) or {info.name.replace("_", "-"): module.rows}
-        found |= {name: (module, rows) for name, rows in several.items()}
+        if not info.ispkg:
+            module = importlib.import_module(f"{experiments.__name__}.{info.name}")
+            found |= dict.fromkeys(getattr(module, "ROWS", [info.name.replace("_", "-")]), module)
     return dict(sorted(found.items(), key=lambda item: _by_numbers(item[0])))
 
 

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from netdeconv.experiments.running.experiment import Experiment
-from netdeconv.experiments.running.reproduction import Reproduced, Reproduction
-from netdeconv.experiments.running.rows import folder_of, read_history
+from netdeconv.experiments.running.experiment import Experiment, Reproduced
+from netdeconv.experiments.running.reproduction import Reproduction
+from netdeconv.experiments.running.rows import folder_of
 from netdeconv.training import read_config
+from netdeconv.training.checkpoint import write_atomically
 
 _PACKAGES = ("python", "torch", "torchvision", "lightning-fabric")
 # Folders differ between machines, and have no place in a results file.
@@ -33,44 +34,72 @@ def export(experiment: Experiment, found: Reproduction, arguments: Sequence[str]
     trained = [row for row in found.rows if row.epochs or row.failure]
     if not trained:
         raise ValueError("no row was trained: there is nothing to export")
-    folders = [folder_of(found.path, row.label) for row in trained]
-    sessions = [session for folder in folders for session in _read(folder)["sessions"]]
-    first = sessions[0]
+    runs = {row.label: _folders(found.path, row) for row in trained}
+    folders = [folder for own in runs.values() for folder in own]
+    sessions = [session for folder in folders for session in _sessions(folder)]
     threads = " or ".join(str(count) for count in sorted({session["threads"] for session in sessions}))
     precisions = " or ".join(sorted({session["precision"] for session in sessions}))
-    changes = [f"Not the experiment's settings: {', '.join(found.changes)}."] if found.changes else []
+    notes = [f"Per cent on the {found.evaluated_on} images, after the last epoch."]
+    if found.changes:
+        notes.append(f"Not the experiment's settings: {', '.join(found.changes)}.")
+    left = [row.label for row in found.rows if not row.is_finished and not row.failure]
+    if left and not experiment.summarise:
+        notes.append(f"Not trained yet: {', '.join(left)}.")
     table = {
         "name": experiment.title,
         "command": f"netdeconv reproduce {_public(arguments)}",
-        "config": {row.label: _settings(folder) for row, folder in zip(trained, folders, strict=True)},
+        "config": {label: _settings(own[0]) for label, own in runs.items()},
         "seed": sorted({int(read_config(folder)["seed"]) for folder in folders}),
-        "versions": {package: first[package] for package in _PACKAGES},
-        "hardware": f"{first['processor']}, {threads} threads, {precisions}",
+        "versions": {package: sessions[0][package] for package in _PACKAGES},
+        "hardware": f"{sessions[0]['processor']}, {threads} threads, {precisions}",
         "minutes": round(sum(row.minutes for row in trained), 1),
-        "rows": experiment.summarise(trained) if experiment.summarise else _rows(trained, found.path),
-        "note": " ".join([f"Per cent on the {found.evaluated_on} images, after the last epoch.", *changes]),
+        "rows": _aligned(experiment.summarise(trained) if experiment.summarise else list(map(_line, trained))),
+        "note": " ".join(notes),
     }
+    parts = [{"name": title, "rows": lines(trained)} for title, lines in experiment.parts.items()]
+    parts.append({"name": "The search, on images cut from the training set", "rows": _searched(trained)})
     path = Path(file)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps(table | {"parts": [part for part in parts if part["rows"]]}, indent=1)
+    write_atomically(path, (text + "\n").encode())
     return path
 
 
-def _rows(trained: Sequence[Reproduced], directory: Path) -> list[dict[str, Any]]:
-    """One line a run."""
-    lines = []
-    for row in trained:
-        history = read_history(folder_of(directory, row.label))
-        lines.append(
-            {
-                "run": row.label,
-                "train loss": [round(record["train_loss"], 4) for record in history],
-                "score": None if row.score is None else round(row.score, 2),
-                "failure": row.failure or None,
-                "minutes": round(row.minutes, 1),
-            }
-        )
-    return lines
+def _aligned(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same keys in every line; what a line lacks is None."""
+    keys = dict.fromkeys(key for row in rows for key in row)
+    return [{key: row.get(key) for key in keys} for row in rows]
+
+
+def _line(row: Reproduced) -> dict[str, Any]:
+    """One line a run; of a search its best."""
+    return {
+        "run": row.label,
+        "train loss": [round(record["train_loss"], 4) for record in row.history] or None,
+        "score": None if row.score is None else round(row.score, 2),
+        "failure": row.failure or None,
+        "minutes": round(row.minutes, 1),
+    }
+
+
+def _searched(trained: Sequence[Reproduced]) -> list[dict[str, Any]]:
+    return [
+        {
+            "run": row.label,
+            "lr": trial.lr,
+            "weight decay": trial.weight_decay,
+            "score": None if trial.score is None else round(trial.score, 2),
+            "state": trial.state,
+        }
+        for row in trained
+        for trial in row.trials
+    ]
+
+
+def _folders(path: Path, row: Reproduced) -> list[Path]:
+    """The run directories of a row: one for each trial of a search."""
+    folder = folder_of(path, row.label)
+    return [folder / trial.folder for trial in row.trials] or [folder]
 
 
 def _settings(folder: Path) -> dict[str, Any]:
@@ -89,6 +118,7 @@ def _public(arguments: Sequence[str]) -> str:
     return shlex.join(words)
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def _sessions(folder: Path) -> list[dict[str, Any]]:
     plain: dict[str, Any] = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
-    return plain
+    found: list[dict[str, Any]] = plain["sessions"]
+    return found

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
-from netdeconv.data.segmentation import PairSource, first_pairs
+from netdeconv.data.segmentation import Pairs
 from netdeconv.tasks.trained import TrainedSegmentation
 from netdeconv.viz import overlay, panels
 
 
-def prediction_panels(networks: Mapping[str, TrainedSegmentation], source: PairSource, count: int) -> Figure:
+def prediction_panels(networks: Mapping[str, TrainedSegmentation], source: Pairs, count: int) -> Figure:
     """Draw images, their truth, and what networks of the same classes predict; one image a row.
 
     Args:
@@ -26,7 +26,7 @@ def prediction_panels(networks: Mapping[str, TrainedSegmentation], source: PairS
         raise ValueError("there is no network whose predictions could be drawn")
     classes = next(iter(networks.values())).info.classes
     rows, names = [], []
-    for name, image, truth in first_pairs(source, count):
+    for name, image, truth in source.first(count):
         predictions = [overlay(image, network.predict(image), classes) for network in networks.values()]
         rows.append([image, overlay(image, truth, classes), *predictions])
         names.append(name)

@@ -48,12 +48,28 @@ class Space:
     lr: Axis = dataclasses.field(default_factory=lambda: Axis(low=1e-3, high=1.0))
     weight_decay: Axis = dataclasses.field(default_factory=lambda: Axis(low=1e-5, high=1e-2))
 
+    @classmethod
+    def of(cls, lrs: tuple[float, ...], weight_decays: tuple[float, ...]) -> Space:
+        """All pairs of two lists."""
+        return cls(lr=Axis(low=1, high=2, values=lrs), weight_decay=Axis(low=1, high=2, values=weight_decays))
+
     def grid(self) -> list[dict[str, float]] | None:
         """All trials, where both axes are lists."""
         if self.lr.values is None or self.weight_decay.values is None:
             return None
         pairs = itertools.product(self.lr.values, self.weight_decay.values)
         return [{"lr": lr, "weight_decay": weight_decay} for lr, weight_decay in pairs]
+
+    def pairs(self) -> list[dict[str, float]]:
+        """The trials of a grid.
+
+        Raises:
+            ValueError: when an axis is a range.
+        """
+        found = self.grid()
+        if found is None:
+            raise ValueError("an experiment searches lists of values, not ranges")
+        return found
 
 
 @dataclasses.dataclass(frozen=True)

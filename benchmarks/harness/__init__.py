@@ -1,0 +1,1 @@
+"""What the measurements share: options, timing, tables, networks."""

@@ -1,0 +1,120 @@
+"""Seconds to the accuracy of a searched batch norm: VGG-11 and ResNet-18 on CIFAR-10.
+
+1. Batch norm's and every candidate's learning rate and weight decay are searched, as many pairs for each, in two epochs
+   on 5000 images cut from the training set.
+2. Batch norm is trained with the best pair on all images, 5 epochs; its mean test accuracy over the seeds is the goal,
+   its seconds the unit.
+3. Each candidate is trained with its best pair for 2 epochs, then more, each time with a schedule of its own that ends
+   there, until its mean test accuracy reaches the goal or its seconds batch norm's.
+
+Command:  netdeconv reproduce seconds-to-accuracy-vgg11 --data-dir DIR --export results/seconds-to-accuracy-vgg11.json
+Source:   this project.
+Hardware: two cores; nothing else may run beside the final runs.
+Minutes:  68 for VGG-11 and one candidate, one seed, on two cores that are fast at bfloat16.
+Expected: at most half of batch norm's seconds is the aim; the former default needed 0.65 of them (VGG-11).
+Spread:   see the export, over seeds.
+Status:   measured here for the former default, one seed: results/seconds-to-accuracy-vgg11.json, -resnet18.json.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from netdeconv.experiments.running.experiment import ExperimentRow, Reproduced
+from netdeconv.experiments.running.families import NAMES, cifar, mean, spread, with_rates
+from netdeconv.experiments.running.search_space import Space
+
+BASELINE, EPOCHS, FIRST, CUT, SEEDS = "batch norm", 5, 2, 5000, (0, 1, 2)
+CANDIDATES = ("default", "full 16")
+WEIGHT_DECAYS = (1e-3, 5e-3)
+LRS = dict.fromkeys(CANDIDATES, (0.1, 0.05, 0.03)) | {BASELINE: (0.03, 0.02, 0.01)}
+# Images of the searches: all that are left would take ResNet-18 a day.
+IMAGES = {"vgg11": 30000, "resnet18": 12000}
+
+
+def rows(arch: str) -> dict[str, ExperimentRow]:
+    """Return the searches by label."""
+    return {
+        f"{name}, search": ExperimentRow(
+            config=cifar(arch, 2, norm=NAMES[name], images=IMAGES[arch], cut=CUT),
+            space=Space.of(LRS[name], WEIGHT_DECAYS),
+        )
+        for name in (BASELINE, *CANDIDATES)
+    }
+
+
+def then(arch: str, found: Mapping[str, Reproduced]) -> dict[str, ExperimentRow]:
+    """Return batch norm's final runs; and when they are there, those of the candidates, one epoch more each time."""
+    more = _finals(arch, BASELINE, EPOCHS, found)
+    goal = _result(found, BASELINE, EPOCHS)
+    if goal is None:
+        return more
+    for name in CANDIDATES:
+        for epochs in range(FIRST, EPOCHS + 1):
+            more |= _finals(arch, name, epochs, found)
+            result = _result(found, name, epochs)
+            if result is None or result[0] >= goal[0] or result[1] >= goal[1]:
+                break
+    return more
+
+
+def summary(runs: Sequence[Reproduced]) -> list[dict[str, Any]]:
+    """One line for each candidate: its last number of epochs."""
+    found = {run.label: run for run in runs}
+    goal = _result(found, BASELINE, EPOCHS)
+    lines = []
+    for name in (BASELINE, *CANDIDATES):
+        epochs = [count for count in range(1, EPOCHS + 1) if _result(found, name, count)]
+        result, best = _result(found, name, epochs[-1]) if epochs else None, found.get(f"{name}, search")
+        if result is None or goal is None or best is None or best.best is None:
+            continue
+        scores = [run.score for run in _own(found, name, epochs[-1]) if run.score is not None]
+        lines.append(
+            {
+                "variant": name,
+                "lr": best.best.lr,
+                "weight decay": best.best.weight_decay,
+                "epochs": epochs[-1],
+                "test accuracy": mean(scores),
+                "spread": spread(scores),
+                "seeds": len(scores),
+                "seconds": round(result[1], 1),
+                "seconds to batch norm": round(result[1] / goal[1], 3) if result[0] >= goal[0] else None,
+            }
+        )
+    return lines
+
+
+def _finals(arch: str, name: str, epochs: int, found: Mapping[str, Reproduced]) -> dict[str, ExperimentRow]:
+    best = found[f"{name}, search"].best
+    if best is None:
+        return {}
+    base = cifar(arch, epochs, norm=NAMES[name])
+    return {
+        _label(name, epochs, seed): ExperimentRow(config=with_rates(base, best.lr, best.weight_decay, seed=seed))
+        for seed in SEEDS
+    }
+
+
+def _result(found: Mapping[str, Reproduced], name: str, epochs: int) -> tuple[float, float] | None:
+    """Mean accuracy and seconds over the seeds; ``None`` while one is missing. A run that diverged counts as 0."""
+    own = _own(found, name, epochs)
+    if len(own) < len(SEEDS):
+        return None
+    accuracy = sum(0.0 if run.failure else run.score or 0.0 for run in own) / len(own)
+    return accuracy, sum(run.seconds for run in own) / len(own)
+
+
+def _own(found: Mapping[str, Reproduced], name: str, epochs: int) -> list[Reproduced]:
+    runs = [found.get(_label(name, epochs, seed)) for seed in SEEDS]
+    return [run for run in runs if run is not None and (run.failure or run.is_finished)]
+
+
+def _label(name: str, epochs: int, seed: int) -> str:
+    return f"{name}, {epochs} epochs, seed {seed}"
+
+
+ROWS = {f"seconds-to-accuracy-{arch}": functools.partial(rows, arch) for arch in IMAGES}
+THEN = {f"seconds-to-accuracy-{arch}": functools.partial(then, arch) for arch in IMAGES}

@@ -1,0 +1,144 @@
+"""Rows that follow from earlier ones: searches, then what they chose; continued, diverged, exported, rendered."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from benchmarks.render_results import load, render_table
+
+from faked_training import fake, labels
+from netdeconv.experiments import camvid as camvid_experiment
+from netdeconv.experiments import experiment, export, names, reproduce
+from netdeconv.training import Silent
+
+
+def run(name, path, *patterns):
+    return reproduce(experiment(name), patterns, path, reporter=lambda label: Silent())
+
+
+def exported(name, found, path):
+    file = export(experiment(name), found, [name], path / "table.json")
+    table = load(file)
+    assert table["name"] in render_table(table)
+    return table
+
+
+def best_at(lr, weight_decay, top):
+    """A score that is highest at a learning rate and a weight decay."""
+    return lambda config: (
+        top - 20 * abs(config.optimizer.lr - lr) - 100 * abs(config.optimizer.weight_decay - weight_decay)
+    )
+
+
+def test_the_first_epochs_that_reach_batch_norm_count(tmp_path, monkeypatch):
+    def score(config):
+        if config.network.norm.name == "batch_norm":
+            return best_at(0.02, 1e-3, 80.0)(config)
+        if config.data.validation_size:
+            return best_at(0.05, 5e-3, 70.0)(config)
+        return 74 + 2.5 * config.epochs if config.network.norm.name == "default" else 10.0
+
+    trained = fake(monkeypatch, score)
+    found = run("seconds-to-accuracy-vgg11", tmp_path / "runs")
+    table = exported("seconds-to-accuracy-vgg11", found, tmp_path)
+    rows = {row["variant"]: row for row in table["rows"]}
+    assert (rows["batch norm"]["lr"], rows["batch norm"]["weight decay"]) == (0.02, 1e-3)
+    assert (rows["default"]["lr"], rows["default"]["weight decay"]) == (0.05, 5e-3)
+    # 81.5 % after 3 epochs of 12 s, against 80 % after 5 epochs of 10 s
+    assert (rows["default"]["epochs"], rows["default"]["seconds to batch norm"]) == (3, 0.72)
+    # as many seconds as batch norm, and still below
+    assert (rows["full 16"]["epochs"], rows["full 16"]["seconds to batch norm"]) == (5, None)
+    searched = [config for config in trained if config.data.validation_size]
+    assert len(searched) == len(table["parts"][0]["rows"]) == 3 * 6
+    assert {(config.epochs, config.data.train_size) for config in searched} == {(2, 30000)}
+    assert {row["seeds"] for row in rows.values()} == {3}
+    count = len(trained)
+    assert run("seconds-to-accuracy-vgg11", tmp_path / "runs") == found
+    assert len(trained) == count  # nothing is trained again
+
+
+def test_a_stage_that_was_cut_off_goes_on(tmp_path, monkeypatch):
+    def score(config):
+        if not config.data.validation_size and config.seed == 1:
+            raise KeyboardInterrupt
+        return 50.0
+
+    first = fake(monkeypatch, score)
+    with pytest.raises(KeyboardInterrupt):
+        run("vgg11-three-epochs", tmp_path)
+    second = fake(monkeypatch, lambda config: 50.0)
+    found = run("vgg11-three-epochs", tmp_path)
+    assert not set(labels(first)[:-1]) & {name for name in labels(second) if "seed" in name}
+    assert all(row.is_finished for row in found.rows)
+
+
+def test_what_diverges_is_a_row_and_chooses_nothing(tmp_path, monkeypatch):
+    def score(config):
+        bad = config.network.norm.name == "paper" or config.optimizer.lr == 0.1
+        return None if bad else 60.0 + config.seed
+
+    trained = fake(monkeypatch, score)
+    found = run("vgg11-three-epochs", tmp_path)
+    rows = {row.label: row for row in found.rows}
+    assert "paper, search weight decay" not in rows
+    assert rows["paper, search lr"].best is None
+    assert rows["batch norm at the paper's rate, seed 0"].failure == "the training loss is nan"
+    assert rows["channel, search lr"].best.lr == 0.05  # the first of equals that did not diverge
+    table = exported("vgg11-three-epochs", found, tmp_path)
+    lines = {line["normalisation"]: line for line in table["rows"]}
+    assert lines["batch norm at the paper's rate"]["accuracy %"] == 0.0
+    assert (lines["channel"]["accuracy %"], lines["channel"]["spread"], lines["channel"]["seeds"]) == (61.0, 1.0, 3)
+    assert lines["channel"]["seconds / batch norm"] == 1.2
+    states = [line["state"] for line in table["parts"][0]["rows"] if line["run"] == "paper, search lr"]
+    assert states == ["diverged"] * 5
+    count = len(trained)
+    run("vgg11-three-epochs", tmp_path)
+    assert len(trained) == count
+
+
+def test_patterns_choose_among_the_rows_that_are_known(tmp_path, monkeypatch):
+    trained = fake(monkeypatch, lambda config: 50.0)
+    with pytest.raises(ValueError, match="unknown row of camvid 'default'"):
+        run("camvid", tmp_path, "default")
+    run("camvid", tmp_path, "default, search")
+    assert labels(trained) == ["trial-000", "trial-001", "trial-002"]
+
+
+def test_the_test_images_are_read_once(tmp_path, monkeypatch):
+    reads = []
+
+    def measure(folder, config):
+        reads.append(folder.name)
+        return {"mean_iou": 40.0, "accuracy": 80.0, "iou": [1.0, 2.0], "classes": ["a", "b"]}
+
+    monkeypatch.setattr(camvid_experiment, "measure_test", measure)
+    fake(monkeypatch, lambda config: 50.0 - config.optimizer.lr)
+    for _ in range(2):
+        found = run("camvid", tmp_path)
+    assert sorted(reads) == ["batch_norm", "channel", "default", "full_16", "paper"]
+    table = exported("camvid", found, tmp_path)
+    assert {(row["mean IoU"], row["global accuracy"]) for row in table["rows"]} == {(40.0, 80.0)}
+    assert table["parts"][0]["rows"][0] == {"normalisation": "batch norm", "a": 1.0, "b": 2.0}
+    assert {config["optimizer"]["lr"] for label, config in table["config"].items() if "search" not in label} == {0.01}
+
+
+@pytest.mark.parametrize("name", ["less-work", "precision", "running-statistics", "learning-rates", "one-epoch"])
+def test_tables_of_seeds(tmp_path, monkeypatch, name):
+    fake(monkeypatch, lambda config: 60.0 + config.seed)
+    patterns = {"learning-rates": ["digits, default, lr 0.*", "digits, batch norm, lr 0.*, seed 0"]}.get(name, [])
+    found = run(name, tmp_path / "runs", *patterns)
+    table = exported(name, found, tmp_path)
+    assert len(table["rows"]) >= 2
+    assert str(tmp_path) not in json.dumps(table)
+    if name == "less-work":
+        default = next(row for row in table["rows"] if row["normalisation"] == "default")
+        assert (default["accuracy %"], default["spread"], default["seconds / batch norm"]) == (61.0, 1.0, 1.2)
+    if name == "running-statistics":
+        kinds = {row["statistics"]: row["after epoch 1"] for row in table["rows"]}
+        assert kinds == {"recalibrated": 61.0, "running": 60.0, "batch": 61.0}
+
+
+def test_every_experiment_has_a_table_of_its_own_or_none():
+    assert {name for name in names() if experiment(name).then} >= {"camvid", "seconds-to-accuracy-resnet18"}
+    assert experiment("mnist-mlp").summarise is None

@@ -1,0 +1,59 @@
+"""What test_processes.py looks at: runs of one process and of two, forked after one import."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import signal
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from faults.children import Child
+from faults.kinds import ranks, require_done
+from faults.runs import train
+from netdeconv.data import DataConfig
+from netdeconv.models import NormConfig
+from netdeconv.training import NetworkConfig, ParallelConfig, TrainingConfig, run
+from small_runs import StopAt, small_config
+
+
+def config(path: Path, **parallel: object) -> TrainingConfig:
+    norm = NormConfig(name="paper", group_size=4, linear_group_size=32, freeze=False, eps=1e-2)
+    return small_config(
+        path,
+        data=DataConfig(dataset="digits", batch_size=256),
+        network=NetworkConfig(arch="lenet", width=0.5, norm=norm),
+        device="cpu",
+        precision="32-true",
+        loggers=("csv",),
+        parallel=ParallelConfig(sync_statistics=True, **parallel),
+    )
+
+
+def main(folder: Path) -> None:
+    torch.set_num_threads(1)
+    require_done([Child(functools.partial(train, config(folder / "alone")))])
+    require_done(ranks(config(folder / "together", strategy="ddp")))
+
+    # one process, then two that share the parameters, then one again
+    shared = config(folder / "shared")
+    Child(functools.partial(run, shared, progress=StopAt(2, 1))).wait()
+    require_done(ranks(dataclasses.replace(shared, parallel=config(folder, strategy="fsdp").parallel)))
+    require_done([Child(functools.partial(run, shared, progress=StopAt(1, 1), resume=True))])
+
+    # two that are killed, then one
+    killed = ranks(config(folder / "killed", strategy="ddp"))
+    while not (folder / "killed" / "checkpoint.pt").exists():
+        time.sleep(0.005)
+    for child in killed:
+        child.send(signal.SIGKILL)
+    assert [child.wait().code for child in killed] == [-signal.SIGKILL] * 2
+    assert not (folder / "killed" / "summary.json").exists()
+    require_done([Child(functools.partial(train, config(folder / "killed")))])
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
