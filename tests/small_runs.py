@@ -8,7 +8,6 @@ from typing import Any
 
 from netdeconv.data import DataConfig
 from netdeconv.models import NormConfig
-from netdeconv.nn import Freeze
 from netdeconv.tasks import Classification
 from netdeconv.training import NetworkConfig, OptimizerConfig, Silent, TrainingConfig
 
@@ -17,7 +16,7 @@ TIMES = ("seconds", "cumulative_seconds", "seconds_per_step")
 
 def small_config(path: Path, **changes: Any) -> TrainingConfig:
     """A whitened LeNet on 320 digits; its frozen first layer is in both phases within an epoch."""
-    norm = NormConfig(name="paper", group_size=4, linear_group_size=32, freeze=Freeze(active=3, period=7))
+    norm = NormConfig(name="paper", group_size=4, linear_group_size=32, freeze=(3, 7))
     config = TrainingConfig(
         task=Classification(),
         data=DataConfig(dataset="digits", train_size=320, batch_size=32),

@@ -12,7 +12,6 @@ from PIL import Image
 from netdeconv.data import DataConfig
 from netdeconv.data.segmentation import Views
 from netdeconv.models import NormConfig
-from netdeconv.nn import Freeze
 from netdeconv.tasks import Segmentation
 from netdeconv.training import NetworkConfig, OptimizerConfig, TrainingConfig
 
@@ -121,7 +120,7 @@ def coco(root: Path, split: str = "val") -> Path:
 
 def small_segmentation(root: Path, path: Path, **changes: Any) -> TrainingConfig:
     """A narrow whitened FCN on tiny scenes; its frozen first layer is in both phases within an epoch."""
-    norm = NormConfig(name="paper", group_size=8, freeze=Freeze(active=2, period=5))
+    norm = NormConfig(name="paper", group_size=8, freeze=(2, 5))
     settings: dict[str, Any] = {
         "task": Segmentation(views=Views(scale=(0.8, 1.3), crop=(24, 32))),
         "data": DataConfig(dataset="camvid", data_dir=str(camvid(root)), batch_size=4),

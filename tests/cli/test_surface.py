@@ -8,19 +8,28 @@ from pathlib import Path
 
 import pytest
 
-from netdeconv.cli.main import COMMANDS, command
+from netdeconv.cli import compare, evaluate, export, imagenet, listing, main, predict, reproduce, segment, sweep, train
+from netdeconv.cli.main import COMMANDS
+from netdeconv.cli.parser import flags
 
 LIST = Path(__file__).with_name("options.txt")
-PARSERS = {name: command(name).parser for name in COMMANDS if hasattr(command(name), "parser")}
+OPTIONS = {
+    "compare": compare.Options(),
+    "compare --task segment": compare.SegmentationOptions(),
+    "evaluate": evaluate.Options,
+    "export": export.Options,
+    "imagenet": imagenet.DEFAULT,
+    "list": listing.Options,
+    "predict": predict.Options,
+    "reproduce": reproduce.DEFAULT,
+    "segment": segment.DEFAULT,
+    "sweep": sweep.DEFAULT,
+    "train": train.DEFAULT,
+}
 
 
 def surface() -> list[str]:
-    return [
-        f"{command} {' '.join(action.option_strings) or action.dest} {action.default!r}"
-        for command, parser in PARSERS.items()
-        for action in parser()._actions
-        if action.dest != "help"
-    ]
+    return [f"{name} {' '.join(each.names)} {each.default!r}" for name, own in OPTIONS.items() for each in flags(own)]
 
 
 def test_options_and_defaults_are_those_of_the_list():
@@ -28,7 +37,6 @@ def test_options_and_defaults_are_those_of_the_list():
 
 
 ORIGINAL = {
-    "--deconv": False,
     "--arch": "vgg11",
     "--wd": 1e-3,
     "--batch-size": 128,
@@ -47,36 +55,56 @@ ORIGINAL = {
     "--freeze": None,  # as the norm says
     "--seed": 0,
     "--loss": "CE",
-    "--resume": "",
+    "--resume": None,
     "--result-path": None,
     "--msg": True,
     "--num-workers": 0,
 }
 
 
-@pytest.mark.parametrize("flag", ORIGINAL)
-def test_the_original_keywords_have_the_published_defaults(flag):
-    actions = {name: action for action in PARSERS["train"]()._actions for name in action.option_strings}
-    assert actions[flag].default == ORIGINAL[flag]
-    assert actions[flag].help
+def test_the_original_keywords_have_the_published_defaults():
+    found = {name: each.default for each in flags(train.DEFAULT) for name in each.names}
+    assert {flag: found[flag] for flag in ORIGINAL} == ORIGINAL
+    assert all(each.help for each in flags(train.DEFAULT))
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["compare"], ["imagenet"], ["list"]])
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS), ["compare", "--task", "segment"]])
 def test_help_is_printed(command, capsys):
-    from netdeconv.cli import main
-
     try:
         code = main([*command, "--help"])
     except SystemExit as leaving:
         code = leaving.code
     assert code == 0
-    assert "usage: netdeconv" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert out.startswith("usage: netdeconv")
+    assert "``" not in out
 
 
-def test_help_does_not_wait_for_what_trains():
-    code = (
-        "import sys; from netdeconv.cli import main; main(['--help']); "
-        "print({'lightning_fabric', 'torchvision', 'matplotlib', 'sklearn'} & set(sys.modules) or False)"
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("netdeconv ")
+
+
+def run(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    return done.stdout.strip() or done.stderr.strip()
+
+
+def test_help_does_not_wait_for_torch():
+    lines = [
+        "import contextlib, sys",
+        "from netdeconv.cli import main",
+        f"for name in {[*COMMANDS]!r}:",
+        "    with contextlib.suppress(SystemExit): main([name, '--help'])",
+        "print({'torch', 'torchvision', 'matplotlib', 'sklearn'} & set(sys.modules) or False)",
+    ]
+    assert run("\n".join(lines)).endswith("False")
+
+
+@pytest.mark.parametrize("line", ["train --help", "compare", "list archs"])
+def test_without_the_extra_it_is_named_in_one_line(line):
+    missing = "import sys; sys.modules['tyro'] = None; from netdeconv.cli import main; sys.exit(main({!r}))"
+    said = run(missing.format(line.split()))
+    assert said == (
+        "netdeconv: the training program needs tyro, which is not installed: pip install 'netdeconv[train]'"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip().endswith("False")

@@ -57,12 +57,15 @@ def test_settings_cannot_be_changed_or_given_by_position():
         (lambda: nnd.ChannelWhitening(4), (1, 4)),
     ],
 )
-def test_fewer_than_two_rows_in_training(layer, shape):
-    module = layer()
-    with pytest.raises(ValueError, match="at least two"):
-        module(torch.randn(shape))
+def test_fewer_than_two_rows_in_training_are_whitened_as_in_evaluation(layer, shape):
+    module, x = layer(), torch.randn(shape, requires_grad=True)
+    module.statistics.running_mean.fill_(0.5)
+    y = module(x)
+    y.sum().backward()
     assert int(module.statistics.num_batches_tracked) == 0
-    assert module.eval()(torch.randn(shape)).shape[0] == shape[0]
+    assert torch.equal(y, module.eval()(x))
+    with pytest.raises(ValueError, match="at least two"), nnd.statistics_mode(module.train(), "batch"):
+        module(x)
 
 
 def test_a_small_map_is_sampled_at_every_position_instead():

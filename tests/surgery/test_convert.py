@@ -90,18 +90,22 @@ def test_each_kind_has_its_settings():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "left"),
+    ("arguments", "left", "kept"),
     [
-        ({"linear": False}, {"fc": "Linear"}),
-        ({"stem": False}, {"conv1": "Conv2d"}),
-        ({"depthwise": False}, {"layer1.depthwise": "Conv2d", "layer2.depthwise": "Conv2d"}),
+        ({"linear": False}, {"fc": "Linear"}, []),
+        ({"stem": False}, {"conv1": "Conv2d"}, ["bn1"]),
+        (
+            {"depthwise": False},
+            {"layer1.depthwise": "Conv2d", "layer2.depthwise": "Conv2d"},
+            ["layer1.bn2", "layer2.bn2"],
+        ),
     ],
 )
-def test_false_leaves_a_kind_alone(arguments, left):
+def test_false_leaves_a_kind_alone_and_the_norms_behind_it(arguments, left, kept):
     converted = nd.convert(Net(), SMALL, **arguments)
     plain = {name: kind for name, kind in types(converted).items() if kind in ("Conv2d", "Linear")}
     assert plain == left
-    assert norms(converted) == []
+    assert norms(converted) == kept
 
 
 def test_stem_alone_keeps_all_norms():
@@ -197,3 +201,20 @@ def test_nothing_to_convert_warns():
         nd.convert(nn.Sequential(nn.ReLU(), nn.BatchNorm2d(3)))
     with pytest.warns(NothingChangedWarning):
         assert norms(nd.convert(Net(), False)) == norms(Net())
+
+
+def test_rows_of_a_norm_over_one_are_cut_to_it():
+    model = nn.Sequential(nn.Conv2d(4, 6, 3, groups=2), nn.ConvTranspose2d(6, 4, 2, groups=2), nn.Linear(4, 3))
+    with torch.no_grad():
+        for layer in model:
+            layer.weight.normal_(std=0.1)
+        model[0].weight[0] *= 100
+        model[2].weight[1] *= 100
+    before = [layer.weight.detach().clone() for layer in model]
+    converted = nd.convert(model, nd.Whitening(group_size=2), inplace=True)
+    first, last = converted[0].weight, converted[2].weight
+    torch.testing.assert_close(first[0].norm(), torch.tensor(1.0))
+    torch.testing.assert_close(first[0], before[0][0] / before[0][0].norm())
+    torch.testing.assert_close(last[1], before[2][1] / before[2][1].norm())
+    assert torch.equal(first[1:], before[0][1:])
+    assert torch.equal(converted[1].weight, before[1])

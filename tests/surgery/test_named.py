@@ -43,8 +43,8 @@ def test_false_leaves_the_named_layers_alone_and_says_so(caplog):
     with caplog.at_level(logging.INFO, logger="netdeconv.surgery"):
         model = nd.convert(Residual(), BASE, named={"b?dy": False, "h*": False})
     assert list(settings(model)) == ["stem.0", "up"]
-    # between two layers that stay as they are, a norm stays too
-    assert norms(model) == ["body.1", "hidden_norm"]
+    # behind a layer that stays as it is, a norm stays too
+    assert norms(model) == ["body.1", "body.4", "hidden_norm"]
     assert "body.3: skipped, 'b?dy' layers are to be left as they are" in caplog.messages
 
 

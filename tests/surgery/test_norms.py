@@ -183,11 +183,10 @@ def test_torchvisions_frozen_norm_is_known():
     assert type(nd.convert(model, SMALL, calibration=batches())[1]) is nn.Identity
 
 
-@pytest.mark.parametrize("name", ["regnetx_002", "densenet121"])
-def test_networks_of_timm_lose_their_norms_and_keep_their_function(name):
+def test_networks_of_timm_lose_their_norms_and_keep_their_function():
     timm = pytest.importorskip("timm")
-    model = lived_in_images(timm.create_model(name, num_classes=5))
-    data = [torch.randn(2, 3, 64, 64)]
+    model = lived_in_images(timm.create_model("regnetx_002", num_classes=5))
+    data = [torch.randn(2, 3, 32, 32)]
     converted = nd.convert(model, nd.Whitening(group_size=16), calibration=data)
     assert not [module for module in converted.modules() if isinstance(module, nn.BatchNorm2d)]
     with torch.no_grad():

@@ -20,12 +20,13 @@ def test_one_layer_has_the_mean_of_all_batches():
     layer(torch.randn(16, 6) * 100)
     assert nd.recalibrate(layer, data) is layer
     assert_close(layer.statistics.running_mean[0], torch.stack([batch.mean(0) for batch in data]).mean(0), size=48)
-    matrices = []
+    covariances = []  # as few steps whiten them
     for batch in data:
         fresh = nd.WhitenedLinear(6, 3, whitening=layer.whitening)
         fresh.observe(batch)
-        matrices.append(fresh.statistics.running_whitening)
-    assert_close(layer.statistics.running_whitening, torch.stack(matrices).mean(0), size=3)
+        covariances.append(fresh.statistics.running_whitening.double().matrix_power(-2))
+    whitened = layer.statistics.running_whitening.double().matrix_power(2) @ torch.stack(covariances).mean(0)
+    assert_close(whitened.float(), torch.eye(6).expand(1, 6, 6), size=6 * 6)
     assert int(layer.statistics.num_batches_tracked) == 3
     assert layer.whitening.momentum == 0.1
 
@@ -191,3 +192,17 @@ def test_bad_batches_leave_the_statistics_as_they_were():
 def test_nothing_to_recalibrate_warns():
     with pytest.warns(NothingChangedWarning, match="recalibrate changed nothing: no running statistics"):
         nd.recalibrate(nn.Linear(2, 2), [torch.randn(4, 2)])
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+def test_covariances_are_averaged_and_not_their_roots(standardize):
+    whitening = nd.Whitening(group_size=3, standardize=standardize, num_iterations=30)
+    model = nn.Sequential(nd.WhitenedLinear(3, 2, whitening=whitening, dtype=torch.float64))
+    data = [torch.randn(400, 3, dtype=torch.float64) * 2 for _ in range(2)]
+    data[0][:, 1] = 0.0  # a channel that one batch never saw: its root there is 316, its variance nothing
+    nd.recalibrate(model, data)
+    matrix = model[0].statistics.running_whitening[0]
+    covariances = [torch.cov(batch.T, correction=0) for batch in data]
+    shrunk = [c + 3 / 403 * (c.diag().diag() - c) + 1e-5 * torch.eye(3, dtype=c.dtype) for c in covariances]
+    found = matrix @ sum(shrunk) / 2 @ matrix.T
+    torch.testing.assert_close(found, torch.eye(3, dtype=torch.float64), rtol=0, atol=1e-4)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import netdeconv as nd
-from netdeconv.surgery import NothingChangedWarning, PartlyConvertedWarning
+from netdeconv.surgery import NothingChangedWarning, PartlyConvertedWarning, plain, register_layer
 from surgery.mixed import Net, whitened
 from tolerances import FOLDED_FLOAT32, assert_within
 
@@ -160,7 +160,6 @@ def integral() -> nn.Module:
         (patched(), "torch.nn.modules.linear.Linear has a forward of its own"),
         (parametrized(), "ParametrizedLinear computes its weight"),
         (hooked(), "its weight is no parameter"),
-        (nn.LazyLinear(3), "its weight has no shape yet"),
         (integral(), "its weight is torch.int8"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
@@ -182,3 +181,44 @@ def test_sync_batch_norm_goes_like_batch_norm():
     assert type(model.bn1) is nn.SyncBatchNorm
     converted = nd.convert(model)
     assert not any(isinstance(module, nn.SyncBatchNorm) for module in converted.modules())
+
+
+def same_padding(layer, input):
+    return nn.functional.pad(input, (0, input.shape[-1] % 2))
+
+
+@pytest.fixture
+def _registered(monkeypatch):
+    monkeypatch.setattr(plain, "_REGISTERED", {**plain._REGISTERED})
+    register_layer(PaddedConv, same_padding)
+
+
+@pytest.mark.usefixtures("_registered")
+def test_a_registered_layer_keeps_its_padding():
+    model = nn.Sequential(PaddedConv(3, 4, 3, stride=2), nn.ReLU(), PaddedConv(4, 2, 2)).eval()
+    data = [torch.randn(4, 3, 9, 9) for _ in range(2)]
+    converted = nd.convert(model, nd.Whitening(group_size=2), calibration=data)
+    assert whitened(converted) == ["0", "2"]
+    with torch.no_grad():
+        assert converted(data[0]).shape == model(data[0]).shape
+        assert_within(converted(data[0]), model(data[0]), FOLDED_FLOAT32)
+        assert_within(nd.fold(converted)(data[0]), model(data[0]), FOLDED_FLOAT32)
+
+
+def test_timms_layers_are_known():
+    layers = pytest.importorskip("timm.layers")
+    model = nn.Sequential(layers.Conv2dSame(3, 4, 3, stride=2), nn.Flatten(), layers.Linear(4 * 5 * 4, 2)).eval()
+    data = [torch.randn(4, 3, 9, 8) for _ in range(2)]
+    converted = nd.convert(model, nd.Whitening(group_size=2), calibration=data)
+    assert whitened(converted) == ["0", "2"]
+    with torch.no_grad():
+        assert_within(converted(data[0]), model(data[0]), FOLDED_FLOAT32)
+
+
+def test_a_norm_behind_a_layer_that_stays_plain_stays():
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.BatchNorm1d(6), nn.Linear(6, 2)]
+    model = nn.Sequential(nn.Conv2d(3, 6, 1), nn.BatchNorm2d(6), nn.Conv2d(6, 6, 3, groups=6), nn.BatchNorm2d(6), *head)
+    kept = nd.convert(model, depthwise=False)
+    assert [type(kept[i]) for i in (1, 3, 6)] == [nn.Identity, nn.BatchNorm2d, nn.BatchNorm1d]
+    concatenated = nn.Sequential(nn.Conv2d(3, 6, 1), nn.BatchNorm2d(12), nn.Conv2d(12, 6, 1))
+    assert type(nd.convert(concatenated, named={"0": False})[1]) is nn.Identity  # the layer after it decides

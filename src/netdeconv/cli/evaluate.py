@@ -10,12 +10,7 @@ import tyro
 
 from netdeconv.cli.parser import UsageError, parse
 from netdeconv.tasks import Segmentation
-from netdeconv.tasks.classifier import BEST, LAST, TrainedClassifier
-from netdeconv.tasks.trained import TrainedSegmentation
-from netdeconv.training import read_config
 from netdeconv.training.config import DeviceName
-from netdeconv.training.devices import device_type
-from netdeconv.training.precision import process_settings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,6 +39,9 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Measure as the arguments say."""
     options = parse(Options, arguments, prog="netdeconv evaluate")
+    from netdeconv.training import read_config
+    from netdeconv.training.precision import process_settings
+
     segments = read_config(options.run).get("task", {}).get("name") == Segmentation.name
     with process_settings(options.threads):
         part, measured = (_segmentation if segments else _classification)(options)
@@ -53,6 +51,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _classification(options: Options) -> tuple[str, dict[str, Any]]:
+    from netdeconv.tasks.classifier import TrainedClassifier
+    from netdeconv.training.devices import device_type
+
     if options.split not in ("", "test"):
         raise UsageError(f"--split {options.split}: a classifier is measured on test images, or on those of its run")
     trained = TrainedClassifier.load(options.run, file=_file(options), device=device_type(options.device))
@@ -61,6 +62,9 @@ def _classification(options: Options) -> tuple[str, dict[str, Any]]:
 
 
 def _segmentation(options: Options) -> tuple[str, dict[str, Any]]:
+    from netdeconv.tasks.trained import TrainedSegmentation
+    from netdeconv.training.devices import device_type
+
     if options.statistics == "batch":
         raise UsageError("--statistics batch is for classifiers")
     trained = TrainedSegmentation.load(options.run, file=_file(options), device=device_type(options.device))
@@ -69,4 +73,6 @@ def _segmentation(options: Options) -> tuple[str, dict[str, Any]]:
 
 
 def _file(options: Options) -> str:
+    from netdeconv.tasks.classifier import BEST, LAST
+
     return BEST if options.best else LAST

@@ -8,11 +8,10 @@ from typing import Any
 import torch
 
 from netdeconv.training import TrainingConfig, evaluate, load_checkpoint
+from netdeconv.training.checkpoint import evaluated_weights
 from netdeconv.training.devices import build_fabric
 from netdeconv.training.precision import process_settings
 from netdeconv.training.state import load_model
-
-_AVERAGE = "module."
 
 
 def evaluate_checkpoint(config: TrainingConfig, checkpoint: Path | None) -> dict[str, Any]:
@@ -39,16 +38,9 @@ def evaluate_checkpoint(config: TrainingConfig, checkpoint: Path | None) -> dict
         torch.manual_seed(config.seed)
         network = config.task.build_network(config.network, splits.info)
         if checkpoint is not None:
-            load_model(network, _weights(checkpoint), checkpoint)
+            load_model(network, evaluated_weights(load_checkpoint(checkpoint)), checkpoint)
         network = network.to(fabric.device).to(memory_format=torch.channels_last).eval()
         meter = config.task.meter(splits.info.num_classes, fabric.device)
         with fabric.autocast():
             measured = evaluate(lambda inputs: network(inputs).float(), splits.evaluation, meter)
         return {"evaluated_on": splits.evaluated_on, **measured}
-
-
-def _weights(checkpoint: Path) -> dict[str, Any]:
-    state = load_checkpoint(checkpoint)
-    average: dict[str, Any] = state.get("average", {})
-    own = {key.removeprefix(_AVERAGE): value for key, value in average.items() if key.startswith(_AVERAGE)}
-    return own or state["model"]

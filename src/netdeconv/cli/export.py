@@ -10,17 +10,17 @@ import json
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import torch
 import tyro
-from torch import Tensor
 
-from netdeconv import export
 from netdeconv.cli.parser import parse
-from netdeconv.tasks.classifier import BEST, LAST, TrainedClassifier
-from netdeconv.training import to_plain
-from netdeconv.training.precision import process_settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from netdeconv.export import Agreement
+    from netdeconv.tasks.classifier import TrainedClassifier
 
 Format = Literal["onnx", "int8", "program", "weights", "package"]
 FILES: dict[Format, str] = {
@@ -30,7 +30,6 @@ FILES: dict[Format, str] = {
     "weights": "model.safetensors",
     "package": "model-compiled.pt2",
 }
-_PACKAGES = ("torch", *(name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name)))
 # Training batches that show the range of activations, for int8.
 _CALIBRATION = 8
 
@@ -61,6 +60,11 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Write the files, and export.json about them."""
     options = parse(Options, arguments, prog="netdeconv export")
+    from netdeconv.tasks.classifier import BEST, LAST, TrainedClassifier
+    from netdeconv.training import to_plain
+    from netdeconv.training.precision import process_settings
+
+    packages = ("torch", *(name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name)))
     with process_settings(options.threads):
         trained = TrainedClassifier.load(options.run, file=BEST if options.best else LAST)
         folder = Path(options.output).expanduser() if options.output else trained.path / "export"
@@ -68,7 +72,7 @@ def main(arguments: Sequence[str]) -> int:
         about: dict[str, Any] = {
             "command": f"netdeconv export {shlex.join(arguments)}",
             "trained": to_plain(trained.config) | {"result_path": None},
-            "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+            "versions": {name: importlib.metadata.version(name) for name in packages},
             "input": {"name": "images", "shape": ["batch", *trained.info.shape], "dtype": "float32"},
             "normalisation": {"mean": trained.info.mean, "std": trained.info.std, "of": "pixels from 0 to 1"},
             "classes": trained.info.num_classes,
@@ -90,6 +94,10 @@ def write(trained: TrainedClassifier, form: Format, path: Path, data_dir: str | 
     Raises:
         ExportError: when the format cannot hold the network, or a package is absent.
     """
+    import torch
+
+    from netdeconv import export
+
     example = torch.zeros(2, *trained.info.shape)
     if form == "int8":
         batches = itertools.islice(trained.splits(data_dir=data_dir).train.epoch(1), _CALIBRATION)
@@ -102,15 +110,21 @@ def write(trained: TrainedClassifier, form: Format, path: Path, data_dir: str | 
         )
 
 
-def check(trained: TrainedClassifier, form: Format, path: Path, options: Options) -> export.Agreement | None:
+def check(trained: TrainedClassifier, form: Format, path: Path, options: Options) -> Agreement | None:
     """Compare a file's outputs with the network's on all evaluation images; ``None``: weights alone compute nothing."""
     if form == "weights":
         return None
+    from netdeconv import export
+
     splits = trained.splits(data_dir=options.data_dir)
     return export.agreement(trained.network, _runner(form, path, options.threads or 0), splits.evaluation)
 
 
 def _runner(form: Format, path: Path, threads: int) -> Callable[[Tensor], Tensor]:
+    import torch
+
+    from netdeconv import export
+
     if form in ("onnx", "int8"):
         return export.run_onnx(path, threads=threads)
     if form == "program":
@@ -118,7 +132,7 @@ def _runner(form: Format, path: Path, threads: int) -> Callable[[Tensor], Tensor
     return torch._inductor.aoti_load_package(str(path))
 
 
-def _in_words(found: export.Agreement | None) -> str:
+def _in_words(found: Agreement | None) -> str:
     if found is None:
         return "written"
     return (

@@ -2,103 +2,121 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from rich.console import Console
+from tyro.conf import Positional, arg
 
-from netdeconv.cli.argparser import UsageError
-from netdeconv.cli.evaluation import evaluate_checkpoint
-from netdeconv.cli.imagenet_options import parser
-from netdeconv.cli.settings import training_config
-from netdeconv.cli.train import resumed, run_folder
-from netdeconv.data import explained_deaths, find_imagenet, resolve_data_dir
-from netdeconv.models import IMAGENET, parse_imagenet_name
-from netdeconv.tasks import TASKS
-from netdeconv.training import (
-    PlainLines,
-    Reporter,
-    TrainingConfig,
-    from_plain,
-    is_first_process,
-    read_config,
-    run,
-)
-from netdeconv.training.run_directory import CONFIG
-from netdeconv.viz import curves
+from netdeconv.cli.parser import UsageError, value_of
+from netdeconv.cli.runs import ClassificationRun, run_folder, saved_run, settings, trained
+from netdeconv.cli.runs import Options as RunOptions
+from netdeconv.data.config import DataConfig
+from netdeconv.models.entry import IMAGENET
+from netdeconv.training.config import NetworkConfig, OptimizerConfig
 
-# What an evaluation may have otherwise than the run whose network it measures.
-OF_EVALUATION = (
-    *("data_dir", "batch_size", "validation_size", "image_size", "resize", "num_workers", "decode"),
-    "skip_corrupt",
-)
+if TYPE_CHECKING:
+    from netdeconv.training import Reporter, TrainingConfig
+
 LEARNING_RATE, LEARNING_RATES = 0.1, {"vgg11": 0.01, "vgg11_bn": 0.01}
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Train or evaluate as the arguments say."""
-    options, given = parser().parse(arguments)
-    saved = _saved(options)
-    config = settings(options, given, saved)
-    with explained_deaths():
-        if options.evaluate:
-            record = evaluate_checkpoint(*_evaluation(config, options, given, saved))
-            _say(scores(record))
-            return 0
-        if saved is not None:
-            config = resumed(options.resume, config, given)
-        result = run(config, progress=_progress(options, given), resume=saved is not None)
-    last = result.history[-1]
-    if is_first_process():
-        name = config.network.arch.removeprefix(IMAGENET)
-        figure = curves({name: result.history}, title=f"{name} on {Path(str(config.data.data_dir)).name}")
-        figure.savefig(result.path / "curves.png", dpi=120)
-    _say(f"{scores(last)} after epoch {last['epoch']}; results in {result.path}")
-    return 0
-
-
-def settings(options: argparse.Namespace, given: set[str], saved: TrainingConfig | None = None) -> TrainingConfig:
-    """Return the settings of a run.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options(RunOptions):
+    """Train or evaluate a network of torchvision on ImageNet, or on folders laid out like it.
 
     Args:
-        options: what was typed, and defaults.
-        given: names of the options that were typed; ``path`` becomes ``data_dir``.
-        saved: settings of the run that is to be continued or evaluated: where it has the network and the folder.
+        path: folder with train/CLASS/IMAGE and val/CLASS/IMAGE, or with the batches of ImageNet at 16x16 or 32x32;
+            else data_dir.
+        resume: run directory, or checkpoint in it, to continue with its settings, or to evaluate.
+        evaluate: evaluate the checkpoint that resume names, or pretrained weights; train nothing.
+        print_freq: steps between lines of progress.
+        test_run: only test_iter steps of an epoch and batches of an evaluation.
+        test_iter: see test_run.
+    """
+
+    path: Annotated[str | None, Positional, arg(metavar="PATH")] = None
+    evaluate: Annotated[bool, arg(aliases=("-e",))] = False
+    print_freq: Annotated[int | None, arg(aliases=("-p",))] = None
+    test_run: bool = False
+    test_iter: int = 500
+
+
+DEFAULT = Options(
+    config=ClassificationRun(
+        data=DataConfig(dataset="imagenet", batch_size=256, num_workers=32),
+        network=NetworkConfig(arch=f"{IMAGENET}resnet18"),
+        optimizer=OptimizerConfig(lr=LEARNING_RATE, weight_decay=1e-4),
+        epochs=90,
+        loggers=("csv", "tensorboard"),
+    )
+)
+
+
+def options_of(arguments: Sequence[str]) -> Options:
+    """Return what was typed, with the form of the data that are there.
 
     Raises:
         UsageError: when options contradict each other.
         MissingDataError: when the folder holds no ImageNet.
     """
-    if saved is not None and "arch" not in given:
-        options.arch = saved.network.arch.removeprefix(IMAGENET)
-    name, converted = parse_imagenet_name(options.arch)
-    if converted and "deconv" in given and not options.deconv:
-        raise UsageError(f"{options.arch!r} means {name!r} converted: --deconv False contradicts it")
-    options.deconv = options.deconv or converted
-    options.arch, options.width = IMAGENET + name, 1.0
-    if options.lr is None:
-        options.lr = LEARNING_RATES.get(name, LEARNING_RATE)
-    if options.path is None and saved is not None:
-        options.path = saved.data.data_dir
-    given |= {"data_dir"} if "path" in given else set()
-    options.data_dir = str(resolve_data_dir(options.path))
-    options.no_verify = options.download = False
-    found = find_imagenet(Path(options.data_dir))
-    options.dataset = found.dataset
-    config = training_config(options, given)
-    return dataclasses.replace(
-        config,
-        network=dataclasses.replace(config.network, pretrained=options.pretrained),
-        data=dataclasses.replace(
-            config.data,
-            num_classes=options.num_classes or found.num_classes,
-            resize=options.resize,
-            max_batches=options.test_iter if options.test_run else None,
-        ),
+    evaluate = any(word in ("-e", "--evaluate") for word in arguments)
+    options = settings(
+        arguments,
+        DEFAULT,
+        prog="netdeconv imagenet",
+        split=split,
+        saved=_saved_if_any if evaluate else saved_run,
+        fixed=not evaluate,
     )
+    config = options.config
+    data = config.data if options.path is None else dataclasses.replace(config.data, data_dir=options.path)
+    if options.resume is None or options.path is not None or not (run_folder(options.resume) / "config.json").exists():
+        data = _found(data)
+    batches = options.test_iter if options.test_run else None if evaluate else data.max_batches
+    optimizer = config.optimizer
+    if options.resume is None and value_of(arguments, "--lr", "--learning-rate") is None:
+        rate = LEARNING_RATES.get(config.network.arch.removeprefix(IMAGENET), LEARNING_RATE)
+        optimizer = dataclasses.replace(optimizer, lr=rate)
+    data = dataclasses.replace(data, max_batches=batches)
+    return dataclasses.replace(options, config=dataclasses.replace(config, data=data, optimizer=optimizer))
+
+
+def split(name: str) -> tuple[str, bool]:
+    """Return the network that a name means, and whether a ``d`` at the end says that it is converted."""
+    from netdeconv.models import parse_imagenet_name
+
+    plain, converted = parse_imagenet_name(name.removeprefix(IMAGENET))
+    return IMAGENET + plain, converted
+
+
+def _saved_if_any(folder: str) -> TrainingConfig | None:
+    """Settings of the run that a checkpoint is of; a checkpoint alone is enough to be evaluated."""
+    alone = Path(folder).expanduser().is_file() and not (run_folder(folder) / "config.json").exists()
+    return None if alone else saved_run(folder)
+
+
+def _found(data: DataConfig) -> DataConfig:
+    from netdeconv.data import find_imagenet, resolve_data_dir
+
+    folder = resolve_data_dir(data.data_dir)
+    found = find_imagenet(folder)
+    classes = data.num_classes or found.num_classes
+    return dataclasses.replace(data, data_dir=str(folder), dataset=found.dataset, num_classes=classes)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Train or evaluate as the arguments say."""
+    options = options_of(arguments)
+    if options.evaluate:
+        _say(scores(_evaluated(options)))
+        return 0
+    result = trained(options, _progress(options))
+    if result is not None:
+        last = result.history[-1]
+        print(f"{scores(last)} after epoch {last['epoch']}; results in {result.path}")
+    return 0
 
 
 def scores(record: Mapping[str, Any]) -> str:
@@ -107,41 +125,33 @@ def scores(record: Mapping[str, Any]) -> str:
     return f"{record['evaluated_on']} accuracy: top-1 {record['accuracy']:.2f} %{top5}, loss {record['loss']:.4f}"
 
 
+def _evaluated(options: Options) -> dict[str, Any]:
+    from netdeconv.cli.evaluation import evaluate_checkpoint
+    from netdeconv.data import explained_deaths
+
+    checkpoint: Path | None = None
+    if options.resume is not None:
+        named = Path(options.resume).expanduser()
+        checkpoint = named if named.is_file() else named / "checkpoint.pt"
+    elif not options.config.network.pretrained:
+        raise UsageError("--evaluate needs the checkpoint to evaluate, with --resume, or --pretrained")
+    with explained_deaths():
+        return evaluate_checkpoint(options.config, checkpoint)
+
+
 def _say(text: str) -> None:
+    from netdeconv.training import is_first_process
+
     if is_first_process():
         print(text)
 
 
-def _saved(options: argparse.Namespace) -> TrainingConfig | None:
-    """Settings of the run that ``--resume`` names; a checkpoint alone is enough to be evaluated."""
-    if not options.resume:
-        return None
-    folder = run_folder(options.resume)
-    if options.evaluate and Path(options.resume).expanduser().is_file() and not (folder / CONFIG).exists():
-        return None
-    return from_plain(read_config(folder), TASKS)
-
-
-def _evaluation(
-    asked: TrainingConfig, options: argparse.Namespace, given: set[str], saved: TrainingConfig | None
-) -> tuple[TrainingConfig, Path | None]:
-    """What to evaluate: the network of a run as it was trained, on the data that are asked for."""
-    if not options.resume:
-        if not options.pretrained:
-            raise UsageError("--evaluate needs the checkpoint to evaluate, with --resume, or --pretrained")
-        return asked, None
-    checkpoint = Path(options.resume).expanduser()
-    if saved is None:
-        return asked, checkpoint
-    own = {name: getattr(asked.data, name) for name in OF_EVALUATION if name in given}
-    data = dataclasses.replace(saved.data, max_batches=asked.data.max_batches, **own)
-    precision = asked.precision if "precision" in given else saved.precision
-    config = dataclasses.replace(asked, task=saved.task, network=saved.network, data=data, precision=precision)
-    return config, checkpoint if checkpoint.is_file() else checkpoint / "checkpoint.pt"
-
-
-def _progress(options: argparse.Namespace, given: set[str]) -> bool | Reporter:
+def _progress(options: Options) -> bool | Reporter:
     """Lines as often as was asked for, live bars where a terminal shows them and nothing was."""
-    if options.msg and ("print_freq" in given or not Console().is_terminal):
-        return PlainLines(every=options.print_freq)
-    return bool(options.msg)
+    from rich.console import Console
+
+    from netdeconv.training import PlainLines
+
+    if options.msg and (options.print_freq is not None or not Console().is_terminal):
+        return PlainLines(every=options.print_freq or 10)
+    return options.msg

@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import torch
+from tyro.conf import Positional, arg
 
 from netdeconv import data, models
-from netdeconv.cli.argparser import Parser, switch
-from netdeconv.data.segmentation import SEGMENTATION_DATASETS, SegmentationInfo
-from netdeconv.experiments import experiment, names
+from netdeconv.cli.parser import parse
 from netdeconv.lookup import look_up
-from netdeconv.models.segmentation import SEGMENTATION_NETWORKS, build_segmentation
+
+if TYPE_CHECKING:
+    from netdeconv.data.segmentation import SegmentationInfo
 
 Row = Mapping[str, Any]
 
@@ -39,6 +39,8 @@ def _arch_line(row: Row) -> str:
 
 def _datasets() -> list[Row]:
     """Sets of labelled images; then those with a class for every pixel, with names and colours of the classes."""
+    from netdeconv.data.segmentation import SEGMENTATION_DATASETS
+
     of_images = [_described(name, entry) for name, entry in data.DATASETS.items()]
     of_pixels = [
         {
@@ -70,6 +72,8 @@ def _dataset_line(row: Row) -> str:
 
 
 def _experiments() -> list[Row]:
+    from netdeconv.experiments import experiment, names
+
     found: list[Row] = []
     for name in names():
         own = experiment(name)
@@ -95,6 +99,10 @@ def _experiment_line(row: Row) -> str:
 
 
 def _models() -> list[Row]:
+    import torch
+
+    from netdeconv.models.segmentation import SEGMENTATION_NETWORKS, build_segmentation
+
     rows: list[Row] = []
     for name, entry in SEGMENTATION_NETWORKS.items():
         with torch.device("meta"):  # counted without memory
@@ -140,17 +148,22 @@ LISTS: dict[str, Listing] = {
 }
 
 
-def parser() -> Parser:
-    """Return the parser of ``netdeconv list``."""
-    built = Parser(prog="netdeconv list", description="List the names that other commands take.")
-    built.add_argument("what", help="archs, datasets, models or experiments")
-    built.add_options({"--json": switch("print the list as JSON, with exact numbers")})
-    return built
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """List the names that other commands take.
+
+    Args:
+        what: archs, datasets, models or experiments.
+        json: print the list as JSON, with exact numbers.
+    """
+
+    what: Annotated[str, Positional, arg(metavar="{archs,datasets,models,experiments}")]
+    json: bool = False
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print one of the lists."""
-    options, _ = parser().parse(arguments)
+    options = parse(Options, arguments, prog="netdeconv list")
     listing = look_up("list", options.what, LISTS)
     rows = listing.rows()
     if options.json:

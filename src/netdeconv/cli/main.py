@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -36,7 +37,7 @@ def usage() -> str:
     return (
         "usage: netdeconv COMMAND [options]\n\n"
         f"commands:\n{lines}\n\n"
-        "`netdeconv COMMAND --help` lists the command's options."
+        "`netdeconv COMMAND --help` lists the command's options; `netdeconv --version` says which this is."
     )
 
 
@@ -45,9 +46,26 @@ def command(name: str) -> ModuleType:
 
     Raises:
         UnknownNameError: when there is no such command, with the nearest one.
+        MissingExtraError: when the training program's packages are not installed.
     """
     look_up("command", name, COMMANDS)
-    return importlib.import_module(f"netdeconv.cli.{_MODULES.get(name, name.replace('-', '_'))}")
+    try:
+        return importlib.import_module(f"netdeconv.cli.{_MODULES.get(name, name.replace('-', '_'))}")
+    except ModuleNotFoundError as error:
+        raise _missing(error) from error
+
+
+class MissingExtraError(RuntimeError):
+    """A package of the training program is not installed."""
+
+
+def _missing(error: ModuleNotFoundError) -> Exception:
+    package = (error.name or "").partition(".")[0]
+    if package == "netdeconv":
+        return error
+    return MissingExtraError(
+        f"the training program needs {package}, which is not installed: pip install 'netdeconv[train]'"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,19 +77,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0: done; 1: the run failed; 2: the arguments make no sense; 130: stopped with Ctrl-C.
     """
-    typed = list(sys.argv[1:] if arguments is None else arguments)
-    if not typed or typed[0] in ("-h", "--help"):
-        print(usage())
-        return 0 if typed else 2
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without these letters must not end a run
     try:
-        with _short_warnings():
-            return int(command(typed[0]).main(typed[1:]))
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
     except KeyboardInterrupt as stop:
-        return _refuse(stop, INTERRUPTED)
+        return _refuse(stop if str(stop) else KeyboardInterrupt("stopped"), INTERRUPTED)
+    except ModuleNotFoundError as error:
+        return _refuse(_missing(error), 1)
     except ValueError as error:
         return _refuse(error, 2)
     except (OSError, FloatingPointError, RuntimeError) as error:
         return _refuse(error, 1)
+
+
+def _run(typed: Sequence[str]) -> int:
+    if not typed or typed[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if typed else 2
+    if typed[0] == "--version":
+        from netdeconv import __version__
+
+        print(f"netdeconv {__version__}")
+        return 0
+    with _short_warnings():
+        return int(command(typed[0]).main(typed[1:]))
 
 
 @contextlib.contextmanager

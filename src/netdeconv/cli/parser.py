@@ -11,6 +11,7 @@ import typing
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
+import docstring_parser
 import tyro
 
 from netdeconv.lookup import UnknownNameError, unknown_name
@@ -33,12 +34,16 @@ class Flag:
         place: the setting that it sets, parts joined with dots.
         default: of the setting.
         boolean: whether its values are True and False.
+        choices: its values, where they are few and known; empty: they are not.
+        help: what the docstring says of it.
     """
 
     names: tuple[str, ...]
     place: str
     default: Any
-    boolean: bool
+    boolean: bool = False
+    choices: tuple[str, ...] = ()
+    help: str = dataclasses.field(default="", repr=False, compare=False)
 
 
 def parse(
@@ -48,6 +53,7 @@ def parse(
     prog: str,
     description: str | None = None,
     default: T | None = None,
+    usual: Sequence[str] = (),
 ) -> T:
     """Return the settings that were typed.
 
@@ -82,37 +88,58 @@ def parse(
         prog: the command, for the help.
         description: first lines of the help; ``None``: the first of the docstring.
         default: settings where nothing was typed; ``None``: the dataclass's own.
+        usual: options that most people want, named first in the help.
 
     Raises:
         UsageError: when an option is unknown, with the nearest one, or a value is wrong.
         ValueError: what the dataclass itself raises.
         SystemExit: after ``--help``.
     """
-    known = flags(options)
-    typed = list(_spelled_out(arguments, known))
-    caught = io.StringIO()
-    asked = default if default is not None else tyro.MISSING_NONPROP
+    known = flags(default if default is not None else options)
+    typed = [word for _, words in _pieces(arguments, known) for word in words]
+    caught, told = io.StringIO(), io.StringIO()
+    told_to = contextlib.redirect_stdout(told) if {*_HELP} & {*arguments} else contextlib.nullcontext()
     try:
-        with contextlib.redirect_stderr(caught):
+        with contextlib.redirect_stderr(caught), told_to:
             return tyro.cli(
                 options,
                 args=typed,
                 prog=prog,
-                description=description,
-                default=asked,
-                config=(tyro.conf.FlagConversionOff, tyro.conf.OmitArgPrefixes),
+                description=_description(options, description, known, usual),
+                default=tyro.MISSING_NONPROP if default is None else default,
+                config=(tyro.conf.FlagConversionOff, tyro.conf.OmitArgPrefixes, tyro.conf.HelptextFromCommentsOff),
             )
     except SystemExit as end:
         if not end.code:
+            _print_help(told.getvalue())
             raise
         raise UsageError(_one_line(caught.getvalue())) from None
+
+
+def given(options: type, arguments: Sequence[str]) -> dict[str, str]:
+    """Return which settings were typed: the option's name by the setting's place.
+
+    Raises:
+        UsageError: when an option is unknown.
+    """
+    return {flag.place: flag.names[0] for flag, _ in _pieces(arguments, flags(options)) if flag is not None}
+
+
+def value_of(arguments: Sequence[str], *names: str) -> str | None:
+    """Return what was typed after an option, the last time; ``None``: it was not."""
+    found = None
+    for number, word in enumerate(arguments):
+        name, equals, value = word.partition("=")
+        if name in names:
+            found = value if equals else next(iter(arguments[number + 1 : number + 2]), None)
+    return found
 
 
 def flags(options: Any, place: str = "") -> list[Flag]:
     """Return the options of a dataclass, or of an instance, whose values are then the defaults."""
     found: list[Flag] = []
     cls = options if isinstance(options, type) else type(options)
-    hints = typing.get_type_hints(cls, include_extras=True)
+    hints, helps = typing.get_type_hints(cls, include_extras=True), _helps(cls)
     for field in dataclasses.fields(cls):
         hint, marks = hints[field.name], list[Any]()
         if typing.get_origin(hint) is typing.Annotated:
@@ -127,9 +154,19 @@ def flags(options: Any, place: str = "") -> list[Flag]:
         name, aliases = field.name, tuple[str, ...]()
         for mark in marks:
             name, aliases = getattr(mark, "name", None) or name, getattr(mark, "aliases", None) or aliases
-        boolean = hint is bool or (isinstance(hint, types.UnionType) and bool in typing.get_args(hint))
-        names = (f"--{name.replace('_', '-')}", *aliases)
-        found.append(Flag(names=names, place=where, default=default, boolean=boolean))
+        kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        of = [each for kind in kinds for each in (kind, *typing.get_args(kind)[:1])]  # also tuple[Literal[...], ...]
+        literals = [each for each in of if typing.get_origin(each) is typing.Literal]
+        found.append(
+            Flag(
+                names=(f"--{name.replace('_', '-')}", *aliases),
+                place=where,
+                default=default,
+                boolean=bool in kinds and {*kinds} <= {bool, type(None)},
+                choices=tuple(map(str, typing.get_args(literals[0]))) if literals else (),
+                help=helps.get(field.name, ""),
+            )
+        )
     return found
 
 
@@ -137,11 +174,38 @@ def _default(field: dataclasses.Field[Any]) -> Any:
     return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
-def _spelled_out(arguments: Sequence[str], known: Sequence[Flag]) -> Iterator[str]:
-    """The arguments with a value after every boolean option: ``--x`` is ``--x True``, ``--no-x`` is ``--x False``.
+def _helps(cls: type) -> dict[str, str]:
+    """What the docstrings of a class and of what it inherits from say of its fields."""
+    parsed = [docstring_parser.parse(base.__doc__ or "").params for base in reversed(cls.__mro__[:-1])]
+    return {param.arg_name: " ".join((param.description or "").split()) for params in parsed for param in params}
+
+
+def _description(options: type, description: str | None, known: Sequence[Flag], usual: Sequence[str]) -> str:
+    """The first lines of the help: what the command does, and the options that most people want."""
+    text = description or docstring_parser.parse(options.__doc__ or "").short_description or ""
+    by_name = {flag.names[0]: flag for flag in known}
+    lines = []
+    for flag in (by_name[name] for name in usual):
+        said = _without_markup(re.split(r"[;:] |\. |\.$", flag.help)[0])
+        lines.append(f"  {', '.join(flag.names):30} {said} ({flag.default})")
+    return "\n".join([text, "", "Mostly used:", *lines]) if lines else text
+
+
+def _without_markup(text: str) -> str:
+    return re.sub(r":\w+:`~?([\w.]+)`", r"\1", text).replace("``", "")
+
+
+def _print_help(text: str) -> None:
+    """Print tyro's help without the markup of docstrings, groups called by their settings alone."""
+    for line in text.splitlines():
+        print(re.sub(r"^ config(\.| (?=options))", " ", _without_markup(line)).rstrip())
+
+
+def _pieces(arguments: Sequence[str], known: Sequence[Flag]) -> Iterator[tuple[Flag | None, list[str]]]:
+    """The words with the option that they belong to, and a value after every boolean: ``--no-x`` is ``--x False``.
 
     Raises:
-        UsageError: when an option is unknown.
+        UsageError: when an option is unknown, or a value is none of its few.
     """
     by_name = {name: flag for flag in known for name in flag.names}
     waiting = list(arguments)
@@ -151,7 +215,7 @@ def _spelled_out(arguments: Sequence[str], known: Sequence[Flag]) -> Iterator[st
         if name.startswith("--"):
             name = name.replace("_", "-")
         if not re.match(r"--?[A-Za-z]", name) or name in _HELP or name.lower() in ("-inf", "-nan"):
-            yield word
+            yield None, [word]
             continue
         denied = by_name.get(f"--{name.removeprefix('--no-')}") if name not in by_name else None
         flag = denied if denied and denied.boolean else by_name.get(name)
@@ -163,10 +227,13 @@ def _spelled_out(arguments: Sequence[str], known: Sequence[Flag]) -> Iterator[st
             truth = _TRUTH.get(value.lower(), "" if value else "True")
             if not truth or (denied and (equals or value)):
                 raise UsageError(f"{name} needs True or False, got {value!r}")
-            value = "False" if denied else truth
-        yield flag.names[0]
-        if flag.boolean or equals:
-            yield value
+            yield flag, [flag.names[0], "False" if denied else truth]
+            continue
+        if not equals and waiting:
+            value = waiting[0]
+        if flag.choices and value not in (*flag.choices, "None", ""):
+            raise unknown_name(name.removeprefix("--"), value, flag.choices)
+        yield flag, [flag.names[0], value] if equals else [flag.names[0]]
 
 
 def unknown_option(text: str, names: Sequence[str]) -> UnknownNameError:
@@ -179,4 +246,5 @@ def _one_line(box: str) -> str:
     """What tyro says in a box, without the box, its title and the help that it repeats."""
     lines = [line.strip(" │") for line in box.splitlines() if not line.startswith(("╭", "╰"))]
     rule = next((number for number, line in enumerate(lines) if line.startswith("──")), len(lines))
-    return re.sub(r"\[/?bold\]", "", " ".join(" ".join(lines[:rule]).split()))
+    text = " ".join(" ".join(lines[:rule]).split())
+    return re.sub(r"^Error parsing ([a-z][\w.]*: )?|\[/?bold\]", "", text)

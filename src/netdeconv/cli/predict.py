@@ -6,24 +6,18 @@ import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-import torch
 import tyro
-from PIL import Image as PillowImage
-from torch import Tensor
 
 from netdeconv.cli.parser import UsageError, parse
-from netdeconv.data.segmentation import SegmentationInfo, load_image
 from netdeconv.tasks import Segmentation
-from netdeconv.tasks.classifier import BEST, LAST, TrainedClassifier
-from netdeconv.tasks.trained import TrainedSegmentation
-from netdeconv.training import read_config
 from netdeconv.training.config import DeviceName
-from netdeconv.training.devices import device_type
-from netdeconv.training.precision import process_settings
-from netdeconv.viz import labelled_overlay
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from netdeconv.data.segmentation import SegmentationInfo
 
 _SHOWN = 3
 
@@ -54,6 +48,10 @@ def main(arguments: Sequence[str]) -> int:
     options = parse(Options, arguments, prog="netdeconv predict")
     if not options.images:
         raise UsageError("which images? netdeconv predict RUN IMAGE...")
+    from netdeconv.data.segmentation import load_image
+    from netdeconv.training import read_config
+    from netdeconv.training.precision import process_settings
+
     paths = [Path(name).expanduser() for name in options.images]
     segments = read_config(options.run).get("task", {}).get("name") == Segmentation.name
     with process_settings(options.threads):
@@ -64,6 +62,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _classify(options: Options, paths: Sequence[Path], images: Sequence[Tensor]) -> None:
+    from netdeconv.tasks.classifier import BEST, LAST, TrainedClassifier
+    from netdeconv.training.devices import device_type
+
     file = BEST if options.best else LAST
     trained = TrainedClassifier.load(options.run, file=file, device=device_type(options.device))
     for path, image in zip(paths, images, strict=True):
@@ -73,6 +74,10 @@ def _classify(options: Options, paths: Sequence[Path], images: Sequence[Tensor])
 
 
 def _segment(options: Options, paths: Sequence[Path], images: Sequence[Tensor]) -> None:
+    from netdeconv.tasks.trained import BEST, LAST, TrainedSegmentation
+    from netdeconv.training.devices import device_type
+    from netdeconv.viz import labelled_overlay
+
     _require_different_names(paths)
     file = BEST if options.best else LAST
     trained = TrainedSegmentation.load(options.run, file=file, device=device_type(options.device))
@@ -94,6 +99,9 @@ def _require_different_names(paths: Sequence[Path]) -> None:
 
 def save_classes(classes: Tensor, info: SegmentationInfo, path: Path) -> None:
     """Write class numbers as a PNG whose palette has the colours of the classes."""
+    import numpy as np
+    from PIL import Image as PillowImage
+
     picture = PillowImage.fromarray(classes.numpy().astype(np.uint8))
     colors = [part for each in info.classes for part in each.color]
     picture.putpalette(colors + [0] * (768 - len(colors)))
@@ -102,6 +110,6 @@ def save_classes(classes: Tensor, info: SegmentationInfo, path: Path) -> None:
 
 def _shares(classes: Tensor, info: SegmentationInfo) -> str:
     """How much of the image each class covers, the largest first."""
-    counts = torch.bincount(classes.flatten().long(), minlength=info.num_classes)
+    counts = classes.flatten().long().bincount(minlength=info.num_classes)
     order = [index for index in counts.argsort(descending=True).tolist() if counts[index]]
     return ", ".join(f"{info.class_names[index]} {100 * int(counts[index]) / classes.numel():.1f} %" for index in order)

@@ -1,13 +1,14 @@
-"""Who is told of the progress of several runs."""
+"""Who is told of the progress of several runs, and tables of what they gave."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-
-from netdeconv.training import LiveBars, PlainLines, Reporter, Silent
+if TYPE_CHECKING:
+    from netdeconv.training import Reporter
 
 
 @contextlib.contextmanager
@@ -17,6 +18,10 @@ def reporters(show: bool) -> Iterator[Callable[[str], Reporter]]:
     Args:
         show: whether to show anything.
     """
+    from rich.console import Console
+
+    from netdeconv.training import LiveBars, PlainLines, Silent
+
     if not show:
         yield lambda label: Silent()
     elif (console := Console()).is_terminal:
@@ -24,3 +29,18 @@ def reporters(show: bool) -> Iterator[Callable[[str], Reporter]]:
             yield bars.bar
     else:
         yield PlainLines
+
+
+def table_text(headings: Sequence[str], rows: Iterable[Sequence[str]], *, title: str | None = None) -> str:
+    """Return a table as text, the first column aligned left; as wide as it needs, whatever the terminal is."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for number, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*row)
+    buffer = io.StringIO()
+    Console(file=buffer, width=1000, color_system=None).print(table)
+    return buffer.getvalue()

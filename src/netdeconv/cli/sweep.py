@@ -2,69 +2,93 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import functools
-import io
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from rich.console import Console
-from rich.table import Table
-
-from netdeconv.cli.argparser import Option, Parser, UsageError
-from netdeconv.cli.recipe_options import RECIPE, recipe_config
-from netdeconv.cli.reporting import reporters
-from netdeconv.cli.train import FREE_WHEN_RESUMING, TABLES
-from netdeconv.cli.typed import train_command
-from netdeconv.experiments import Axis, Search, Space, search
+from netdeconv.cli.parser import UsageError, given, value_of
+from netdeconv.cli.published import translated
+from netdeconv.cli.reporting import reporters, table_text
+from netdeconv.cli.runs import Options as RunOptions
+from netdeconv.cli.runs import settings
+from netdeconv.cli.train import DEFAULT as TRAIN
 from netdeconv.tasks import TASKS
-from netdeconv.training import TrainingConfig, from_plain, read_config
-from netdeconv.viz import Point, search_map
 
-_DEFAULT = Space()
-_RANGE = {"nargs": 2, "type": float, "metavar": ("LOWEST", "HIGHEST")}
-_GRID = {"nargs": "+", "type": float, "metavar": "VALUE"}
-OWN: dict[str, Option] = {
-    "--lr-range": Option((_DEFAULT.lr.low, _DEFAULT.lr.high), "draw learning rates log-uniformly from here", _RANGE),
-    "--wd-range": Option(
-        (_DEFAULT.weight_decay.low, _DEFAULT.weight_decay.high), "draw weight decays log-uniformly from here", _RANGE
-    ),
-    "--lr-grid": Option(None, "try these learning rates instead", _GRID),
-    "--wd-grid": Option(None, "try these weight decays instead; with --lr-grid: every pair", _GRID),
-    "--trials": Option(None, "runs in all; else 20, or every pair of two grids", {"type": int}),
-    "--prune": Option(False, "stop a run after an epoch in which its score is below the median of the others"),
-    "--resume": Option("", "directory of a search to continue, with its settings; --trials may grow"),
-}
+if TYPE_CHECKING:
+    from netdeconv.experiments import Axis, Search, Space
+    from netdeconv.training import TrainingConfig
+
 _TRIALS = 20
+_OWN = ("lr_range", "wd_range", "lr_grid", "wd_grid", "trials", "prune", "resume")
 
 
-def parser() -> Parser:
-    """Return the parser of ``netdeconv sweep``."""
-    built = Parser(
-        prog="netdeconv sweep",
-        description="Train one network with many learning rates and weight decays, judged by images that are cut from "
-        "the training set: a tenth of it, unless --validation-size says how many. The other options are those of "
-        "`netdeconv train`.",
-    )
-    for table in (OWN, RECIPE, *TABLES):
-        built.add_options(table)
-    return built
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options(RunOptions):
+    """Train one network with many learning rates and weight decays, judged by images cut from the training set.
+
+    Args:
+        lr_range: draw learning rates log-uniformly from here.
+        wd_range: draw weight decays log-uniformly from here.
+        lr_grid: try these learning rates instead.
+        wd_grid: try these weight decays instead; with lr_grid: every pair.
+        trials: runs in all; else 20, or every pair of two grids.
+        prune: stop a run after an epoch in which its score is below the median of the others.
+        resume: directory of a search to continue, with its settings; trials may grow.
+    """
+
+    lr_range: tuple[float, float] = (1e-3, 1.0)
+    wd_range: tuple[float, float] = (1e-5, 1e-2)
+    lr_grid: tuple[float, ...] | None = None
+    wd_grid: tuple[float, ...] | None = None
+    trials: int | None = None
+    prune: bool = False
+
+
+DEFAULT = Options(config=TRAIN.config)
+
+
+def options_of(arguments: Sequence[str]) -> Options:
+    """Return what was typed.
+
+    Raises:
+        ValueError: when options contradict each other, or the search that is resumed.
+    """
+    if value_of(arguments, "--lr", "--learning-rate", "--wd", "--weight-decay") is not None:
+        raise UsageError(
+            "a sweep chooses --lr and --wd: say where from with --lr-range, --lr-grid, --wd-range, --wd-grid"
+        )
+    if value_of(arguments, "--validation-size") == "0":
+        raise UsageError("--validation-size 0 would choose by the test images")
+    options = settings(arguments, DEFAULT, prog="netdeconv sweep", saved=_saved_base)
+    typed = given(type(options), translated(arguments, options.config.network.norm)[0])
+    fixed = [typed[name] for name in ("lr_range", "wd_range", "lr_grid", "wd_grid", "prune") if name in typed]
+    if options.resume is not None and fixed:
+        raise UsageError(f"--resume keeps the settings of its search: leave {fixed[0]} out")
+    return options
 
 
 def main(arguments: Sequence[str]) -> int:
     """Search, print the table, the best pair as a command, and say where everything is."""
-    options, given = parser().parse(arguments)
-    if options.resume:
-        base, space, notes, prune = _saved(options, given)
-        path = options.resume
+    options = options_of(arguments)
+    from netdeconv.experiments import Space, search
+
+    config = options.config
+    path = config.result_path
+    if options.resume is not None:
+        saved = _saved(options.resume)
+        space = Space(**{name: _axis(plain) for name, plain in saved["space"].items()})
+        notes, prune = saved["notes"], saved["prune"]
     else:
-        base, space, prune = _base(options, given), _space(options), options.prune
-        path = base.result_path
+        space, prune = _space(options), options.prune
         notes = {"arguments": list(arguments), "trials": options.trials}
-    base = dataclasses.replace(base, result_path=None)
+        # Opened even where the size is known: what is wrong with the data is said before anything is written.
+        tenth = _num_training_images(config) // 10
+        size = config.data.validation_size or tenth
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, validation_size=size))
+    base = dataclasses.replace(config, result_path=None)
     asked = options.trials if options.trials is not None else notes["trials"]
     trials = asked if asked is not None else len(space.grid() or range(_TRIALS))
     with reporters(options.msg) as reporter:
@@ -75,69 +99,73 @@ def main(arguments: Sequence[str]) -> int:
             trials=trials,
             prune=prune,
             notes=notes,
-            resume=bool(options.resume),
+            resume=options.resume is not None,
             reporter=reporter,
             noted=functools.partial(_write, base),
         )
     print(render(found, base), end="")
     if found.best is not None:
-        add = {"--lr": f"{found.best.lr:.3g}", "--wd": f"{found.best.weight_decay:.3g}"}
-        drop = (*OWN, "--validation-size", "--result-path")
-        print(train_command(notes["arguments"], drop=drop, add=add))
+        print(train_command(notes["arguments"], lr=found.best.lr, weight_decay=found.best.weight_decay))
     print(f"runs, table and map: {found.path}")
     return 0
 
 
-def _base(options: argparse.Namespace, given: set[str]) -> TrainingConfig:
-    """What all trials share, with images to judge them by."""
-    config = recipe_config(options, given - {flag.removeprefix("--").replace("-", "_") for flag in OWN})
-    if "lr" in given or "wd" in given:
-        raise UsageError(
-            "a sweep chooses --lr and --wd: say where from with --lr-range, --lr-grid, --wd-range, --wd-grid"
-        )
-    if "validation_size" in given and config.data.validation_size == 0:
-        raise UsageError("--validation-size 0 would choose by the test images")
-    # Opened even where the size is known: what is wrong with the data is said before anything is written.
-    tenth = _num_training_images(config) // 10
-    size = config.data.validation_size or tenth
-    return dataclasses.replace(config, data=dataclasses.replace(config.data, validation_size=size))
+def train_command(arguments: Sequence[str], *, lr: float, weight_decay: float) -> str:
+    """Return ``netdeconv train`` with what was typed of the run, and a pair that was found."""
+    own = {f"--{name.replace('_', '-')}" for name in (*_OWN, "validation_size", "result_path")}
+    kept: list[str] = []
+    keeping = True
+    for word in arguments:
+        if word.startswith("--"):
+            keeping = word.partition("=")[0] not in own
+        if keeping:
+            kept.append(word)
+    return shlex.join(["netdeconv", "train", *kept, "--lr", f"{lr:.3g}", "--wd", f"{weight_decay:.3g}"])
 
 
 def _num_training_images(config: TrainingConfig) -> int:
+    import torch
+
     splits = config.task.open(config.data, seed=config.seed, device=torch.device("cpu"), shard=(0, 1))
     return int(getattr(splits.train, "num_samples", len(splits.train) * config.data.batch_size))
 
 
-def _space(options: argparse.Namespace) -> Space:
-    def axis(limits: Sequence[float], values: Sequence[float] | None) -> Axis:
-        return Axis(low=limits[0], high=limits[1], values=None if values is None else tuple(values))
+def _space(options: Options) -> Space:
+    from netdeconv.experiments import Axis, Space
+
+    def axis(limits: tuple[float, float], values: tuple[float, ...] | None) -> Axis:
+        return Axis(low=limits[0], high=limits[1], values=values)
 
     return Space(lr=axis(options.lr_range, options.lr_grid), weight_decay=axis(options.wd_range, options.wd_grid))
 
 
-def _saved(options: argparse.Namespace, given: set[str]) -> tuple[TrainingConfig, Space, dict[str, Any], bool]:
-    """The settings of the search to continue, on this machine."""
-    others = given - FREE_WHEN_RESUMING - {"trials"}
-    if others:
-        raise UsageError(f"--resume keeps the settings of its search: leave --{min(others).replace('_', '-')} out")
-    saved = read_config(Path(options.resume))
+def _saved(folder: str) -> dict[str, Any]:
+    """The settings of the search to continue."""
+    from netdeconv.training import read_config
+
+    saved = read_config(Path(folder))
     if "space" not in saved:
-        raise UsageError(f"{options.resume} holds no search")
-    base = from_plain(saved["run"], TASKS)
-    free = {name: getattr(options, name) for name in ("threads",) if name in given}
-    data = {name: getattr(options, name) for name in ("data_dir", "download") if name in given}
-    base = dataclasses.replace(base, data=dataclasses.replace(base.data, **data), **free)
-    space = Space(**{name: _axis(plain) for name, plain in saved["space"].items()})
-    return base, space, saved["notes"], saved["prune"]
+        raise UsageError(f"{folder} holds no search")
+    return saved
+
+
+def _saved_base(folder: str) -> TrainingConfig:
+    from netdeconv.training import from_plain
+
+    return dataclasses.replace(from_plain(_saved(folder)["run"], TASKS), result_path=folder)
 
 
 def _axis(plain: Mapping[str, Any]) -> Axis:
+    from netdeconv.experiments import Axis
+
     values = plain["values"]
     return Axis(low=plain["low"], high=plain["high"], values=None if values is None else tuple(values))
 
 
 def _write(base: TrainingConfig, found: Search) -> None:
     """The table and the map so far."""
+    from netdeconv.viz import Point, search_map
+
     (found.path / "table.txt").write_text(render(found, base), encoding="utf-8")
     points = [Point(trial.lr, trial.weight_decay, trial.score, trial.state == "finished") for trial in found.trials]
     title = _subject(base)
@@ -147,19 +175,21 @@ def _write(base: TrainingConfig, found: Search) -> None:
 def render(found: Search, base: TrainingConfig) -> str:
     """Return the table as text, the best first, with what has to be said of it."""
     metric = found.metric.replace("_", " ")
-    table = Table()
-    for heading in ("lr", "weight decay", f"{metric} (%)", "epochs", "", "run"):
-        table.add_column(heading, justify="left" if heading in ("", "run") else "right")
     order = {"finished": 0, "pruned": 1, "diverged": 2}
-    for trial in sorted(found.trials, key=lambda trial: (order[trial.state], -(trial.score or 0.0))):
-        score = "-" if trial.score is None else f"{trial.score:.2f}"
-        state = "" if trial.state == "finished" else trial.state
-        table.add_row(f"{trial.lr:.3g}", f"{trial.weight_decay:.3g}", score, str(trial.epochs), state, trial.folder)
-    buffer = io.StringIO()
-    Console(file=buffer, width=1000, color_system=None).print(table)
+    rows = (
+        (
+            trial.folder,
+            f"{trial.lr:.3g}",
+            f"{trial.weight_decay:.3g}",
+            "-" if trial.score is None else f"{trial.score:.2f}",
+            str(trial.epochs),
+            "" if trial.state == "finished" else trial.state,
+        )
+        for trial in sorted(found.trials, key=lambda trial: (order[trial.state], -(trial.score or 0.0)))
+    )
+    table = table_text(("run", "lr", "weight decay", f"{metric} (%)", "epochs", ""), rows)
     return (
-        f"{_subject(base)}, {len(found.trials)} trials\n"
-        f"{buffer.getvalue()}"
+        f"{_subject(base)}, {len(found.trials)} trials\n{table}"
         f"Per cent of {base.data.validation_size} images cut from the training set; no test image was looked at.\n"
     )
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from netdeconv.data.config import DataConfig, Decoder
-from netdeconv.data.errors import CorruptImageError, DataError, LeftOutWarning, LoaderError, MissingDataError
-from netdeconv.data.folder import Found, find_imagenet
-from netdeconv.data.loader import explained_deaths
-from netdeconv.data.memory import InMemoryImages, RawImages, TrainingImages
-from netdeconv.data.protocols import DataInfo, EvaluationData, Splits, TrainingData
-from netdeconv.data.reading import balanced_split, read, resolve_data_dir
-from netdeconv.data.registry import DATASETS, Augmentation, DatasetInfo, info, list_names
-from netdeconv.data.splits import open_splits
-from netdeconv.data.streaming import StreamedEvaluation, StreamedTraining
+from typing import TYPE_CHECKING
+
+from netdeconv.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from netdeconv.data.config import DataConfig, Decoder
+    from netdeconv.data.errors import CorruptImageError, DataError, LeftOutWarning, LoaderError, MissingDataError
+    from netdeconv.data.folder import Found, find_imagenet
+    from netdeconv.data.loader import explained_deaths
+    from netdeconv.data.memory import InMemoryImages, RawImages, TrainingImages
+    from netdeconv.data.protocols import DataInfo, EvaluationData, Splits, TrainingData
+    from netdeconv.data.reading import balanced_split, read, resolve_data_dir
+    from netdeconv.data.registry import DATASETS, Augmentation, DatasetInfo, info, list_names
+    from netdeconv.data.splits import open_splits
+    from netdeconv.data.streaming import StreamedEvaluation, StreamedTraining
+else:
+    __getattr__ = lazy_names(__name__)
 
 __all__ = [
     "DATASETS",

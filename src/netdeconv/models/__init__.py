@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from netdeconv.models.cost import Cost, cost
-from netdeconv.models.entry import Architecture, StemSettings
-from netdeconv.models.imagenet import (
-    IMAGENET,
-    ImagenetName,
-    build_imagenet,
-    imagenet_architecture,
-    parse_imagenet_name,
-)
-from netdeconv.models.normalisation import NORMALISATIONS, Normalisation, NormConfig, normalise
-from netdeconv.models.norms import BATCH_NORM, NORMS, replace_norms
-from netdeconv.models.registry import ARCHITECTURES, architecture, build, list_names
+from typing import TYPE_CHECKING
+
+from netdeconv.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from netdeconv.models.counting import Cost, cost
+    from netdeconv.models.entry import IMAGENET, Architecture, StemSettings
+    from netdeconv.models.imagenet import ImagenetName, build_imagenet, imagenet_architecture, parse_imagenet_name
+    from netdeconv.models.norm_config import BATCH_NORM, NormChanges, NormConfig
+    from netdeconv.models.normalisation import NORMALISATIONS, Normalisation, normalise
+    from netdeconv.models.norms import NORMS, replace_norms
+    from netdeconv.models.registry import ARCHITECTURES, architecture, build, list_names
+else:
+    __getattr__ = lazy_names(__name__)
 
 __all__ = [
     "ARCHITECTURES",
@@ -24,6 +26,7 @@ __all__ = [
     "Architecture",
     "Cost",
     "ImagenetName",
+    "NormChanges",
     "NormConfig",
     "Normalisation",
     "StemSettings",

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
-from torch import nn
+if TYPE_CHECKING:
+    from torch import nn
+
+IMAGENET = "imagenet/"  # before the names of torchvision's networks
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,6 @@ from torch import nn
 from netdeconv.lookup import look_up
 from netdeconv.models.entry import Architecture, StemSettings
 
-IMAGENET = "imagenet/"
 TIMM = "timm/"
 NUM_CLASSES = 1000
 # Their auxiliary classifiers would make the output a tuple; and they ask to be told that they draw their own weights.

@@ -12,11 +12,10 @@ from typing import Any, Protocol
 
 from torch import nn
 
-from netdeconv.lookup import look_up
 from netdeconv.models.entry import StemSettings
-from netdeconv.models.norms import BATCH_NORM, NONE, replace_norms
+from netdeconv.models.norm_config import BATCH_NORM, NONE, NormConfig
+from netdeconv.models.norms import replace_norms
 from netdeconv.nn import Freeze, WhitenedLayer, Whitening
-from netdeconv.nn.whitening import Structure
 from netdeconv.surgery import convert
 from netdeconv.surgery.settings import SETTINGS, Settings
 
@@ -80,102 +79,61 @@ class ConversionData(Protocol):
         """What the published experiments converted."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class NormConfig:
-    """The normalisation of a run: a name, and what is changed of it. ``None`` everywhere: as the name says.
+def settings_of(config: NormConfig, entry: ConversionData | None = None) -> Settings | None:
+    """Return what becomes of each kind of layer.
 
     Args:
-        name: one of :data:`NORMALISATIONS`.
-        structure: of convolutions, the stem excepted.
-        group_size: channels in a block, of convolutions.
-        linear_group_size: features in a block, of linear layers; 0 leaves linear layers plain.
-        num_iterations: Newton-Schulz steps, the stem's excepted.
-        stem_iterations: the stem's.
-        eps: added to the diagonal of covariances.
-        stem_eps: the stem's, where it is another.
-        sampling_stride: statistics use every n-th output position.
-        rows_per_feature: sampled rows that are enough for each feature.
-        momentum: weight of a new batch in running statistics.
-        freeze: whether the stem's statistics are held constant in 900 of 1000 steps, or another schedule.
-        stem: False: the first convolution is whitened like the others.
-        bias: whether whitened convolutions have a bias.
-        published: whiten only what the published experiments whitened, where that is not everything (EfficientNet).
+        config: the normalisation.
+        entry: a network's own steps for some of its layers.
 
     Raises:
-        UnknownNameError: a ValueError with the nearest name, when there is no such normalisation.
-        ValueError: when something of the whitening is set, but nothing is whitened, or a number is out of range.
+        ValueError: when a number is out of range.
     """
+    base = NORMALISATIONS[config.name].settings
+    if base is None:
+        return None
+    shared = _given(config, "eps", "sampling_stride", "rows_per_feature", "momentum")
+    every = shared | _given(config, "num_iterations")
+    blocks = every | _given(config, "group_size", "structure")
+    convolution = _changed(base.convolution, blocks)
+    stem = _stem(config, base, shared | _given(config, "group_size"), entry)
+    return Settings(
+        convolution=convolution,
+        stem=stem if config.stem is not False else convolution,
+        linear=_linear(config, base, every),
+        grouped=_with_steps(_changed(base.grouped, blocks), entry.grouped if entry else None),
+        depthwise=_with_steps(_changed(base.depthwise, blocks), entry.depthwise if entry else None),
+        gate=_changed(base.gate, blocks),
+    )
 
-    name: str = BATCH_NORM
-    structure: Structure | None = None
-    group_size: int | None = None
-    linear_group_size: int | None = None
-    num_iterations: int | None = None
-    stem_iterations: int | None = None
-    eps: float | None = None
-    stem_eps: float | None = None
-    sampling_stride: int | None = None
-    rows_per_feature: int | None = None
-    momentum: float | None = None
-    freeze: Freeze | bool | None = None
-    stem: bool | None = None
-    bias: bool = True
-    published: bool = False
 
-    def __post_init__(self) -> None:
-        chosen = look_up("norm", self.name, NORMALISATIONS)
-        changed = [f.name for f in dataclasses.fields(self) if f.name != "name" and getattr(self, f.name) != f.default]
-        if chosen.settings is None and changed:
-            raise ValueError(
-                f"{', '.join(changed)} say how layers are whitened, and {self.name} whitens none: choose a norm that "
-                f"does ({', '.join(name for name, known in NORMALISATIONS.items() if known.settings)})"
-            )
-        self.settings()
+def _given(config: NormConfig, *names: str) -> dict[str, Any]:
+    return {name: getattr(config, name) for name in names if getattr(config, name) is not None}
 
-    @property
-    def whitens(self) -> bool:
-        """Whether any layer's input is whitened."""
-        return NORMALISATIONS[self.name].settings is not None
 
-    def settings(self, entry: ConversionData | None = None) -> Settings | None:
-        """What becomes of each kind of layer; a network's entry has steps of some of its layers."""
-        base = NORMALISATIONS[self.name].settings
-        if base is None:
-            return None
-        shared = self._given("eps", "sampling_stride", "rows_per_feature", "momentum")
-        every = shared | self._given("num_iterations")
-        blocks = every | self._given("group_size", "structure")
-        convolution = _changed(base.convolution, blocks)
-        return Settings(
-            convolution=convolution,
-            stem=self._stem(base, shared | self._given("group_size"), entry) if self.stem is not False else convolution,
-            linear=self._linear(base, every),
-            grouped=_with_steps(_changed(base.grouped, blocks), entry.grouped if entry else None),
-            depthwise=_with_steps(_changed(base.depthwise, blocks), entry.depthwise if entry else None),
-            gate=_changed(base.gate, blocks),
-        )
+def _stem(
+    config: NormConfig, base: Settings, changes: dict[str, Any], entry: ConversionData | None
+) -> Whitening | None:
+    stem = base.stem
+    if stem is not None and stem.freeze is not None and entry is not None and entry.stem is not None:
+        freeze = Freeze() if entry.stem.freeze else None
+        stem = dataclasses.replace(stem, num_iterations=entry.stem.num_iterations, freeze=freeze)
+    if config.stem_iterations is not None:
+        changes = changes | {"num_iterations": config.stem_iterations}
+    if config.stem_eps is not None:
+        changes = changes | {"eps": config.stem_eps}
+    if isinstance(config.freeze, tuple):
+        changes = changes | {"freeze": Freeze(active=config.freeze[0], period=config.freeze[1])}
+    elif config.freeze is not None:
+        changes = changes | {"freeze": Freeze() if config.freeze else None}
+    return _changed(stem, changes)
 
-    def _given(self, *names: str) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
-    def _stem(self, base: Settings, changes: dict[str, Any], entry: ConversionData | None) -> Whitening | None:
-        stem = base.stem
-        if stem is not None and stem.freeze is not None and entry is not None and entry.stem is not None:
-            freeze = Freeze() if entry.stem.freeze else None
-            stem = dataclasses.replace(stem, num_iterations=entry.stem.num_iterations, freeze=freeze)
-        if self.stem_iterations is not None:
-            changes = changes | {"num_iterations": self.stem_iterations}
-        if self.stem_eps is not None:
-            changes = changes | {"eps": self.stem_eps}
-        if self.freeze is not None:
-            changes = changes | {"freeze": (Freeze() if self.freeze is True else self.freeze) or None}
-        return _changed(stem, changes)
-
-    def _linear(self, base: Settings, changes: dict[str, Any]) -> Whitening | None:
-        if self.linear_group_size == 0:
-            return None
-        size = {} if self.linear_group_size is None else {"group_size": self.linear_group_size}
-        return _changed(base.linear, changes | size)
+def _linear(config: NormConfig, base: Settings, changes: dict[str, Any]) -> Whitening | None:
+    if config.linear_group_size == 0:
+        return None
+    size = {} if config.linear_group_size is None else {"group_size": config.linear_group_size}
+    return _changed(base.linear, changes | size)
 
 
 def normalise(
@@ -189,7 +147,7 @@ def normalise(
         entry: steps that the network has for some of its layers.
         calibration: batches on which a trained network's outputs are kept.
     """
-    settings = config.settings(entry)
+    settings = settings_of(config, entry)
     if settings is not None:
         named = {pattern: _with_steps(settings.convolution, steps) for pattern, steps in entry.named.items()}
         select = entry.published_select if config.published else None

@@ -13,12 +13,11 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from netdeconv.lookup import look_up
+from netdeconv.models.norm_config import BATCH_NORM, NONE
 from netdeconv.surgery.inplace import stop_overwriting
 from netdeconv.surgery.plain import is_plain, num_outputs
 from netdeconv.surgery.tree import names_of, replace
 
-BATCH_NORM = "batch_norm"
-NONE = "none"
 # As Wu and He chose; a group of a single channel would erase what its mean says.
 _GROUPS, _SMALLEST_GROUP = 32, 2
 

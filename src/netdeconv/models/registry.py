@@ -20,8 +20,8 @@ from netdeconv.models import (
     vgg,
     xresnet,
 )
-from netdeconv.models.entry import Architecture
-from netdeconv.models.imagenet import IMAGENET, imagenet_architecture
+from netdeconv.models.entry import IMAGENET, Architecture
+from netdeconv.models.imagenet import imagenet_architecture
 
 ARCHITECTURES: dict[str, Architecture] = {
     **linear.ENTRIES,

@@ -30,7 +30,7 @@ class ChannelWhitening(WhitenedLayer):
 
     Raises:
         TypeError: when the input is not of real floating-point numbers.
-        ValueError: for another number of channels, or fewer than two sampled rows in training.
+        ValueError: for another number of channels.
 
     Numerics:
         Statistics in float32 or wider; the product in the input's (autocast's) dtype.

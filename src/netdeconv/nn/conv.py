@@ -37,8 +37,8 @@ _SECTIONS = """
 
     Raises:
         TypeError: when the input is not of real floating-point numbers.
-        ValueError: for another number of dimensions or channels; in training when fewer than two patches can be
-            sampled, or the kernel is larger than the input.
+        ValueError: for another number of dimensions or channels; in training when the kernel is larger than the
+            input. A single sampled patch is whitened as in evaluation.
 
     Numerics:
         Rows are sampled from the input as the convolution reads it (autocast's dtype). Sums, statistics and inverse

@@ -42,7 +42,7 @@ _TEXT = r"""
 
     Raises:
         TypeError: when the input is not of real floating-point numbers.
-        ValueError: for another number of dimensions or channels; in training when fewer than two pixels can be sampled.
+        ValueError: for another number of dimensions or channels. A single pixel is whitened as in evaluation.
 
     Numerics:
         As :class:`WhitenedConv2d`.

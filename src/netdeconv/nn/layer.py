@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,8 @@ from netdeconv.nn.sampler import Sampler, bounded, product_dtype
 from netdeconv.nn.statistics import InputStatistics
 from netdeconv.nn.weight import unwhiten_weight, whiten_weight
 from netdeconv.nn.whitening import Whitening, checked
+
+_FOLD_FIRST = "a whitened layer cannot be scripted or traced: fold the model first (netdeconv.fold)"
 
 
 class WhitenedLayer(nn.Module):
@@ -42,6 +45,10 @@ class WhitenedLayer(nn.Module):
     def sampler(self) -> Sampler:
         """Which rows of its input the layer looks at."""
         return self.statistics.sampler
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        """What torch.jit.script asks for in place of the layer."""
+        raise TypeError(_FOLD_FIRST)
 
     def sampled_rows(self, input: Tensor) -> Tensor:
         """The rows that the statistics of an input are of: for figures, reports and tests.
@@ -161,6 +168,13 @@ def warn_unless_finite(layer: str, *folded: Tensor) -> None:
         )
 
 
+def refuse_tracing(input: Any) -> None:
+    """Raise where torch.fx traces symbolically, or the exporter to ONNX that traces; torch.export needs no folding."""
+    tracing = torch.onnx.is_in_onnx_export() and torch._C._get_tracing_state() is not None
+    if tracing or isinstance(input, torch.fx.Proxy):
+        raise TypeError(_FOLD_FIRST)
+
+
 def compute_dtype(input: Tensor) -> torch.dtype:
     """Autocast's dtype where it is enabled for the input's device, else the input's own.
 
@@ -188,6 +202,7 @@ def batched(input: Tensor, axes: int, channels: int, name: str) -> Tensor:
         TypeError: when the input is not of real floating-point numbers.
         ValueError: when it has another number of dimensions or channels.
     """
+    refuse_tracing(input)
     x = input.unsqueeze(0) if input.dim() == axes + 1 else input
     if x.dim() != axes + 2 or x.shape[1] != channels:
         letters = "".join(f", {letter}" for letter in "DHW"[3 - axes :])

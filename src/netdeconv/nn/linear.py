@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from netdeconv.linalg import PatchGeometry
-from netdeconv.nn.layer import WeightedWhitenedLayer, compute_dtype
+from netdeconv.nn.layer import WeightedWhitenedLayer, compute_dtype, refuse_tracing
 from netdeconv.nn.whitening import Whitening
 
 
@@ -29,7 +29,7 @@ class WhitenedLinear(WeightedWhitenedLayer, nn.Linear):  # type: ignore[misc]  #
 
     Raises:
         TypeError: when the input is not of real floating-point numbers.
-        ValueError: for another number of features, or in training with fewer than two rows.
+        ValueError: for another number of features. A single row is whitened as in evaluation, in training too.
 
     Numerics:
         As :class:`WhitenedConv2d`. With fewer rows than features in a block the covariance is singular; few
@@ -66,6 +66,7 @@ class WhitenedLinear(WeightedWhitenedLayer, nn.Linear):  # type: ignore[misc]  #
         return y.reshape(*input.shape[:-1], self.out_features)
 
     def _prepare(self, input: Tensor) -> Tensor:
+        refuse_tracing(input)
         if not input.dim() or input.shape[-1] != self.in_features:
             raise ValueError(f"WhitenedLinear expects input (..., {self.in_features}), got {tuple(input.shape)}")
         return input.to(compute_dtype(input)).reshape(-1, self.in_features)

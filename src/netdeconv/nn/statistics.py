@@ -43,9 +43,9 @@ class InputStatistics(nn.Module):
         num_batches_tracked: (), batches in the running statistics.
         num_batches_skipped: (), batches that were not finite.
         num_steps: (), training steps, None without a ``freeze`` schedule.
-        mode: "scheduled": as the settings say. In training, "average" follows no schedule and weighs all batches
-            alike (:func:`netdeconv.recalibrate`); "batch" uses the batch's statistics and keeps none of them. See
-            :func:`statistics_mode`.
+        mode: "scheduled": as the settings say. In training, "average" follows no schedule and averages the
+            covariances of all batches alike (:func:`netdeconv.recalibrate`); "batch" uses the batch's statistics and
+            keeps none of them. See :func:`statistics_mode`.
     """
 
     running_mean: Tensor
@@ -100,10 +100,13 @@ class InputStatistics(nn.Module):
             x (N, C, ...); results x itself, to be used in place of the input, mean (G, D), D (G, D, D).
 
         Raises:
-            ValueError: in training when fewer than two rows can be sampled.
+            ValueError: in training when fewer than two rows can be sampled, and a mode asks for the batch's.
         """
         if not self.training or (frozen and self.mode == "scheduled"):
             return x, self.running_mean, self.running_whitening
+        if self.mode == "scheduled" and self.sampler.num_rows(x.shape) < 2 and not self._shared:
+            # one row says nothing: a pooled map or a classifier's features of one image
+            return x, self.running_mean.clone(), self.running_whitening.clone()
         again, freeze, active = _runs_again(), self.whitening.freeze, None
         if self.num_steps is not None and freeze is not None and self.mode == "scheduled":
             active = (self.num_steps - int(again)) % freeze.period < freeze.active
@@ -121,13 +124,18 @@ class InputStatistics(nn.Module):
             matrix = torch.where(active, matrix, self.running_whitening)
         return x, mean, matrix
 
+    @property
+    def _shared(self) -> bool:
+        """Whether other ranks' rows count, too."""
+        return self.ranks is not None and self.ranks.active
+
     def observe(self, x: Tensor) -> None:
         """Move the running statistics as a training step does, without computing an output."""
         with torch.no_grad():
             self._update(*self._of_batch(x, exclusive=False)[1:])
 
     def _of_batch(self, x: Tensor, *, exclusive: bool) -> tuple[Tensor, Tensor, Tensor]:
-        shared = self.ranks is not None and self.ranks.active
+        shared = self._shared
         rows = self.sampler.num_rows(x.shape)
         if rows < 2 and not shared:  # other ranks may have more
             raise ValueError(
@@ -181,8 +189,23 @@ class InputStatistics(nn.Module):
         self.num_batches_skipped.add_(~finite if active is None else ~finite & active)
         weight = self._weight_of_new()
         for running, new in ((self.running_mean, mean), (self.running_whitening, matrix)):
-            moved = running.lerp(new.to(running.dtype), weight)
-            running.copy_(torch.where(moves, moved, running))  # not a zero weight: zero times NaN is NaN
+            new = torch.where(moves, new.to(running.dtype), running)  # not a zero weight: zero times NaN is NaN
+            pooled = self.mode == "average" and running is self.running_whitening
+            running.copy_(self._pooled(running, new, weight) if pooled else running.lerp(new, weight))
+
+    def _pooled(self, running: Tensor, new: Tensor, weight: Tensor) -> Tensor:
+        """The root of averaged covariances: among averaged roots, one of a batch without a feature would outweigh all.
+
+        The covariance of a whitening matrix is (D^T D)^-1, which says how far few Newton-Schulz steps whitened.
+        """
+        covariance = _covariance(running).lerp(_covariance(new), weight.double())
+        scale = covariance.diagonal(dim1=-2, dim2=-1).rsqrt().unsqueeze(1)
+        if self.whitening.standardize:
+            covariance = scale.mT * covariance * scale
+        values, vectors = torch.linalg.eigh(covariance)
+        root = vectors * values.clamp_min(torch.finfo(values.dtype).tiny).rsqrt().unsqueeze(1) @ vectors.mT
+        root = root * scale if self.whitening.standardize else root
+        return torch.where(weight == 1, new, root.to(new.dtype))
 
     def _weight_of_new(self) -> Tensor:
         """Momentum, bias-corrected: the first batch counts fully."""
@@ -217,6 +240,13 @@ class InputStatistics(nn.Module):
             parts.append(f"num_groups={grouping.num_blocks}")
         parts.append(f"num_iterations={settings.num_iterations}" if settings.root is None else f"root={settings.root}")
         return ", ".join(parts)
+
+
+def _covariance(matrix: Tensor) -> Tensor:
+    """Of what the matrix whitens, in float64."""
+    wide = matrix.double()
+    covariance: Tensor = torch.linalg.inv(wide.mT @ wide)
+    return covariance
 
 
 @contextmanager

@@ -68,7 +68,8 @@ def unwhiten_weight(weight: Tensor, matrix: Tensor, grouping: Grouping) -> Tenso
     both = own.unsqueeze(2) & own.unsqueeze(1)
     eye = torch.eye(size, dtype=matrix.dtype, device=matrix.device)
     inverse = torch.linalg.inv(torch.where(both, matrix.unsqueeze(1), eye))  # G S D D
-    blocks = rows.view(*shape[:3], -1, size) @ inverse.unsqueeze(1)
+    # not a broadcast product, which would copy the inverses for every output
+    blocks = torch.einsum("gosnd,gsde->gosne", rows.view(*shape[:3], -1, size), inverse)
     return _like(weight, blocks.flatten(1, 3), shape, grouping)
 
 

@@ -7,6 +7,7 @@ from netdeconv.surgery.finite import check_finite
 from netdeconv.surgery.fold import fold
 from netdeconv.surgery.norms import NormParts, register_norm
 from netdeconv.surgery.notices import CalibrationWarning, NothingChangedWarning, PartlyConvertedWarning
+from netdeconv.surgery.plain import register_layer
 from netdeconv.surgery.recalibrate import batch_statistics, recalibrate
 from netdeconv.surgery.settings import SETTINGS, Settings
 
@@ -27,5 +28,6 @@ __all__ = [
     "describe",
     "fold",
     "recalibrate",
+    "register_layer",
     "register_norm",
 ]

@@ -12,12 +12,12 @@ from torch.nn.modules.conv import _ConvTransposeNd
 
 from netdeconv.nn import WhitenedLayer, Whitening, statistics_mode
 from netdeconv.surgery.affine import ChannelAffine
-from netdeconv.surgery.batches import Call, calls
+from netdeconv.surgery.batches import Call, Forward, calls
 from netdeconv.surgery.norms import NormParts
-from netdeconv.surgery.plain import is_plain, num_outputs, whitened_twin
+from netdeconv.surgery.plain import is_plain, num_outputs, padded, whitened_twin
 from netdeconv.surgery.policy import Plan
 from netdeconv.surgery.trace import Trace
-from netdeconv.surgery.tree import evaluation_mode
+from netdeconv.surgery.tree import evaluation_mode, refuse_meta
 
 
 class Calibrated:
@@ -30,17 +30,19 @@ class Calibrated:
         self.kept: dict[nn.Module, str] = {}
 
 
-def calibrate(model: nn.Module, plan: Plan, batches: Iterable[Any]) -> Calibrated:
+def calibrate(model: nn.Module, plan: Plan, batches: Iterable[Any], forward: Forward | None = None) -> Calibrated:
     """Run the batches through the model in evaluation mode and build the layers that preserve its function.
 
     Batch norms whose only input is a converted layer's output, read by nothing else, are absorbed into that
     layer; others become :class:`ChannelAffine`. The model itself is not changed.
     """
+    refuse_meta(model)
     layers = {model.get_submodule(name): whitening for name, whitening in plan.layers.items()}
     norms = {model.get_submodule(name): parts for name, parts in plan.norms.items()}
+    _refuse_tied(model, plan.layers)
     twins = {layer: _fresh_twin(layer, whitening) for layer, whitening in layers.items()}
     trace = Trace(layers, norms)
-    result = _observe(model, twins, trace, batches)
+    result = _observe(model, twins, trace, calls(batches, model, forward))
     absorbed: dict[nn.Module, nn.Module] = {}
     for norm, parts in norms.items():
         reason = _obstacle(parts) if norm in trace.called else "no calibration batch reached it"
@@ -72,9 +74,7 @@ def _fresh_twin(layer: nn.Module, whitening: Whitening) -> WhitenedLayer:
     return twin
 
 
-def _observe(
-    model: nn.Module, twins: dict[nn.Module, WhitenedLayer], trace: Trace, batches: Iterable[Any]
-) -> Calibrated:
+def _observe(model: nn.Module, twins: dict[nn.Module, WhitenedLayer], trace: Trace, runs: Iterable[Call]) -> Calibrated:
     """Show every twin its layer's inputs, with equal weight of all batches."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(torch.no_grad())
@@ -86,21 +86,49 @@ def _observe(
             hook = layer.register_forward_pre_hook(_observer(twin, names[layer]), with_kwargs=True)
             stack.callback(hook.remove)
         result = None
-        for call in calls(batches, model):
+        for number, call in enumerate(runs):
             with trace:
-                outputs = model(*call.args, **call.kwargs)
+                outputs = _run(model, call, number)
                 trace.count_reads(outputs)
             result = Calibrated(call, outputs)
     assert result is not None
     return result
 
 
+class _UnusableBatchError(ValueError):
+    """Of a layer; what went wrong is said already."""
+
+
+def _run(model: nn.Module, call: Call, number: int) -> Any:
+    try:
+        return call.run(model)
+    except _UnusableBatchError:
+        raise
+    except Exception as error:
+        raise ValueError(
+            f"the model fails on calibration batch {number} ({type(error).__name__}: {error}): give batches as the "
+            "model takes them, or forward=, which runs it on one"
+        ) from error
+
+
+def _refuse_tied(model: nn.Module, names: Iterable[str]) -> None:
+    """Raise where calibration would give two layers different values of one parameter."""
+    owners: dict[Any, str] = {}
+    for name in names:
+        other = owners.setdefault(model.get_submodule(name).weight, name)
+        if other != name:
+            raise ValueError(
+                f"the weight of {other!r} and {name!r} is one parameter, and calibration would need two: exclude them "
+                "through select, or convert without calibration"
+            )
+
+
 def _observer(twin: WhitenedLayer, name: str) -> Any:
     def observe(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         try:
-            twin.observe(args[0] if args else kwargs["input"])
+            twin.observe(padded(layer, args[0] if args else kwargs["input"]))
         except ValueError as error:
-            raise ValueError(f"calibrating layer {name!r}: {error}") from error
+            raise _UnusableBatchError(f"calibrating layer {name!r}: {error}") from error
 
     return observe
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,10 +10,12 @@ import torch
 from torch import nn
 
 from netdeconv.nn import WhitenedLayer
+from netdeconv.nn.layer import WeightedWhitenedLayer
 from netdeconv.surgery.affine import ChannelAffine
-from netdeconv.surgery.batches import relative_difference, tensors_in
+from netdeconv.surgery.batches import Forward, difference_on
 from netdeconv.surgery.calibration import Calibrated, calibrate
 from netdeconv.surgery.inplace import stop_overwriting
+from netdeconv.surgery.keep import remember
 from netdeconv.surgery.notices import (
     CalibrationWarning,
     NothingChangedWarning,
@@ -25,7 +26,7 @@ from netdeconv.surgery.notices import (
 from netdeconv.surgery.plain import is_plain, whitened_twin
 from netdeconv.surgery.policy import Choice, Plan, Setting, make_plan
 from netdeconv.surgery.selection import Selection
-from netdeconv.surgery.tree import evaluation_mode, refuse_wrapped, replace
+from netdeconv.surgery.tree import copied, refuse_wrapped, replace
 
 _REMEDY = (
     "Layers: build the model with torch's own, remove parametrizations first, or exclude them through select to "
@@ -45,11 +46,13 @@ def convert(
     named: Mapping[str, Setting] | None = None,
     select: Selection = None,
     calibration: Iterable[Any] | None = None,
+    forward: Forward | None = None,
     inplace: bool = False,
 ) -> nn.Module:
     r"""Replace convolutions and linear layers by whitened ones, and remove the norms they make redundant.
 
-    Without ``calibration`` the weights are kept as they are and the function changes: train from here. With
+    Without ``calibration`` the weights are kept, but for outputs whose weights have a norm over 1, which are scaled to
+    1 (a whitened input would give them the square of it as variance), and the function changes: train from here. With
     it, weights become :math:`W D^{-1}`, so that in evaluation mode the outputs stay what they were: fine-tune
     from here.
 
@@ -61,11 +64,12 @@ def convert(
 
     Removed is a BatchNorm, SyncBatchNorm, GroupNorm or norm of :func:`netdeconv.surgery.register_norm` that
     ``select`` selects too, when ``whitening`` is not False and the nearest layer before or after it, in registration
-    order, was converted. An ``nn.Identity`` takes the place, or what the norm itself applied to its output (timm's
-    activations); norms with fixed statistics go in calibration alone. So ``select="layer1"`` takes that part's norms
-    along, and ``select="stem"`` or ``whitening=False`` keeps all of them. Where norms were removed, converted layers
-    that had no bias get one, starting at zero; activations are switched to ``inplace=False``, for an Identity no
-    longer gives them a tensor of their own, except right behind a layer in an ``nn.Sequential``, whose output is one.
+    order, was converted; behind a layer that stays plain it stays too. An ``nn.Identity`` takes the place, or what the
+    norm itself applied to its output (timm's activations); norms with fixed statistics go in calibration alone. So
+    ``select="layer1"`` takes that part's norms along, and ``select="stem"`` or ``whitening=False`` keeps all of them.
+    Where norms were removed, converted layers that had no bias get one, starting at zero; activations are switched to
+    ``inplace=False``, for an Identity no longer gives them a tensor of their own, except right behind a layer in an
+    ``nn.Sequential``, whose output is one.
 
     Args:
         model: any module; already whitened layers are left as they are.
@@ -89,6 +93,8 @@ def convert(
             element is the input, or a mapping of keyword arguments. Batch norms are absorbed into the layer
             they follow; others become :class:`netdeconv.surgery.ChannelAffine`; group norms, and what no
             batch reaches, stay as they are.
+        forward: runs the model on one batch of ``calibration``, ``forward(model, batch)``, where calling the model with
+            it is not enough (targets of a detector, a pipeline's dictionaries).
         inplace: change the model itself. Without calibration its weights remain the same parameter objects,
             so an optimiser that holds them goes on working (a new bias has to be added to it).
 
@@ -98,9 +104,10 @@ def convert(
 
     Raises:
         TypeError: when a setting, ``select`` or a batch is none of the accepted things.
-        ValueError: when a pattern matches no name; when the model is compiled or wrapped in
-            DistributedDataParallel, or is itself a single layer and to be changed in place; when there is no
-            batch, or one with too few samples for a layer.
+        ValueError: when a pattern matches no name; when the model is compiled, scripted, wrapped (DataParallel,
+            DistributedDataParallel), has lazy parameters, cannot be copied, or is itself a single layer and to be
+            changed in place; with calibration, when there is no batch, one with too few samples for a layer, or one
+            on which the forward fails, when two modules share a weight, or the model is on the meta device.
 
     Warns:
         NothingChangedWarning: when no layer was converted.
@@ -124,9 +131,9 @@ def convert(
     plan = make_plan(model, whitening, named=named, select=select, **kinds)
     if inplace and "" in plan.layers:
         raise ValueError("a single layer cannot be replaced in place: use the copy that convert(layer) returns")
-    target = model if inplace else copy.deepcopy(model)
+    target = model if inplace else copied(model)
     if plan.layers and calibration is not None:
-        return _preserving_function(target, plan, calibration)
+        return _preserving_function(target, plan, calibration, forward)
     return _apply(target, *_keeping_weights(target, plan), plan)
 
 
@@ -139,12 +146,28 @@ def _keeping_weights(model: nn.Module, plan: Plan) -> tuple[dict[nn.Module, nn.M
     for name, whitening in plan.layers.items():
         layer = model.get_submodule(name)
         assert is_plain(layer)
-        layers[layer] = whitened_twin(layer, whitening, bias=bool(removed))
+        layers[layer] = twin = whitened_twin(layer, whitening, bias=bool(removed))
+        _shorten_rows(twin)
     return layers, {model.get_submodule(name): parts.after or nn.Identity() for name, parts in removed.items()}
 
 
-def _preserving_function(model: nn.Module, plan: Plan, batches: Iterable[Any]) -> nn.Module:
-    found = calibrate(model, plan, batches)
+@torch.no_grad()
+def _shorten_rows(layer: nn.Module) -> None:
+    """Cut every output's weights to norm 1, where it is larger; in place, for an optimiser may hold them.
+
+    Of a whitened input the output's variance is that norm, squared. Weights that a norm used to scale start far larger
+    in many networks, and residual sums of them grow with depth.
+    """
+    assert isinstance(layer, WeightedWhitenedLayer)
+    rows = layer._weight_rows(layer.weight)
+    norms = torch.linalg.vector_norm(
+        rows, dim=(1, 2), keepdim=True, dtype=torch.promote_types(rows.dtype, torch.float32)
+    )
+    layer.weight.copy_(layer._from_rows(rows / norms.clamp_min(1)))
+
+
+def _preserving_function(model: nn.Module, plan: Plan, batches: Iterable[Any], forward: Forward | None) -> nn.Module:
+    found = calibrate(model, plan, batches, forward)
     names = {module: name for name, module in model.named_modules()}
     plan.skipped.update({names[module]: reason for module, reason in found.kept.items()})
     converted = _apply(model, found.layers, found.norms, plan)
@@ -176,6 +199,8 @@ def _apply(
         warnings.warn(
             f"convert left layers or norms as they are: {why}. {_REMEDY}", PartlyConvertedWarning, stacklevel=3
         )
+    for old, new in norms.items():
+        remember(new, old)
     converted = replace(model, {**layers, **norms})
     if norms:
         handing_on = {new for new in norms.values() if isinstance(new, (nn.Identity, ChannelAffine))}
@@ -196,16 +221,12 @@ def _blocks(layer: nn.Module) -> str:
 
 def _compare(converted: nn.Module, found: Calibrated) -> None:
     """Warn when the converted model's outputs on the last batch are not the original's."""
-    with torch.no_grad(), evaluation_mode(converted):
-        outputs = converted(*found.last.args, **found.last.kwargs)
-    difference = relative_difference(outputs, found.outputs)
-    coarsest = max((torch.finfo(t.dtype).eps for t in tensors_in(found.outputs) if t.is_floating_point()), default=0.0)
-    logger.info("outputs on the last calibration batch differ by %.3g of the largest", difference)
-    if not difference <= coarsest**0.5:
+    difference = difference_on(converted, found.last, found.outputs)
+    if difference is not None:
         warnings.warn(
             "the converted model does not reproduce the original: outputs on the last calibration batch "
-            f"differ by {difference:.3g}, relative to the largest (bound {coarsest**0.5:.3g}). The forward "
-            "may be random, or read weights without calling the layer: exclude such layers through select",
+            f"{difference}. The forward may be random, or read weights without calling the layer: exclude such layers "
+            "through select",
             CalibrationWarning,
             stacklevel=4,
         )

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
+from typing import Any
 
 from torch import nn
+from torch.nn.utils import parametrize
 
 from netdeconv.nn import ChannelWhitening, WhitenedLayer
+from netdeconv.surgery.batches import difference_on
+from netdeconv.surgery.keep import restore_norms
 from netdeconv.surgery.notices import NothingChangedWarning, logger
 from netdeconv.surgery.plain import is_weighted, plain_twin
-from netdeconv.surgery.tree import names_of, refuse_wrapped, replace
+from netdeconv.surgery.tree import copied, names_of, refuse_meta, refuse_wrapped, replace
 
 # by the number of dimensions of an input (N, C, ...)
 _POINTWISE = {3: nn.Conv1d, 4: nn.Conv2d, 5: nn.Conv3d}
 
 
-def fold(model: nn.Module, *, inplace: bool = False) -> nn.Module:
+def fold(model: nn.Module, *, keep_norms: Any = None, inplace: bool = False) -> nn.Module:
     r"""Replace whitened layers by plain torch layers with the outputs of evaluation mode.
 
     The plain weight is :math:`D w`, the plain bias :math:`b - \mu D w`. Folded layers are ``nn.Conv1d``,
@@ -26,6 +29,12 @@ def fold(model: nn.Module, *, inplace: bool = False) -> nn.Module:
 
     Args:
         model: any module with whitened layers.
+        keep_norms: one batch (a tensor, a tuple or list whose first element is the input, or a mapping of keyword
+            arguments): fold into the keys of the original class, so that its ``load_state_dict``, ``from_pretrained``
+            and reparameterisation go on working. The batch norms that :func:`netdeconv.convert` removed come back, with
+            mean 0, variance 1 - eps, weight 1, and for a bias that of the layer that feeds them, which loses it where
+            the original had none. The batch shows which layer that is. Evaluate such a network, or train it as batch
+            norm: in training mode its norms normalise.
         inplace: change the model itself instead of a copy.
 
     Returns:
@@ -34,8 +43,10 @@ def fold(model: nn.Module, *, inplace: bool = False) -> nn.Module:
 
     Raises:
         ValueError: when a ChannelWhitening has seen no input yet, so that its number of dimensions is
-            unknown; when the model is compiled or wrapped in DistributedDataParallel, or is itself a single
-            layer and to be changed in place.
+            unknown; when the model is compiled, scripted, wrapped (DataParallel, DistributedDataParallel), on the
+            meta device, cannot be copied, or is itself a single layer and to be changed in place; when a
+            whitened layer's weight is parametrized; with ``keep_norms``, when the original's state has no place for a
+            bias, or outputs on the batch are not the same.
 
     Warns:
         NothingChangedWarning: when there is no whitened layer to fold.
@@ -50,9 +61,10 @@ def fold(model: nn.Module, *, inplace: bool = False) -> nn.Module:
         )
     """
     refuse_wrapped(model)
+    refuse_meta(model)
     if inplace and isinstance(model, WhitenedLayer):
         raise ValueError("a single layer cannot be replaced in place: use the copy that fold(layer) returns")
-    target = model if inplace else copy.deepcopy(model)
+    target = model if inplace else copied(model)
     replacements: dict[nn.Module, nn.Module] = {}
     for layer, names in names_of(target).items():
         if isinstance(layer, ChannelWhitening):
@@ -60,11 +72,20 @@ def fold(model: nn.Module, *, inplace: bool = False) -> nn.Module:
         elif is_weighted(layer):
             assert isinstance(layer, WhitenedLayer)
             replacements[layer] = plain_twin(layer, *layer.folded_weight_and_bias())  # type: ignore[operator]
+        elif isinstance(layer, WhitenedLayer) and parametrize.is_parametrized(layer):
+            raise ValueError(f"{names[0]!r}: its weight is parametrized: remove the parametrizations first")
         elif isinstance(layer, WhitenedLayer):
             logger.info("%s: skipped, a subclass that may compute something else", names[0] or "the model")
     if not replacements:
         warnings.warn("fold changed nothing: the model has no whitened layer", NothingChangedWarning, stacklevel=2)
-    return replace(target, replacements)
+    if keep_norms is None:
+        return replace(target, replacements)
+    restored = restore_norms(target, replacements, keep_norms)
+    folded = replace(target, replacements | restored.norms)
+    difference = difference_on(folded, restored.call, restored.outputs)
+    if difference is not None:
+        raise ValueError(f"the folded model's outputs on keep_norms' batch {difference}: fold without keep_norms")
+    return folded
 
 
 def _pointwise(layer: ChannelWhitening, name: str) -> nn.Module:

@@ -91,6 +91,8 @@ def _frozen(norm: nn.Module) -> NormParts:
 _REGISTERED: dict[str, Split] = {
     "timm.layers.norm_act.BatchNormAct2d": _batch_norm_of_timm,
     "timm.layers.norm_act.SyncBatchNormAct": _batch_norm_of_timm,
+    "timm.layers.norm.GroupNorm": _group_norm_of_timm,
+    "timm.layers.norm.GroupNorm1": _group_norm_of_timm,
     "timm.layers.norm_act.GroupNormAct": _group_norm_of_timm,
     "timm.layers.norm_act.GroupNorm1Act": _group_norm_of_timm,
     "timm.layers.filter_response_norm.FilterResponseNormAct2d": _group_norm_of_timm,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+from collections.abc import Callable
 from typing import Any, TypeAlias, TypeGuard
 
 import torch
@@ -35,6 +37,56 @@ _TWINS: dict[type[nn.Module], Any] = {
 _PLAIN: dict[type[nn.Module], Any] = {whitened: plain for plain, whitened in _TWINS.items()}
 _CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
+Pad: TypeAlias = Callable[[Any, Tensor], Tensor]
+
+
+def register_layer(kind: type[nn.Module] | str, pad: Pad | None = None) -> None:
+    """Tell :func:`netdeconv.convert` of a subclass whose ``forward`` computes what torch's layer does.
+
+    Known are timm's ``Linear`` and ``Conv2dSame``.
+
+    Args:
+        kind: the class, subclasses not included, or its qualified name, ``"package.module.Class"``, which need not be
+            imported.
+        pad: for a convolution that pads its input itself: from layer and input to the padded input, of which the layer
+            computes torch's convolution without padding. The whitened and the folded layer call it too, in a hook.
+
+    Example:
+        >>> class Causal(nn.Conv1d):
+        ...     def forward(self, x):
+        ...         return super().forward(nn.functional.pad(x, (self.kernel_size[0] - 1, 0)))
+        >>> register_layer(Causal, lambda layer, x: nn.functional.pad(x, (layer.kernel_size[0] - 1, 0)))
+    """
+    _REGISTERED[kind if isinstance(kind, str) else qualified_name(kind)] = pad
+
+
+def padded(layer: nn.Module, input: Tensor) -> Tensor:
+    """The input as a registered layer pads it before it does what torch's does."""
+    pad = _REGISTERED.get(qualified_name(type(layer)))
+    return input if pad is None else pad(layer, input)
+
+
+def _pad_first(pad: Pad, layer: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A hook that goes before ``forward``."""
+    return (pad(layer, args[0]), *args[1:])
+
+
+def _pad_same(layer: nn.Conv2d, input: Tensor) -> Tensor:
+    """TensorFlow's padding: as many output positions as strides fit in the input, the odd row or column behind."""
+    both: list[int] = []
+    for axis in (-1, -2):
+        n, step = input.shape[axis], layer.stride[axis]
+        missing = max(0, (-(-n // step) - 1) * step + (layer.kernel_size[axis] - 1) * layer.dilation[axis] + 1 - n)
+        both += [missing // 2, missing - missing // 2]
+    return nn.functional.pad(input, both)
+
+
+_REGISTERED: dict[str, Pad | None] = {
+    "timm.layers.linear.Linear": None,
+    "timm.layers.conv2d_same.Conv2dSame": _pad_same,
+    "timm.layers.conv2d_same.Conv2dSameExport": _pad_same,
+}
+
 
 def is_plain(module: nn.Module) -> TypeGuard[PlainLayer]:
     """Whether the module computes what one of the types with a whitened twin does."""
@@ -55,7 +107,8 @@ def changed_behaviour(module: nn.Module, base: type[nn.Module]) -> str | None:
     """
     kind = type(module)
     for method in ("forward", "_conv_forward", "_output_padding", "__call__"):
-        if getattr(kind, method, None) is not getattr(base, method, None) or method in vars(module):
+        known = method == "forward" and qualified_name(kind) in _REGISTERED and method not in vars(module)
+        if not known and (getattr(kind, method, None) is not getattr(base, method, None) or method in vars(module)):
             return f"{qualified_name(kind)} has a {method} of its own"
     for name in ("weight", "bias"):
         if inspect.getattr_static(kind, name, None) is not inspect.getattr_static(base, name, None):
@@ -107,15 +160,24 @@ def whitened_twin(layer: PlainLayer, whitening: Whitening, *, bias: bool) -> Whi
         own = nn.Parameter(weight.new_zeros(num_outputs(layer)), requires_grad=weight.requires_grad)
     base = plain_base(layer)
     assert base is not None
-    twin = _TWINS[base](
-        **_arguments(layer), bias=own is not None, device="meta", dtype=weight.dtype, whitening=whitening
-    )
+    pad, arguments = _REGISTERED.get(qualified_name(type(layer))), _arguments(layer)
+    if pad is not None:
+        arguments["padding"] = 0
+    twin = _TWINS[base](**arguments, bias=own is not None, device="meta", dtype=weight.dtype, whitening=whitening)
     twin.weight, twin.bias = weight, own
     assert isinstance(twin, WhitenedLayer)
+    vars(twin)["_bias_added"] = layer.bias is None and own is not None
+    if pad is not None:
+        twin.register_forward_pre_hook(functools.partial(_pad_first, pad))
     for name, buffer in twin.statistics.named_buffers():
         setattr(twin.statistics, name, torch.empty_like(buffer, device=weight.device))
     twin.statistics.reset()
     return twin
+
+
+def bias_was_added(layer: nn.Module) -> bool:
+    """Whether a whitened layer has a bias that the plain one, from which it was made, had not."""
+    return bool(vars(layer).get("_bias_added"))
 
 
 def plain_twin(layer: nn.Module, weight: Tensor, bias: Tensor) -> nn.Module:

@@ -10,7 +10,6 @@ from typing import Literal, TypeAlias
 import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
-from torch.nn.parameter import is_lazy
 
 from netdeconv.nn import WhitenedLayer, Whitening
 from netdeconv.surgery.gates import gates
@@ -183,15 +182,17 @@ def _refusal(layer: nn.Module) -> str | None:
     assert is_plain(layer)
     if not isinstance(layer._parameters.get("weight"), torch.Tensor):
         return "its weight is no parameter (computed by weight_norm or the like)"
-    if is_lazy(layer.weight):
-        return "its weight has no shape yet"
     if not layer.weight.is_floating_point():
         return f"its weight is {layer.weight.dtype}"
     return None
 
 
 def _neighbours(modules: Sequence[nn.Module], converted: set[nn.Module]) -> list[nn.Module]:
-    """Norm layers whose nearest layer before or after them, in registration order, is converted."""
+    """Norm layers that a converted layer feeds, or that feed one, by registration order and numbers of channels.
+
+    The nearest layer before a norm feeds it if it has as many outputs as the norm has channels: where that one stays
+    plain, so does its norm. Where it has another number, the layer after the norm decides.
+    """
     within = {part for norm in modules if is_norm(norm) for part in norm.modules() if part is not norm}
     order = [m for m in modules if (is_norm(m) and m not in within) or isinstance(m, WhitenedLayer) or plain_base(m)]
     norms = [is_norm(m) for m in order]
@@ -200,6 +201,20 @@ def _neighbours(modules: Sequence[nn.Module], converted: set[nn.Module]) -> list
         if norms[index]:
             before = next((order[i] for i in range(index - 1, -1, -1) if not norms[i]), None)
             after = next((order[i] for i in range(index + 1, len(order)) if not norms[i]), None)
-            if before in converted or after in converted:
+            fed = before is not None and _num_channels(module) in (None, _num_outputs(before))
+            if before in converted if fed else before in converted or after in converted:
                 found.append(module)
     return found
+
+
+def _num_channels(norm: nn.Module) -> int | None:
+    return _first_number(norm, "num_features", "num_channels")
+
+
+def _num_outputs(layer: nn.Module) -> int | None:
+    return _first_number(layer, "out_features", "out_channels")
+
+
+def _first_number(module: nn.Module, *names: str) -> int | None:
+    values = (getattr(module, name, None) for name in names)
+    return next((value for value in values if isinstance(value, int)), None)

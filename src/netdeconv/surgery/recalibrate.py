@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from netdeconv.nn import InputStatistics, statistics_mode
 from netdeconv.surgery.batches import calls
 from netdeconv.surgery.notices import NothingChangedWarning, logger
-from netdeconv.surgery.tree import evaluation_mode
+from netdeconv.surgery.tree import evaluation_mode, refuse_meta
 
 
 def recalibrate(
@@ -39,8 +39,8 @@ def recalibrate(
 
     Raises:
         TypeError: when ``batches`` is one batch instead of an iterable of them.
-        ValueError: when there is no batch, or one with too few samples for a layer. The statistics are then
-            as before.
+        ValueError: when the model is on the meta device, there is no batch, or one with too few samples for a layer.
+            The statistics are then as before.
 
     Warns:
         NothingChangedWarning: when the model has no whitened layer and no batch norm.
@@ -50,6 +50,7 @@ def recalibrate(
         >>> int(recalibrate(net, [torch.randn(8, 4), torch.randn(8, 4)])[0].statistics.num_batches_tracked)
         2
     """
+    refuse_meta(model)
     layers = {module: name for name, module in model.named_modules() if _has_statistics(module)}
     if not layers:
         warnings.warn("recalibrate changed nothing: no running statistics", NothingChangedWarning, stacklevel=2)

@@ -6,10 +6,13 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from netdeconv.surgery.batches import tensors_in
+
+_VIEWS = (Tensor.flatten, torch.flatten, Tensor.reshape, torch.reshape, Tensor.view)
 
 
 class Trace(TorchFunctionMode):
@@ -37,6 +40,7 @@ class Trace(TorchFunctionMode):
         """Start watching."""
         self._handles = [layer.register_forward_hook(self._after_layer) for layer in self._layers]
         self._handles += [norm.register_forward_pre_hook(self._before_norm) for norm in self._norms]
+        self._handles += [norm.register_forward_hook(self._after_norm) for norm in self._norms]
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
@@ -55,9 +59,19 @@ class Trace(TorchFunctionMode):
     ) -> Any:
         """Count the operations that read a layer's output; asking for its shape is none."""
         result = func(*args, **(kwargs or {}))
+        if func in _VIEWS and self._is_view(result, args):
+            return result
         if next(tensors_in(result), None) is not None:
             self.count_reads((args, kwargs))
         return result
+
+    def _is_view(self, result: Any, args: tuple[Any, ...]) -> bool:
+        """Whether it is a linear layer's output with its leading dimensions as one: then it is followed as that."""
+        layer = self._producer(args[0]) if args and isinstance(args[0], Tensor) else None
+        if not isinstance(layer, nn.Linear) or result.dim() != 2 or result.shape[-1] != layer.out_features:
+            return False
+        self._after_layer(layer, args, result)
+        return True
 
     def count_reads(self, values: Any) -> None:
         """Count every followed output among the values as read once more."""
@@ -84,6 +98,10 @@ class Trace(TorchFunctionMode):
         if isinstance(output, Tensor):
             self._outputs[id(output)] = (weakref.ref(output), layer)
             self._reads[id(output)] = 0
+
+    def _after_norm(self, norm: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        if args and output is args[0]:  # an Identity in a norm's place: whoever reads it reads the norm's output
+            self._outputs.pop(id(output), None)
 
     def _before_norm(self, norm: nn.Module, args: tuple[Any, ...]) -> None:
         self.called.add(norm)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+import torch
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
+from torch.nn.parallel import DataParallel, DistributedDataParallel
+from torch.nn.parameter import is_lazy
 
 _HOOKS = (
     "_forward_hooks",
@@ -20,11 +24,37 @@ _HOOKS = (
 
 
 def refuse_wrapped(model: nn.Module) -> None:
-    """Raise for a model whose wrapper keeps its own books on the layers or their parameters."""
+    """Raise for a model whose wrapper keeps its own books on the layers or their parameters, or that lacks shapes."""
     if hasattr(model, "_orig_mod"):
         raise ValueError("the model is compiled: operate on the model itself, then compile the result")
-    if isinstance(model, DistributedDataParallel):
-        raise ValueError("the model is wrapped in DistributedDataParallel: operate on model.module, then wrap it")
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ValueError("the model is scripted or traced: operate on the model itself, then script what fold returns")
+    if isinstance(model, (DataParallel, DistributedDataParallel)):
+        raise ValueError(f"the model is wrapped in {type(model).__name__}: operate on model.module, then wrap it")
+    for name, tensor in itertools.chain(model.named_parameters(), model.named_buffers()):
+        if is_lazy(tensor):
+            raise ValueError(f"{name} has no shape yet: run one batch through the model first")
+
+
+def refuse_meta(model: nn.Module) -> None:
+    """Raise where values are needed and tensors have none."""
+    for name, tensor in itertools.chain(model.named_parameters(), model.named_buffers()):
+        if tensor.is_meta:
+            raise ValueError(f"{name} is on the meta device and has no values: to_empty and load a state first")
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """A deep copy.
+
+    Raises:
+        ValueError: when the model cannot be copied.
+    """
+    try:
+        return copy.deepcopy(model)
+    except Exception as error:
+        raise ValueError(
+            f"the model cannot be copied ({error}): operate on it before it is sharded or wrapped, or with inplace=True"
+        ) from error
 
 
 def names_of(model: nn.Module) -> dict[nn.Module, list[str]]:

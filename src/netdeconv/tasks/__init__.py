@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from netdeconv.tasks.classification import LOSSES, Classification
+from netdeconv.tasks.classification import Classification
 from netdeconv.tasks.segmentation import Segmentation
 
 TASKS: dict[str, type] = {Classification.name: Classification, Segmentation.name: Segmentation}
 
-__all__ = ["LOSSES", "TASKS", "Classification", "Segmentation"]
+__all__ = ["TASKS", "Classification", "Segmentation"]

@@ -1,29 +1,27 @@
 """Semantic segmentation: a class for every pixel, some of which count for nothing.
 
+What needs torch is imported when it is called: ``--help`` need not wait for it.
+
 Shape letters: N batch, C classes, H height, W width.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
-from torchmetrics import SumMetric
-from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
+import tyro
 
-from netdeconv.data import DataConfig, Splits
-from netdeconv.data.segmentation import IGNORE, SegmentationInfo, Views, open_segmentation
-from netdeconv.models import BATCH_NORM, normalise
-from netdeconv.models.segmentation import build_segmentation, segmentation_network
-from netdeconv.models.windows import WindowedInference
-from netdeconv.training.config import NetworkConfig
+from netdeconv.data.segmentation.views import WIDTH_X_HEIGHT, Views
 
-Outputs = Tensor | Mapping[str, Tensor]
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from netdeconv.data import DataConfig, Splits
+    from netdeconv.data.segmentation import SegmentationInfo
+    from netdeconv.tasks.pixels import Outputs, SegmentationMeter
+    from netdeconv.training.config import NetworkConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,10 +48,10 @@ class Segmentation:
     views: Views = dataclasses.field(default_factory=Views)
     auxiliary: bool = True
     auxiliary_weight: float = 0.5
-    class_weights: tuple[float, ...] | None = None
+    class_weights: Annotated[tuple[float, ...] | None, tyro.conf.Suppress] = None
     output_stride: int | None = None
     pretrained_backbone: bool = False
-    window: tuple[int, int] | None = None
+    window: Annotated[tuple[int, int] | None, WIDTH_X_HEIGHT] = None
     average_flip: bool = False
 
     def __post_init__(self) -> None:
@@ -67,6 +65,8 @@ class Segmentation:
         Raises:
             ValueError: when there are not as many class weights as classes, and as :func:`open_segmentation` says.
         """
+        from netdeconv.data.segmentation import open_segmentation
+
         splits = open_segmentation(config, self.views, seed=seed, device=device, shard=shard)
         if self.class_weights is not None and len(self.class_weights) != splits.info.num_classes:
             raise ValueError(f"{len(self.class_weights)} class weights for {splits.info.num_classes} classes")
@@ -79,6 +79,10 @@ class Segmentation:
             UnknownNameError: a ValueError with the nearest name, when there is no such network.
             ValueError: when it cannot be built as the settings say.
         """
+        from netdeconv.models import BATCH_NORM, normalise
+        from netdeconv.models.segmentation import build_segmentation, segmentation_network
+        from netdeconv.models.windows import WindowedInference
+
         if self.pretrained_backbone and config.norm.name != BATCH_NORM:
             raise ValueError(
                 "pretrained weights are of a backbone with batch norm, and mean nothing with another normalisation: "
@@ -108,71 +112,12 @@ class Segmentation:
         Shapes: outputs (N, C, H, W) or a dictionary of such, targets (N, H, W).
         Returns: zero, with zero gradients, where all pixels are ignored.
         """
-        if isinstance(outputs, Tensor):
-            outputs = {"out": outputs}
-        loss = self._mean(*self._sums(outputs["out"], targets))
-        if "aux" in outputs:
-            loss = loss + self.auxiliary_weight * self._mean(*self._sums(outputs["aux"], targets))
-        return loss
+        from netdeconv.tasks.pixels import mean_loss
 
-    def _sums(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """The weighted sum of all pixels' losses, and the sum of the weights."""
-        scores = scores.float()
-        weights = None if self.class_weights is None else scores.new_tensor(self.class_weights)
-        loss = functional.cross_entropy(scores, targets, weight=weights, ignore_index=IGNORE, reduction="sum")
-        counted = targets != IGNORE
-        if weights is None:
-            return loss, counted.sum().to(loss.dtype)
-        return loss, weights[targets.where(counted, 0)].where(counted, 0).sum()
-
-    @staticmethod
-    def _mean(loss: Tensor, weight: Tensor) -> Tensor:
-        return loss / weight.where(weight > 0, 1)
+        return mean_loss(outputs, targets, self.class_weights, self.auxiliary_weight)
 
     def meter(self, num_classes: int, device: torch.device) -> SegmentationMeter:
         """Return an empty meter of intersection over union, accuracy of pixels and mean loss."""
-        return SegmentationMeter(self, num_classes, device)
+        from netdeconv.tasks.pixels import SegmentationMeter
 
-
-class SegmentationMeter:
-    """Intersection over union and accuracy of pixels in per cent, and mean loss, over all processes.
-
-    Counts are integers: the same images give the same result in whatever batches, on however many processes.
-    """
-
-    def __init__(self, task: Segmentation, num_classes: int, device: torch.device) -> None:
-        self._task = task
-        common: dict[str, Any] = {"ignore_index": IGNORE, "validate_args": False}
-        # A class that neither occurs nor is predicted has no IoU.
-        iou = MulticlassJaccardIndex(num_classes, average="none", zero_division=math.nan, **common)
-        self._iou = iou.to(device)
-        self._accuracy = MulticlassAccuracy(num_classes, average="micro", **common).to(device)
-        # A network whose scores overflow has a loss that is no number, and that is what is said.
-        self._loss, self._weight = (
-            SumMetric(nan_strategy="disable").set_dtype(torch.float64).to(device) for _ in range(2)
-        )
-
-    def update(self, outputs: Outputs, targets: Tensor) -> None:
-        """Take one batch of class scores (N, C, H, W), the auxiliary head's left out, and labels (N, H, W)."""
-        scores = outputs if isinstance(outputs, Tensor) else outputs["out"]
-        loss, weight = self._task._sums(scores, targets)
-        self._loss.update(loss.double())
-        self._weight.update(weight.double())
-        classes = scores.argmax(1)
-        self._iou.update(classes, targets)
-        self._accuracy.update(classes, targets)
-
-    def compute(self) -> dict[str, Any]:
-        """Return ``loss``, ``accuracy`` of pixels, ``mean_iou`` and ``iou`` of every class, ``None`` where it has none.
-
-        A class that neither occurs nor is predicted takes no part in the mean.
-        """
-        weight = float(self._weight.compute())
-        iou = 100 * self._iou.compute().double().cpu()
-        known = iou[~iou.isnan()]
-        return {
-            "loss": float(self._loss.compute()) / weight if weight else 0.0,
-            "accuracy": round(100 * float(self._accuracy.compute()), 4),
-            "mean_iou": round(float(known.mean()), 4) if len(known) else 0.0,
-            "iou": [None if math.isnan(value) else round(value, 4) for value in iou.tolist()],
-        }
+        return SegmentationMeter(self.class_weights, num_classes, device)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from netdeconv.training.checkpoint import CheckpointError, load_checkpoint, restore_model, save_checkpoint
-from netdeconv.training.config import NetworkConfig, OptimizerConfig, ParallelConfig, TrainingConfig
-from netdeconv.training.devices import is_first_process
-from netdeconv.training.evaluation import evaluate
-from netdeconv.training.loop import run
-from netdeconv.training.network import build_network
-from netdeconv.training.optimizers import OPTIMIZERS, SCHEDULES
-from netdeconv.training.plain import differing_settings, from_plain, to_plain
-from netdeconv.training.progress import LiveBars, PlainLines, Reporter, Silent
-from netdeconv.training.result import RunResult
-from netdeconv.training.run_directory import RunDirectory, RunDirectoryError, environment, read_config
+from typing import TYPE_CHECKING
+
+from netdeconv.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from netdeconv.training.checkpoint import CheckpointError, load_checkpoint, restore_model, save_checkpoint
+    from netdeconv.training.config import NetworkConfig, OptimizerConfig, ParallelConfig, TrainingConfig
+    from netdeconv.training.devices import is_first_process
+    from netdeconv.training.evaluation import evaluate
+    from netdeconv.training.loop import run
+    from netdeconv.training.network import build_network
+    from netdeconv.training.optimizers import OPTIMIZERS, SCHEDULES
+    from netdeconv.training.plain import differing_settings, from_plain, to_plain
+    from netdeconv.training.progress import LiveBars, PlainLines, Reporter, Silent
+    from netdeconv.training.result import RunResult
+    from netdeconv.training.run_directory import RunDirectory, RunDirectoryError, environment, read_config
+else:
+    __getattr__ = lazy_names(__name__)
 
 __all__ = [
     "OPTIMIZERS",

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from netdeconv.data import DataConfig
+from tyro.conf import arg
+
+from netdeconv.data.config import DataConfig
 from netdeconv.lookup import unknown_name
-from netdeconv.models import BATCH_NORM, IMAGENET, NormConfig
+from netdeconv.models.entry import IMAGENET
+from netdeconv.models.norm_config import BATCH_NORM, NormConfig
 from netdeconv.training.task import Task
 
 DeviceName = Literal["auto", "cpu", "cuda"]
@@ -33,7 +36,7 @@ class NetworkConfig:
         ValueError: when pretrained weights do not fit the settings.
     """
 
-    arch: str = "vgg11"
+    arch: Annotated[str, arg(aliases=("-a", "--model"))] = "vgg11"
     pretrained: bool = False
     width: float = 1.0
     norm: NormConfig = dataclasses.field(default_factory=NormConfig)
@@ -66,11 +69,11 @@ class OptimizerConfig:
         ValueError: when a number is out of range.
     """
 
-    name: OptimizerName = "SGD"
-    lr: float = 0.1
+    name: Annotated[OptimizerName, arg(name="optimizer")] = "SGD"
+    lr: Annotated[float, arg(aliases=("--learning-rate",))] = 0.1
     momentum: float = 0.9
-    weight_decay: float = 1e-3
-    schedule: ScheduleName = "cosine"
+    weight_decay: Annotated[float, arg(aliases=("--wd",))] = 1e-3
+    schedule: Annotated[ScheduleName, arg(aliases=("--lr-scheduler",))] = "cosine"
     warmup: float = 0.0
     clip_norm: float | None = None
 

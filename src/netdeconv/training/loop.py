@@ -41,7 +41,8 @@ def run(config: TrainingConfig, *, progress: bool | Reporter = True, resume: boo
     """
     with process_settings(config.threads):
         fabric, precision = build_fabric(config.parallel, device=config.device, precision=config.precision)
-        name = f"{config.network.arch.replace('/', '-')}-{config.data.dataset}"
+        network = config.network
+        name = f"{network.arch.replace('/', '-')}-{network.norm.name}-{config.data.dataset}"
         with (
             open_directory(fabric, config.result_path, name=name, resume=resume) as directory,
             _reporter(progress if fabric.is_global_zero else False) as reporter,

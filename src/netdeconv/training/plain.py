@@ -13,7 +13,7 @@ from netdeconv.training.config import TrainingConfig
 T = TypeVar("T")
 
 # A run may be continued with other values of these: they do not change its numbers.
-_FREE = frozenset(
+FREE = frozenset(
     {
         *("result_path", "threads", "loggers", "evaluate_all_statistics", "check_finite", "checkpoint_minutes"),
         *("data.data_dir", "data.download", "data.verify", "data.num_workers"),
@@ -44,7 +44,7 @@ def from_plain(plain: Mapping[str, Any], tasks: Mapping[str, type]) -> TrainingC
         task = dict(settings.pop("task"))
         task_class = tasks[task.pop("name")]
         return _build(TrainingConfig, {**settings, "task": _build(task_class, task)})
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, StopIteration) as error:
         raise ValueError(f"these are not the settings of a run: {error}") from error
 
 
@@ -81,7 +81,7 @@ def differing_settings(ours: TrainingConfig, saved: Mapping[str, Any]) -> dict[s
     found = {
         name: f"{name} was {before!r}, not {now!r}"
         for name, now, before in _differences(to_plain(ours), saved)
-        if name not in _FREE
+        if name not in FREE
     }
     if "epochs" in found and ours.epochs > saved["epochs"]:
         if ours.optimizer.schedule == "constant" and ours.optimizer.warmup == 0:

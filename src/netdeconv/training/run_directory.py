@@ -106,6 +106,10 @@ class RunDirectory:
                 if self._is_new:
                     self.path.rmdir()
         self._lock.release()
+        # What several runs are in stands above the one that was stopped.
+        said = str(error) if isinstance(error, KeyboardInterrupt) else ""
+        if "--resume" in said and f"--resume {self.path} " not in said:
+            raise KeyboardInterrupt(f"stopped; --resume {self.path} continues it") from error
 
     @property
     def checkpoint(self) -> Path:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-import torch
-from torch import Tensor, nn
-
-from netdeconv.data import DataConfig, Splits
-
 if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from netdeconv.data import DataConfig, Splits
     from netdeconv.training.config import NetworkConfig
 
 

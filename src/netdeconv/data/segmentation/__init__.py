@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from netdeconv.data.decoding import load_image
-from netdeconv.data.segmentation.opening import (
-    Views,
-    evaluation_source,
-    open_segmentation,
-    training_source,
-    whole_batches,
-)
-from netdeconv.data.segmentation.pairs import PairError, Pairs, single
-from netdeconv.data.segmentation.registry import (
-    IGNORE,
-    SEGMENTATION_DATASETS,
-    PixelClass,
-    SegmentationInfo,
-    segmentation_info,
-)
-from netdeconv.data.segmentation.sources import open_source
+from typing import TYPE_CHECKING
+
+from netdeconv.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from netdeconv.data.decoding import load_image
+    from netdeconv.data.segmentation.opening import (
+        evaluation_source,
+        open_segmentation,
+        training_source,
+        whole_batches,
+    )
+    from netdeconv.data.segmentation.pairs import PairError, Pairs, single
+    from netdeconv.data.segmentation.registry import (
+        IGNORE,
+        SEGMENTATION_DATASETS,
+        PixelClass,
+        SegmentationInfo,
+        segmentation_info,
+    )
+    from netdeconv.data.segmentation.sources import open_source
+    from netdeconv.data.segmentation.views import Views
+else:
+    __getattr__ = lazy_names(__name__)
 
 __all__ = [
     "IGNORE",

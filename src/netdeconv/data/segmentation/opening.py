@@ -15,64 +15,13 @@ from netdeconv.data.protocols import Splits
 from netdeconv.data.segmentation.pairs import Pairs
 from netdeconv.data.segmentation.registry import IGNORE, SegmentationInfo, segmentation_info
 from netdeconv.data.segmentation.sources import open_source
+from netdeconv.data.segmentation.views import Views
 from netdeconv.data.shards import Shard
 from netdeconv.data.streaming import StreamedEvaluation, StreamedTraining
 from netdeconv.lookup import look_up
 
 # Above this many bytes of decoded images, they are read again in every epoch.
 MEMORY_LIMIT = 1 << 30
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Views:
-    """How images and masks are shown to a network.
-
-    Args:
-        size: height and width that images and masks are brought to when they are read; ``None``: as they are.
-        crop: height and width of a training image; ``None``: ``size``, else what is usual for the data set.
-        scale: smallest and largest factor of the random scaling in training.
-        flip: whether half of the training images are mirrored.
-        evaluate_on: the part to evaluate on; ``None``: the data set's first, its validation images.
-        evaluation_batch: images in a batch of the evaluation; 1 where their sizes vary.
-
-    Raises:
-        ValueError: when a number is out of range.
-    """
-
-    size: tuple[int, int] | None = None
-    crop: tuple[int, int] | None = None
-    scale: tuple[float, float] = (0.5, 2.0)
-    flip: bool = True
-    evaluate_on: str | None = None
-    evaluation_batch: int = 8
-
-    def __post_init__(self) -> None:
-        for name in ("size", "crop"):
-            value = getattr(self, name)
-            if value is not None and (len(value) != 2 or min(value) < 1):
-                raise ValueError(f"{name} must be a height and a width of at least 1, got {value}")
-        if not 0 < self.scale[0] <= self.scale[1]:
-            raise ValueError(f"scale must be a smaller and a larger positive factor, got {self.scale}")
-        if self.evaluation_batch < 1:
-            raise ValueError(f"evaluation_batch must be at least 1, got {self.evaluation_batch}")
-
-    def crop_of(self, info: SegmentationInfo) -> tuple[int, int]:
-        """Return height and width of a training image.
-
-        Raises:
-            ValueError: when they are larger than the images.
-        """
-        crop = self.crop or self.size or info.crop
-        have = self.size or (None if info.varying else info.shape[1:])
-        if have is not None and (crop[0] > have[0] or crop[1] > have[1]):
-            raise ValueError(
-                f"the crop of {crop[1]}x{crop[0]} is larger than the images, {have[1]}x{have[0]}: choose a smaller one"
-            )
-        return crop
-
-    def batch_of(self, info: SegmentationInfo) -> int:
-        """Return the images in a batch of an evaluation."""
-        return self.evaluation_batch if self.size is not None or not info.varying else 1
 
 
 class RandomScale:

@@ -7,14 +7,13 @@ import shlex
 import pytest
 
 from netdeconv.cli import train
-from netdeconv.cli.settings import training_config
 from netdeconv.models import NORMALISATIONS, NormConfig
 
 PLAIN = NormConfig()
 
 
 def norm(line: str) -> NormConfig:
-    return training_config(*train.parser().parse(shlex.split(line))).network.norm
+    return train.options_of(shlex.split(line)).config.network.norm
 
 
 @pytest.mark.parametrize("name", NORMALISATIONS)
@@ -54,13 +53,14 @@ def test_published():
         ("--delinear True --block-fc 0", "--delinear True and --block-fc 0 contradict"),
         ("--norm ful --deconv True", "unknown norm 'ful'; did you mean 'full16'?"),
         # nothing of this may train batch norm in silence
-        ("--structure channel", "--structure channel: says how to whiten, but the norm is batch_norm"),
-        ("--block 32", "--block 32: says how to whiten"),
-        ("--stride 2 --eps .1", "--eps 0.1 and --stride 2: says how to whiten"),
-        ("--stem True", "--stem True: says how to whiten"),
-        ("--published True", "--published True: says how to whiten"),
-        ("--block-fc 512", "--block-fc 512: says how to whiten"),
-        ("--norm group_norm --deconv-iter 3", "--deconv-iter 3: says how to whiten, but the norm is group_norm"),
+        ("--structure channel", "structure say how to whiten, but the norm is batch_norm"),
+        ("--block 32", "group_size say how to whiten"),
+        ("--stride 2 --eps .1", "eps and sampling_stride say how to whiten"),
+        ("--stem True", "stem say how to whiten"),
+        ("--published True", "published say how to whiten"),
+        ("--block-fc 512", "linear_group_size say how to whiten"),
+        ("--delinear True", "--delinear True says how to whiten, but the norm is batch_norm"),
+        ("--norm group_norm --deconv-iter 3", "num_iterations say how to whiten, but the norm is group_norm"),
     ],
 )
 def test_what_cannot_be_is_refused(line, message):

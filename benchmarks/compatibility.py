@@ -1,0 +1,222 @@
+"""Other libraries' networks, converted: ``python -m benchmarks.compatibility``.
+
+Each network has random weights and sees 64 images of CIFAR-10, enlarged, in four batches of 16, again and again: as its
+library builds it, and converted with nothing set; SGD, rate 0.01, momentum 0.9. Beside the losses, a row says how an
+evaluation after two steps comes out, and what folding and a calibrated conversion change. A network runs in a process
+of its own; one that fails or hangs is a row with the error. An output that exists is gone on with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import copy
+import json
+import multiprocessing
+import os
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+import netdeconv as nd
+from benchmarks import environment, tables
+from benchmarks.compatibility_networks import NAMES, build, image_size, inputs_of, logits
+from netdeconv.nn import WhitenedLayer
+from netdeconv.surgery.batches import relative_difference
+from netdeconv.surgery.norms import is_norm
+from netdeconv.surgery.plain import plain_base
+
+BATCH, BATCHES, LR, MOMENTUM = 16, 4, 0.01, 0.9
+# networks with more operations an image, forwards, make a fourth of the steps
+_MANY_OPERATIONS = 1e9
+
+
+def images_and_labels(root: Path) -> tuple[Tensor, Tensor]:
+    """The first images of CIFAR-10, normalised: training batches, and one more to evaluate on."""
+    from torchvision.datasets import CIFAR10
+
+    data = CIFAR10(root, train=True)
+    number = (BATCHES + 1) * BATCH
+    images = torch.from_numpy(data.data[:number]).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return images * 2, torch.tensor(data.targets[:number])
+
+
+class Check:
+    """One network's row.
+
+    Args:
+        name: of the network.
+        images: (N, 3, 32, 32).
+        labels: (N,).
+        steps: of a small network.
+    """
+
+    def __init__(self, name: str, images: Tensor, labels: Tensor, steps: int) -> None:
+        size = image_size(name)
+        large = nn.functional.interpolate(images, (size, size), mode="bilinear")
+        self.batches = [*zip(inputs_of(name, large).split(BATCH), labels.split(BATCH), strict=True)]
+        self.training, self.held_out = self.batches[:BATCHES], self.batches[-1]
+        self.inputs = [inputs for inputs, _ in self.training]
+        torch.manual_seed(0)
+        self.original = build(name).train()
+        self.row: dict[str, Any] = {"network": name, "pixels": size}
+        self.steps = steps
+
+    def run(self) -> dict[str, Any]:
+        """Everything, the row as far as it got in ``self.row``."""
+        steps = self._steps()
+        self.row["steps"] = steps
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model = nd.convert(self.original)
+        self._count(model, [str(w.message) for w in caught])
+        with_norms = copy.deepcopy(self.original)
+        self._train(with_norms, steps, "batch norm")
+        self.row["calibration, difference"] = self._calibration(with_norms)
+        del with_norms
+        self._train(model, steps, "converted", evaluate=True)
+        model.eval()
+        with torch.no_grad():
+            expected = model(self.held_out[0])
+            self.row["folded, difference"] = relative_difference(nd.fold(model).eval()(self.held_out[0]), expected)
+        return self.row
+
+    def _steps(self) -> int:
+        model = copy.deepcopy(self.original).eval()
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            model(self.inputs[0][:1])
+        operations = counter.get_total_flops()
+        self.row["GFLOP an image"] = round(operations / 1e9, 3)
+        return self.steps if operations <= _MANY_OPERATIONS else max(2, self.steps // 4)
+
+    def _count(self, model: nn.Module, notes: list[str]) -> None:
+        layers = sum(plain_base(m) is not None or isinstance(m, WhitenedLayer) for m in model.modules())
+        whitened = sum(isinstance(m, WhitenedLayer) for m in model.modules())
+        norms = [sum(is_norm(m) for m in net.modules()) for net in (model, self.original)]
+        self.row |= {"whitened": f"{whitened} of {layers}", "norms left": f"{norms[0]} of {norms[1]}"}
+        self.row["warning"] = " ".join(notes)[:600]
+
+    def _loss(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+        return nn.functional.cross_entropy(logits(model(batch[0])), batch[1])
+
+    def _train(self, model: nn.Module, steps: int, label: str, *, evaluate: bool = False) -> None:
+        torch.manual_seed(1)
+        optimizer = torch.optim.SGD(model.parameters(), LR, MOMENTUM)
+        losses = []
+        for step in range(steps):
+            optimizer.zero_grad()
+            loss = self._loss(model, self.training[step % BATCHES])
+            loss.backward()
+            optimizer.step()
+            losses.append(float(loss.detach()))
+            if step == 1 and evaluate:
+                self._evaluate(model)
+        self.row[f"first loss, {label}"] = losses[0]
+        self.row[f"last loss, {label}"] = sum(losses[-BATCHES:]) / min(BATCHES, steps)
+
+    @torch.no_grad()
+    def _evaluate(self, model: nn.Module) -> None:
+        """Loss on a held-out batch: with its own statistics, with running ones, and with those of a recalibration."""
+        state = {name: buffer.clone() for name, buffer in model.named_buffers()}
+        with nd.surgery.batch_statistics(model):
+            self.row["evaluated, batch statistics"] = float(self._loss(model, self.held_out))
+        model.eval()
+        self.row["evaluated, running"] = float(self._loss(model, self.held_out))
+        nd.recalibrate(model, self.inputs[:2])
+        self.row["evaluated, recalibrated"] = float(self._loss(model, self.held_out))
+        for name, buffer in model.named_buffers():
+            buffer.copy_(state[name])
+        model.train()
+
+    @torch.no_grad()
+    def _calibration(self, trained: nn.Module) -> float:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = nd.convert(trained.eval(), calibration=self.inputs[:2]).eval()
+        return relative_difference(model(self.inputs[0]), trained(self.inputs[0]))
+
+
+def _child(name: str, images: Tensor, labels: Tensor, steps: int, results: Connection) -> None:
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    row: dict[str, Any] = {"network": name}
+    try:
+        check = Check(name, images, labels, steps)
+        row = check.row
+        row = check.run()
+    except Exception as error:  # the row says what a user would see
+        row["error"] = f"{type(error).__name__}: {error}"[:400]
+        if os.environ.get("COMPATIBILITY_TRACEBACK"):
+            import traceback
+
+            traceback.print_exc()
+    results.send(row)
+
+
+def check(name: str, images: Tensor, labels: Tensor, *, steps: int, limit: float) -> dict[str, Any]:
+    """One network in a process of its own, forked so that it need not import everything again."""
+    context = multiprocessing.get_context("fork")
+    receiving, sending = context.Pipe(duplex=False)
+    process = context.Process(target=_child, args=(name, images, labels, steps, sending), daemon=True)
+    process.start()
+    sending.close()
+    try:
+        if not receiving.poll(limit):
+            return {"network": name, "error": f"no result after {limit:.0f} seconds"}
+        row: dict[str, Any] = receiving.recv()
+        return row
+    except EOFError:
+        process.join(10)
+        return {"network": name, "error": f"its process died with status {process.exitcode}"}
+    finally:
+        process.kill()
+        process.join()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Check all that are asked for and not yet in the output."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.compatibility", description=__doc__)
+    parser.add_argument("--names", nargs="+", default=NAMES, help="library/network")
+    parser.add_argument("--again", nargs="*", default=None, help="run these again")
+    parser.add_argument("--steps", type=int, default=20, help="a fourth for networks of more than a GFLOP an image")
+    parser.add_argument("--limit", type=float, default=600, help="seconds for a network")
+    parser.add_argument("--output", type=Path, default=Path("results/checks/compatibility.json"))
+    options = parser.parse_args(given)
+    begun = time.perf_counter()
+    device = environment.prepare("cpu", 1)
+    images, labels = images_and_labels(Path(os.environ.get("NETDECONV_DATA", "data")))
+    with contextlib.suppress(ImportError):
+        import timm  # noqa: F401 (once, before the processes are forked)
+    known = (
+        {row["network"]: row for row in json.loads(options.output.read_text())["rows"]}
+        if options.output.exists()
+        else {}
+    )
+    for name in options.names:
+        if name in known and name not in (options.again or ()):
+            continue
+        known[name] = check(name, images, labels, steps=options.steps, limit=options.limit)
+        print(known[name], flush=True)
+        table = tables.build(
+            "Other libraries' networks",
+            command=f"python -m benchmarks.compatibility --steps {options.steps}",
+            config={"batch_size": BATCH, "images": BATCH * BATCHES, "lr": LR, "momentum": MOMENTUM},
+            seed=0,
+            device=device,
+            begun=begun,
+            rows=[known[name] for name in NAMES if name in known] + [r for n, r in known.items() if n not in NAMES],
+        )
+        tables.write(table, options.output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""Folding into the original's layers and norms: what biases they have no place for goes into neutral batch norms."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from netdeconv.surgery.affine import ChannelAffine
+from netdeconv.surgery.batches import Call, calls
+from netdeconv.surgery.norms import norm_parts
+from netdeconv.surgery.plain import bias_was_added
+from netdeconv.surgery.trace import Trace
+from netdeconv.surgery.tree import evaluation_mode
+
+
+class Restored(NamedTuple):
+    """Norms to be put back, and what the model computed before, on the batch."""
+
+    norms: dict[nn.Module, nn.Module]
+    call: Call
+    outputs: Any
+
+
+def remember(place: nn.Module, norm: nn.Module) -> None:
+    """Note in the module that stands in a norm's place which norm it was; no state, no parameter, no memory."""
+    vars(place)["_replaced_norm"] = copy.deepcopy(norm).to("meta")
+
+
+@torch.no_grad()
+def restore_norms(model: nn.Module, plain: Mapping[nn.Module, nn.Module], batch: Any) -> Restored:
+    """Batch norms for the places of those that a conversion removed.
+
+    A plain layer that had no bias gives its one, in ``plain``, to the norm that it feeds.
+
+    Args:
+        model: converted.
+        plain: its whitened layers' plain twins.
+        batch: one, to follow which layer feeds which norm.
+
+    Raises:
+        ValueError: when a layer that had no bias feeds no such norm, or a norm was no batch norm.
+    """
+    places = {module: vars(module)["_replaced_norm"] for module in model.modules() if "_replaced_norm" in vars(module)}
+    names = {module: name for name, module in model.named_modules()}
+    trace, call = Trace(plain, places), next(iter(calls([batch], model)))
+    with evaluation_mode(model), trace:
+        outputs = call.run(model)
+        trace.count_reads(outputs)
+    norms: dict[nn.Module, nn.Module] = {}
+    for place, norm in places.items():
+        layer = trace.absorbing_layer(place)
+        bias = _take_bias(plain[layer]) if layer is not None and bias_was_added(layer) else None
+        norms[place] = _restored(norm, place, bias, next(model.parameters()), names[place])
+    left = [names[layer] for layer, twin in plain.items() if bias_was_added(layer) and twin.bias is not None]
+    if left:
+        raise ValueError(
+            f"{', '.join(left[:3])}{' ...' if left[3:] else ''}: the original had no bias there, and the layer feeds "
+            "no batch norm that could hold it: fold without keep_norms"
+        )
+    return Restored(norms, call, outputs)
+
+
+def _take_bias(twin: nn.Module) -> Tensor:
+    bias = twin.bias
+    assert isinstance(bias, Tensor)
+    twin.register_parameter("bias", None)
+    return bias.detach()
+
+
+def _restored(norm: nn.Module, place: nn.Module, bias: Tensor | None, like: Tensor, name: str) -> nn.Module:
+    """A norm that in evaluation mode adds the bias, and does what the place did beside."""
+    new = copy.deepcopy(norm).to_empty(device=like.device).to(like.dtype)
+    parts = norm_parts(new)
+    statistics = None if parts is None else parts.statistics
+    if parts is None or statistics is None or not isinstance(statistics.running_mean, Tensor):
+        raise ValueError(f"{name}: {type(norm).__name__} cannot stay as a batch norm that does nothing else")
+    parts_of_place = [place] if not isinstance(place, nn.Sequential) else list(place)
+    affine = next((part for part in parts_of_place if isinstance(part, ChannelAffine)), None)
+    if parts.after is not None:
+        after = place if affine is None else parts_of_place[-1]
+        parts.after.load_state_dict(after.state_dict())
+    scale = torch.ones_like(statistics.running_mean) if affine is None else affine.weight
+    shift = torch.zeros_like(scale) if affine is None else affine.bias
+    if bias is not None:
+        shift = shift + scale * bias
+    return _set(new, statistics, scale, shift)
+
+
+def _set(norm: nn.Module, statistics: nn.Module, scale: Tensor, shift: Tensor) -> nn.Module:
+    """Give batch norm this function of a channel; without parameters, by its statistics."""
+    mean, variance = statistics.running_mean, statistics.running_var
+    assert isinstance(mean, Tensor)
+    assert isinstance(variance, Tensor)
+    assert isinstance(statistics.eps, float)
+    if isinstance(statistics.weight, Tensor) and isinstance(statistics.bias, Tensor):
+        statistics.weight.copy_(scale)
+        statistics.bias.copy_(shift)
+        mean.zero_()
+        variance.fill_(1 - statistics.eps)
+    else:
+        variance.copy_(scale.double().pow(-2) - statistics.eps)
+        mean.copy_(-shift / scale)
+    if isinstance(getattr(statistics, "num_batches_tracked", None), Tensor):
+        statistics.num_batches_tracked.zero_()  # type: ignore[operator]
+    return norm

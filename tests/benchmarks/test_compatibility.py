@@ -1,0 +1,55 @@
+"""The table of other libraries' networks: a row, an error as a row, what passes, the page."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from benchmarks.compatibility_networks import NAMES
+
+from benchmarks import compatibility, compatibility_page
+
+NUMBER = (compatibility.BATCHES + 1) * compatibility.BATCH
+GOOD = {
+    **{"network": "a", "first loss, batch norm": 2.3, "last loss, batch norm": 2.0, "first loss, converted": 2.4},
+    **{"last loss, converted": 2.2, "evaluated, batch statistics": 2.3, "evaluated, running": 9.0},
+    **{"evaluated, recalibrated": 2.5, "folded, difference": 1e-6, "calibration, difference": 1e-6},
+}
+
+
+def test_a_network_and_an_error_are_rows(tmp_path, monkeypatch):
+    data = (torch.randn(NUMBER, 3, 32, 32), torch.arange(NUMBER) % 10)
+    monkeypatch.setattr(compatibility, "images_and_labels", lambda root: data)
+    file = tmp_path / "table.json"
+    names = ["torchvision/shufflenet_v2_x0_5", "torchvision/nothing"]
+    compatibility.main(["--names", *names, "--steps", "2", "--output", str(file)])
+    good, bad = json.loads(file.read_text())["rows"]
+    assert good["whitened"] == "57 of 57"
+    assert good["norms left"] == "0 of 56"
+    assert good["folded, difference"] <= compatibility_page.FOLDED
+    assert good["calibration, difference"] <= compatibility_page.CALIBRATED
+    assert "error" not in compatibility_page.failures(good)
+    assert "nothing" in bad["error"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({}, []),
+        ({"first loss, converted": 4.0}, ["first loss"]),
+        ({"last loss, converted": float("nan")}, ["last loss"]),
+        ({"evaluated, recalibrated": float("inf")}, ["evaluation"]),
+        ({"folded, difference": 1e-2, "calibration, difference": 1.0}, ["fold", "calibration"]),
+        ({"error": "ValueError: no"}, ["ValueError: no"]),
+    ],
+)
+def test_what_passes(change, reason):
+    assert compatibility_page.failures(GOOD | change) == reason
+
+
+def test_the_page_is_what_the_results_say():
+    assert len(NAMES) == len(set(NAMES))
+    assert sum(name.startswith("timm/") for name in NAMES) >= 100
+    table = compatibility_page.load(compatibility_page.SOURCE)
+    assert compatibility_page.render(table) in compatibility_page.PAGE.read_text(encoding="utf-8")
