@@ -8,7 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from netdeconv.cli import compare, evaluate, export, imagenet, listing, main, predict, reproduce, segment, sweep, train
+from netdeconv.cli import (
+    compare,
+    evaluate,
+    export,
+    imagenet,
+    listing,
+    main,
+    predict,
+    report,
+    reproduce,
+    segment,
+    sweep,
+    train,
+    visualize,
+    watch,
+)
 from netdeconv.cli.main import COMMANDS
 from netdeconv.cli.parser import flags
 
@@ -21,10 +36,13 @@ OPTIONS = {
     "imagenet": imagenet.DEFAULT,
     "list": listing.Options,
     "predict": predict.Options,
+    "report": report.Options,
     "reproduce": reproduce.DEFAULT,
     "segment": segment.DEFAULT,
     "sweep": sweep.DEFAULT,
     "train": train.DEFAULT,
+    "visualize": visualize.Options,
+    "watch": watch.Options,
 }
 
 

@@ -155,7 +155,7 @@ def test_parts_keep_every_class_in_proportion_and_are_disjoint(tmp_path):
     [
         ({"validation_size": 24}, "cannot cut 24 samples from 24"),
         ({"num_workers": -1}, "num_workers must be at least 0, got -1"),
-        ({"image_size": 0}, "image_size must be at least 1, got 0"),
+        ({"image_size": 1}, "image_size must be at least 8, got 1: networks for image files halve"),
         ({"resize": 15}, "resize 15 is smaller than image_size 16: images would be padded with black"),
         ({"max_batches": 0}, "max_batches must be at least 1, got 0"),
         ({"decode": "gpu"}, "decode must be one of"),

@@ -6,7 +6,7 @@ from unittest import mock
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netdeconv.linalg import (
@@ -55,6 +55,7 @@ def unfolded(x: torch.Tensor, geometry: PatchGeometry, grouping: Grouping) -> to
 
 
 @given(geometries())
+@settings(max_examples=20)
 def test_patches_are_those_of_unfold(case):
     geometry, shape, grouping = case
     x = torch.randn(shape, dtype=torch.float64)
@@ -64,6 +65,7 @@ def test_patches_are_those_of_unfold(case):
 
 
 @given(geometries())
+@settings(max_examples=20)
 def test_scattering_is_the_adjoint_of_gathering(case):
     geometry, shape, grouping = case
     x = torch.randn(shape, dtype=torch.float64)
@@ -74,6 +76,7 @@ def test_scattering_is_the_adjoint_of_gathering(case):
 
 
 @given(geometries(), st.booleans(), budgets)
+@settings(max_examples=20)
 def test_statistics_and_gradient_equal_plain_autograd(case, exclusive, budget):
     geometry, shape, grouping = case
     x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
@@ -230,6 +233,7 @@ def test_a_grouping_needs_positive_counts():
 
 
 @given(geometries())
+@settings(max_examples=20)
 def test_merge_undoes_split(case):
     _, shape, grouping = case
     x = torch.randn(shape)

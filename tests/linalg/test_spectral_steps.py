@@ -64,9 +64,9 @@ def test_many_steps_and_small_matrices_stay_with_products(through_eigenvalues, m
     assert not through_eigenvalues
 
 
-@pytest.mark.parametrize("steps", [1, 2, 5])
+@pytest.mark.parametrize("steps", [1, 5])
 def test_the_gradient_is_the_derivative(through_eigenvalues, steps):
-    matrix = covariances(torch.float64).requires_grad_()
+    matrix = covariances(torch.float64, 1)[:, :4, :4].requires_grad_()
     assert torch.autograd.gradcheck(NewtonSchulz(steps), matrix)
     assert through_eigenvalues
 

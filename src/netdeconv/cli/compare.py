@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Suppress, arg
 
 from netdeconv.cli.parser import UsageError, given, parse, value_of
+from netdeconv.cli.report import page
 from netdeconv.cli.reporting import reporters, table_text
 from netdeconv.cli.runs import ClassificationRun, PixelData, SegmentationRun
 from netdeconv.data.config import DataConfig
@@ -130,7 +131,9 @@ def main(arguments: Sequence[str]) -> int:
         folder, found = contest(chosen, path, reporter=reporter, resume=options.resume is not None)
     text = render(chosen, found)
     (folder / "table.txt").write_text(text, encoding="utf-8")
-    print(f"{text}curves, learning rates, settings, versions and measurements: {folder}\n{in_words(found)}")
+    print(
+        f"{text}curves, learning rates, settings, versions and measurements: {folder}\n{page(folder)}{in_words(found)}"
+    )
     return 0
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, get_args
 from tyro.conf import arg
 
 Decoder = Literal["workers", "device"]
+SMALLEST_IMAGE = 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,7 @@ class DataConfig:
         cutout: side of a square that is hidden in every training image; 0 for none.
         max_batches: batches of an epoch, and of an evaluation, at most: for a first look. ``None`` for all.
         num_classes: classes that a folder of images must have; ``None`` for the registry's number.
-        image_size: height and width that image files are brought to; ``None`` for the registry's.
+        image_size: height and width that image files are brought to, at least 8; ``None`` for the registry's.
         resize: shorter side of image files before an evaluation's crop; ``None`` for the registry's, in
             proportion to ``image_size``.
         num_workers: loader processes for image files, of this machine; they do not change the images.
@@ -59,11 +60,17 @@ class DataConfig:
     skip_corrupt: bool = False
 
     def __post_init__(self) -> None:
-        least = {"cutout": 0, "num_workers": 0, "max_batches": 1, "num_classes": 1, "image_size": 1, "resize": 1}
+        least = {"cutout": 0, "num_workers": 0, "max_batches": 1, "num_classes": 1, "resize": 1}
         for name, limit in least.items():
             value = getattr(self, name)
             if value is not None and value < limit:
                 raise ValueError(f"{name} must be at least {limit}, got {value}")
+        # Training on a pixel or two ends in NaN, or in a network that has learnt nothing.
+        if self.image_size is not None and self.image_size < SMALLEST_IMAGE:
+            raise ValueError(
+                f"image_size must be at least {SMALLEST_IMAGE}, got {self.image_size}: networks for image files halve "
+                "their images five times"
+            )
         if self.decode not in get_args(Decoder):
             raise ValueError(f"decode must be one of {get_args(Decoder)}, got {self.decode!r}")
         if self.cutout and not self.augment:

@@ -20,6 +20,9 @@ _ROUNDING = 1e-7
 # A channel whose deviation is smaller than this share of its mean says nothing.
 _CONSTANT = 1e-5
 _TINY = 1e-30
+# Larger matrices are read in float32: half the time, and enough for the ratios that are shown.
+_DOUBLE = 128
+_POWER_STEPS = 24
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -85,7 +88,8 @@ def measure(statistics: InputStatistics, x: Tensor, mean_GD: Tensor, matrix_GDD:
         x (N, C, ...), mean (G, D), matrix (G, D, D).
 
     Numerics:
-        The covariance is made in float32 or wider where the input is; eigenvalues in float64 on the processor.
+        The covariance is made in float32 or wider where the input is; eigenvalues in float64, beyond
+        128 features in float32, on the processor; the gain by 24 steps of the power iteration, from below.
     """
     sampler, settings = statistics.sampler, statistics.whitening
     rows, features = sampler.num_rows(x.shape), sampler.matrix_size
@@ -94,7 +98,7 @@ def measure(statistics: InputStatistics, x: Tensor, mean_GD: Tensor, matrix_GDD:
         return LayerHealth(**known)
     _, batch_mean, covariance = (part.detach() for part in sampler.statistics(x, exclusive=False))
     covariance, batch_mean, mean, matrix, running_mean, running = (
-        part.double().cpu()
+        part.to(torch.float64 if features <= _DOUBLE else torch.float32).cpu()
         for part in (
             covariance,
             batch_mean,
@@ -108,9 +112,12 @@ def measure(statistics: InputStatistics, x: Tensor, mean_GD: Tensor, matrix_GDD:
         return LayerHealth(**known, is_finite=False)
     if settings.freeze is not None:  # a frozen layer uses the running statistics: compare them with the batch's own
         mean = batch_mean
-        matrix = inverse_sqrt(covariance + settings.eps * torch.eye(features).double(), method=settings.method)
+        matrix = inverse_sqrt(
+            covariance + settings.eps * torch.eye(features, dtype=covariance.dtype), method=settings.method
+        )
     white = matrix @ covariance @ matrix
-    before, after, gains = torch.linalg.eigvalsh(torch.stack([covariance, white, (matrix + matrix.mT) / 2]))
+    before, after = torch.linalg.eigvalsh(torch.stack([covariance, white]))
+    gains = _largest_gain(matrix)
     distance = torch.linalg.matrix_norm(running @ covariance @ running - white)
     distance = distance / torch.linalg.matrix_norm(white).clamp_min(_TINY)
     variance = covariance.diagonal(dim1=-2, dim2=-1).mean(-1)
@@ -124,8 +131,8 @@ def measure(statistics: InputStatistics, x: Tensor, mean_GD: Tensor, matrix_GDD:
         rank_after=float(effective_rank(after).min()),
         mean_distance=float(mean_distance.max()),
         whitening_distance=float(distance.max()),
-        gain=float(gains.abs().max()),
-        relative_gain=float((gains.abs().amax(-1) * variance.sqrt()).max()),
+        gain=float(gains.max()),
+        relative_gain=float((gains * variance.sqrt()).max()),
         variance=float(variance.min()),
         dead_channels=dead,
         constant_channels=constant,
@@ -137,6 +144,16 @@ def effective_rank(eigenvalues: Tensor) -> Tensor:
     values = eigenvalues.clamp_min(0)
     squares = values.square().sum(-1)
     return torch.where(squares > 0, values.sum(-1).square() / squares.clamp_min(_TINY), 0.0)
+
+
+def _largest_gain(matrix: Tensor) -> Tensor:
+    """Largest eigenvalue of positive matrices, (G, D, D) to (G,)."""
+    x = matrix.diagonal(dim1=-2, dim2=-1).unsqueeze(-1).clone()  # no random numbers: training's must stay its own
+    x = x + matrix.sum(-1, keepdim=True).abs() / matrix.shape[-1]
+    for _ in range(_POWER_STEPS):
+        x = matrix @ (x / torch.linalg.vector_norm(x, dim=-2, keepdim=True).clamp_min(_TINY))
+    largest: Tensor = torch.linalg.vector_norm(x, dim=-2).squeeze(-1)
+    return largest
 
 
 def _condition(eigenvalues: Tensor) -> Tensor:

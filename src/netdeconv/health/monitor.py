@@ -182,7 +182,7 @@ def monitor(
         ValueError: when the model has no whitened layer, or ``every`` is less than 1.
 
     Numerics:
-        A reading makes each covariance again, and eigenvalues of D x D matrices in float64 on the processor: about one
+        A reading makes each covariance again, and eigenvalues of D x D matrices on the processor: at most about one
         step's time, so 2 % of 50. It waits for the device. Under ``torch.compile`` nothing is read: monitor the model
         in some steps before it is compiled.
 

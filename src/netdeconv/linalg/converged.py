@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from netdeconv.linalg.lyapunov import inverse_sqrt_gradient, spectral_decomposition
-from netdeconv.linalg.precision import frobenius_norm, full_precision, symmetrize
+from netdeconv.linalg.precision import either, frobenius_norm, full_precision, symmetrize
 from netdeconv.linalg.symmetric import symmetric_product
 
 
@@ -55,7 +55,7 @@ class Converged:
         eps = torch.finfo(matrix.dtype).eps
         lower = self.min_eigenvalue or (1e-6 if eps > 1e-10 else 1e-10)
         steps = tuned_coefficients(lower, self.tolerance or 8 * eps)
-        root: Tensor = _ConvergedRoot.apply(matrix, steps)
+        root: Tensor = either(_ConvergedRoot, _TraceableRoot).apply(matrix, steps)
         return root
 
 
@@ -80,7 +80,7 @@ def tuned_coefficients(min_eigenvalue: float, tolerance: float) -> tuple[tuple[f
     return tuple(steps)
 
 
-class _ConvergedRoot(torch.autograd.Function):
+class _TraceableRoot(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
@@ -102,11 +102,6 @@ class _ConvergedRoot(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Tensor, Any], output: Tensor) -> None:
         del output
         ctx.save_for_backward(inputs[0])
-        ctx.save_for_forward(inputs[0])
-
-    @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, _: None) -> Tensor:
-        return _ConvergedRoot.backward(ctx, tangent)[0]  # the derivative is its own adjoint
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
@@ -115,3 +110,16 @@ class _ConvergedRoot(torch.autograd.Function):
             with torch.no_grad():
                 values, vectors = spectral_decomposition(matrix)
             return inverse_sqrt_gradient(matrix, values, vectors, grads[0]), None
+
+
+class _ConvergedRoot(_TraceableRoot):
+    """With a forward derivative, which is its own adjoint."""
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Any], output: Tensor) -> None:
+        _TraceableRoot.setup_context(ctx, inputs, output)
+        ctx.save_for_forward(inputs[0])
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, _: None) -> Tensor:
+        return _TraceableRoot.backward(ctx, tangent)[0]

@@ -20,7 +20,7 @@ from netdeconv.linalg.geometry import PatchGeometry
 from netdeconv.linalg.grouping import Grouping
 from netdeconv.linalg.patches import PatchCopier, gather_patches
 from netdeconv.linalg.portions import portions
-from netdeconv.linalg.precision import full_precision, may_write, statistics_dtype, symmetrize
+from netdeconv.linalg.precision import either, full_precision, may_write, statistics_dtype, symmetrize
 from netdeconv.linalg.symmetric import add_gram, complete
 
 # entries of a batch whose mean is near enough to the batch's to centre at
@@ -63,11 +63,13 @@ def patch_statistics(
         float32: an entry is off by some thousandths of the product of two standard deviations, less than by the
         choice of the batch (``benchmarks.precision``). On processors only, where such products are cheaper.
     """
-    same, mean_GD, covariance_GDD = _PatchStatistics.apply(x, geometry, grouping, exclusive, image_step, factors)
+    same, mean_GD, covariance_GDD = either(_PatchStatistics, _TraceableStatistics).apply(
+        x, geometry, grouping, exclusive, image_step, factors
+    )
     return same, mean_GD, covariance_GDD
 
 
-class _PatchStatistics(torch.autograd.Function):
+class _TraceableStatistics(torch.autograd.Function):
     """The statistics; for several models at once (``vmap``) their matrices stand side by side."""
 
     @staticmethod
@@ -92,7 +94,6 @@ class _PatchStatistics(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         x, ctx.geometry, ctx.grouping, ctx.exclusive, ctx.image_step, _ = inputs
         ctx.save_for_backward(x, output[1])
-        ctx.save_for_forward(x, output[1])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -122,17 +123,6 @@ class _PatchStatistics(torch.autograd.Function):
         return grad_x, None, None, None, None, None
 
     @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, *_: None) -> tuple[Tensor, Tensor, Tensor]:
-        x, mean_GD = ctx.saved_tensors
-        with full_precision(x):
-            patches, moved = (
-                gather_patches(t[:: ctx.image_step], ctx.geometry, ctx.grouping, dtype=mean_GD.dtype)
-                for t in (x, tangent)
-            )
-            products_GDD = torch.bmm((patches - mean_GD.unsqueeze(1)).mT, moved)
-            return tangent.view_as(tangent), moved.mean(1), symmetrize(products_GDD) * (2 / patches.shape[1])
-
-    @staticmethod
     def vmap(
         info: Any,
         in_dims: tuple[int | None, ...],
@@ -150,6 +140,26 @@ class _PatchStatistics(torch.autograd.Function):
         side_by_side = x.movedim(in_dims[0], 1).flatten(1, 2)
         results = _PatchStatistics.apply(side_by_side, geometry, wide, False, image_step, factors)
         return tuple(t.unflatten(d, (models, -1)) for t, d in zip(results, (1, 0, 0), strict=True)), (1, 0, 0)
+
+
+class _PatchStatistics(_TraceableStatistics):
+    """With a forward derivative."""
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        _TraceableStatistics.setup_context(ctx, inputs, output)
+        ctx.save_for_forward(inputs[0], output[1])
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: None) -> tuple[Tensor, Tensor, Tensor]:
+        x, mean_GD = ctx.saved_tensors
+        with full_precision(x):
+            patches, moved = (
+                gather_patches(t[:: ctx.image_step], ctx.geometry, ctx.grouping, dtype=mean_GD.dtype)
+                for t in (x, tangent)
+            )
+            products_GDD = torch.bmm((patches - mean_GD.unsqueeze(1)).mT, moved)
+            return tangent.view_as(tangent), moved.mean(1), symmetrize(products_GDD) * (2 / patches.shape[1])
 
 
 def _mean_and_covariance(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from netdeconv.linalg.lyapunov import inverse_sqrt_gradient, spectral_decomposition
-from netdeconv.linalg.precision import full_precision
+from netdeconv.linalg.precision import either, full_precision
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,11 +22,11 @@ class Eigen:
 
     def __call__(self, matrix: Tensor) -> Tensor:
         """Apply to symmetric matrices (B, D, D)."""
-        root: Tensor = _EigenRoot.apply(matrix)[0]
+        root: Tensor = either(_EigenRoot, _TraceableRoot).apply(matrix)[0]
         return root
 
 
-class _EigenRoot(torch.autograd.Function):
+class _TraceableRoot(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
@@ -39,7 +39,6 @@ class _EigenRoot(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor, Tensor]) -> None:
         ctx.mark_non_differentiable(*output[1:])
         ctx.save_for_backward(*inputs, *output[1:])
-        ctx.save_for_forward(*inputs, *output[1:])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
@@ -47,6 +46,15 @@ class _EigenRoot(torch.autograd.Function):
         with full_precision(matrix):
             return inverse_sqrt_gradient(matrix, values, vectors, grads[0])
 
+
+class _EigenRoot(_TraceableRoot):
+    """With a forward derivative, which is its own adjoint."""
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor, Tensor]) -> None:
+        _TraceableRoot.setup_context(ctx, inputs, output)
+        ctx.save_for_forward(*inputs, *output[1:])
+
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor) -> tuple[Tensor, None, None]:
-        return _EigenRoot.backward(ctx, tangent), None, None  # the derivative is its own adjoint
+        return _TraceableRoot.backward(ctx, tangent), None, None

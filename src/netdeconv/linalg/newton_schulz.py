@@ -20,7 +20,7 @@ from torch import Tensor
 
 from netdeconv import kernels
 from netdeconv.linalg import spectral_steps
-from netdeconv.linalg.precision import frobenius_norm, full_precision, may_write, symmetrize
+from netdeconv.linalg.precision import either, frobenius_norm, full_precision, may_write, symmetrize
 from netdeconv.linalg.symmetric import symmetric_product
 
 
@@ -28,7 +28,7 @@ from netdeconv.linalg.symmetric import symmetric_product
 class NewtonSchulz:
     """A fixed number of Newton-Schulz steps: partial whitening, the paper's method.
 
-    More than seven steps see a matrix whose diagonal is raised by 8 eps(dtype) of its norm, and stay bounded.
+    More than 15 steps see a matrix whose diagonal is raised by 8 eps(dtype) of its norm, and stay bounded.
     A direction with eigenvalue ``l = lambda / ||A||_F`` receives a gain of at most ``1.5**n / sqrt(||A||_F)``.
 
     Args:
@@ -46,17 +46,19 @@ class NewtonSchulz:
 
     def __call__(self, matrix: Tensor) -> Tensor:
         """Apply to symmetric matrices (B, D, D)."""
-        many = self.num_iterations > spectral_steps.MOST_STEPS
-        if many:
+        if self.num_iterations > _SAFE_STEPS:
             # Rounding makes the smallest eigenvalues negative, and every step would magnify them by 9/4.
             floor = _FLOOR * torch.finfo(matrix.dtype).eps * frobenius_norm(matrix.detach())
             matrix = matrix + floor * _eye_like(matrix)
-        by_eigenvalues = spectral_steps.prefers_eigenvalues(matrix) and not many
-        function = _ByEigenvalues if by_eigenvalues else _ByProducts
+        function = either(_ByProducts, _TraceableByProducts)
+        if spectral_steps.prefers_eigenvalues(matrix, self.num_iterations):
+            function = either(_ByEigenvalues, _TraceableByEigenvalues)
         root: Tensor = function.apply(matrix, self.num_iterations)[0]
         return root
 
 
+# So many steps magnify the rounding of a float32 eigenvalue to some thousandths at most.
+_SAFE_STEPS = 15
 # Of the norm, times the rounding unit: more than what two products of an iteration round.
 _FLOOR = 8
 
@@ -141,7 +143,7 @@ def _models_stacked(
     return apart, (0,) * len(apart)
 
 
-class _ByProducts(torch.autograd.Function):
+class _TraceableByProducts(torch.autograd.Function):
     """Keeps the matrix and the result; backward is itself differentiable."""
 
     @staticmethod
@@ -156,7 +158,6 @@ class _ByProducts(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: tuple[Tensor]) -> None:
         matrix, ctx.num_iterations = inputs
         ctx.save_for_backward(matrix, *output)
-        ctx.save_for_forward(matrix, *output)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
@@ -169,17 +170,26 @@ class _ByProducts(torch.autograd.Function):
             return _adjoint(scaled, norm, root, symmetrize(grads[0]), ctx.num_iterations), None
 
     @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], matrix: Tensor, num_iterations: int) -> tuple[Any, Any]:
+        return _models_stacked(_ByProducts, info, in_dims, matrix, num_iterations)
+
+
+class _ByProducts(_TraceableByProducts):
+    """With a forward derivative."""
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: tuple[Tensor]) -> None:
+        _TraceableByProducts.setup_context(ctx, inputs, output)
+        ctx.save_for_forward(inputs[0], output[0])
+
+    @staticmethod
     def jvp(ctx: Any, tangent: Tensor, *_: None) -> tuple[Tensor]:
         matrix, root = ctx.saved_tensors
         with full_precision(matrix):
             return (_through_norm(*_scaled(matrix), root, symmetrize(tangent), ctx.num_iterations),)
 
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], matrix: Tensor, num_iterations: int) -> tuple[Any, Any]:
-        return _models_stacked(_ByProducts, info, in_dims, matrix, num_iterations)
 
-
-class _ByEigenvalues(torch.autograd.Function):
+class _TraceableByEigenvalues(torch.autograd.Function):
     """Keeps the matrix and its decomposition; a second derivative goes through products."""
 
     @staticmethod
@@ -195,7 +205,6 @@ class _ByEigenvalues(torch.autograd.Function):
         matrix, ctx.num_iterations = inputs
         ctx.mark_non_differentiable(*output[1:])
         ctx.save_for_backward(matrix, *output[1:])
-        ctx.save_for_forward(matrix, output[0])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
@@ -209,9 +218,18 @@ class _ByEigenvalues(torch.autograd.Function):
             return _adjoint(scaled, norm, root, grad, ctx.num_iterations), None
 
     @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, *_: None) -> tuple[Tensor | None, ...]:
-        return *_ByProducts.jvp(ctx, tangent), None, None, None
-
-    @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], matrix: Tensor, num_iterations: int) -> tuple[Any, Any]:
         return _models_stacked(_ByEigenvalues, info, in_dims, matrix, num_iterations)
+
+
+class _ByEigenvalues(_TraceableByEigenvalues):
+    """With a forward derivative."""
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: tuple[Tensor, ...]) -> None:
+        _TraceableByEigenvalues.setup_context(ctx, inputs, output)
+        ctx.save_for_forward(inputs[0], output[0])
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: None) -> tuple[Tensor | None, ...]:
+        return *_ByProducts.jvp(ctx, tangent), None, None, None

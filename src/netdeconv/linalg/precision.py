@@ -1,4 +1,4 @@
-"""Where statistics and inverse roots are computed: float32 or wider, outside autocast; and what may be overwritten."""
+"""How statistics and inverse roots are computed: float32 or wider, outside autocast, recorded or in place."""
 
 from __future__ import annotations
 
@@ -34,3 +34,10 @@ def may_write() -> bool:
     if torch.is_grad_enabled() or torch.compiler.is_compiling():
         return False
     return not torch._C._are_functorch_transforms_active()
+
+
+def either(
+    function: type[torch.autograd.Function], base: type[torch.autograd.Function]
+) -> type[torch.autograd.Function]:
+    """A function with a forward derivative, or, for compilers, which refuse those, its base without one."""
+    return base if torch.compiler.is_compiling() else function

@@ -26,9 +26,14 @@ _SMALLEST = 128
 MOST_STEPS = 7
 
 
-def prefers_eigenvalues(matrix: Tensor) -> bool:
+def prefers_eigenvalues(matrix: Tensor, num_iterations: int) -> bool:
     """Whether matrices (B, D, D) go through their eigenvalues: large ones on a processor, outside compilers."""
-    return matrix.device.type == "cpu" and matrix.shape[-1] >= _SMALLEST and not torch.compiler.is_compiling()
+    return (
+        matrix.device.type == "cpu"
+        and matrix.shape[-1] >= _SMALLEST
+        and num_iterations <= MOST_STEPS
+        and not torch.compiler.is_compiling()
+    )
 
 
 def decompose(matrix: Tensor) -> tuple[Tensor, Tensor]:

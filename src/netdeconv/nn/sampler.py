@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,7 +42,7 @@ def bounded(settings: Whitening, geometry: PatchGeometry, channels: int, layer: 
     if settings.structure == "channel" or taps == 1 or block * taps <= _MOST_FEATURES:
         return settings
     fit = _MOST_FEATURES // taps
-    change = {"structure": "channel"} if fit < 2 else {"group_size": fit}
+    change: dict[str, Any] = {"structure": "channel"} if fit < 2 else {"group_size": fit}
     logger.info("%s: patches of %d x %d features are too many for a matrix, so %s", layer, block, taps, change)
     return dataclasses.replace(settings, **change)
 

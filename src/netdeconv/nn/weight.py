@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from netdeconv.linalg import Grouping
-from netdeconv.linalg.precision import full_precision
+from netdeconv.linalg.precision import either, full_precision
 
 
 def whiten_weight(
@@ -33,7 +33,9 @@ def whiten_weight(
     Returns:
         ``D w`` in ``dtype``, and ``mean D w`` in the statistics' dtype, which the layer's bias has to lose.
     """
-    product, response = _WhitenedWeight.apply(weight, mean, matrix, grouping, dtype or matrix.dtype)
+    product, response = either(_WhitenedWeight, _TraceableWeight).apply(
+        weight, mean, matrix, grouping, dtype or matrix.dtype
+    )
     return product, response
 
 
@@ -73,7 +75,7 @@ def unwhiten_weight(weight: Tensor, matrix: Tensor, grouping: Grouping) -> Tenso
     return _like(weight, blocks.flatten(1, 3), shape, grouping)
 
 
-class _WhitenedWeight(torch.autograd.Function):
+class _TraceableWeight(torch.autograd.Function):
     """Keeps weight, mean and matrix alone; the blocks are made again in backward, which is differentiable itself."""
 
     generate_vmap_rule = True
@@ -93,7 +95,6 @@ class _WhitenedWeight(torch.autograd.Function):
         del output
         weight, mean, matrix, ctx.grouping, ctx.dtype = inputs
         ctx.save_for_backward(weight, mean, matrix)
-        ctx.save_for_forward(weight, mean, matrix)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -117,6 +118,15 @@ class _WhitenedWeight(torch.autograd.Function):
             if ctx.needs_input_grad[2]:
                 grad_matrix = torch.bmm(rows.mT, grad_rows).to(matrix.dtype)
         return grad_weight, grad_mean, grad_matrix, None, None
+
+
+class _WhitenedWeight(_TraceableWeight):
+    """With a forward derivative."""
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        _TraceableWeight.setup_context(ctx, inputs, output)
+        ctx.save_for_forward(*inputs[:3])
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> tuple[Tensor, Tensor]:

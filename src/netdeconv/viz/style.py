@@ -49,7 +49,7 @@ def save(figure: Figure, stem: Path, kinds: Sequence[str] = ("svg", "png")) -> l
     files = [stem.with_name(f"{stem.name}.{kind}") for kind in kinds]
     for file in files:
         metadata: dict[str, Any] = {"Date": None} if file.suffix == ".svg" else {}
-        figure.savefig(file, metadata=metadata)
+        figure.savefig(file, metadata=metadata, pil_kwargs={"quality": 65} if file.suffix == ".webp" else None)
     return files
 
 

@@ -1,0 +1,1 @@
+"""Finished and running runs: as a page, as a dashboard, as figures."""

@@ -1,0 +1,176 @@
+"""All figures of one network, trained or not."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from netdeconv import models, viz
+from netdeconv.data import DataConfig, DataError, DatasetInfo, MissingDataError, info, open_splits
+from netdeconv.lookup import UnknownNameError
+from netdeconv.models import NormConfig
+from netdeconv.nn import WhitenedLayer
+from netdeconv.report.runs import SavedRun
+from netdeconv.tasks import Classification
+from netdeconv.training import NetworkConfig
+
+_IMAGES = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A network, a batch that it can be shown, and how it was trained.
+
+    Args:
+        name: of the network or run.
+        network: itself.
+        batch: normalised images (N, C, H, W).
+        run: of which it is; None: it was not trained.
+        notes: what a reader has to know.
+    """
+
+    name: str
+    network: nn.Module
+    batch: Tensor
+    run: SavedRun | None = None
+    notes: tuple[str, ...] = ()
+
+
+def subject_of_run(run: SavedRun, data_dir: str | None = None) -> Subject:
+    """A run's network and images; photographs or digits where its data are not here.
+
+    Raises:
+        RunDirectoryError: when it has no checkpoint, or is of another version.
+        CheckpointError: when the checkpoint is damaged or of another version or network.
+    """
+    try:
+        splits = run.open_data(data_dir)
+        entry: Any = splits.info
+        batch = next(iter(splits.train.epoch(1)))[0][:_IMAGES]
+        notes: tuple[str, ...] = ()
+    except (MissingDataError, DataError) as error:
+        name = run.plain["data"]["dataset"]
+        if run.plain["task"]["name"] != Classification.name:
+            raise
+        entry = info(name)
+        batch = embedded_batch(entry)
+        notes = (f"the images of {name} are not here, so embedded ones are drawn ({error})",)
+    return Subject(run.label, run.network(entry), batch, run, notes)
+
+
+def subject_of_arch(arch: str, *, norm: str = "default", data: str = "photographs") -> Subject:
+    """A network as it is before training, on embedded images: 32x32 parts of photographs, or digits.
+
+    Raises:
+        UnknownNameError: a ValueError with the nearest name, when there is no such network.
+    """
+    models.architecture(arch)
+    digits = info("digits")
+    entry = (
+        digits if data == "digits" else dataclasses.replace(digits, shape=(3, 32, 32), mean=(0.5,) * 3, std=(0.25,) * 3)
+    )
+    torch.manual_seed(0)
+    config = NetworkConfig(arch=arch, norm=NormConfig(name=norm))
+    return Subject(arch, Classification().build_network(config, entry), embedded_batch(entry))
+
+
+def embedded_batch(entry: DatasetInfo) -> Tensor:
+    """Images of a data set's shape that need no file."""
+    channels, size, _ = entry.shape
+    if channels == 3:
+        return viz.photograph_crops(_IMAGES, min(size, 200))
+    splits = open_splits(
+        DataConfig(dataset="digits", batch_size=_IMAGES, augment=False), seed=0, device=torch.device("cpu")
+    )
+    batch = next(iter(splits.train.epoch(1)))[0]
+    return nn.functional.interpolate(batch, size=(size, size), mode="bilinear", align_corners=False)
+
+
+def draw_all(
+    subject: Subject, *, image: str | Path | None = None, layer: str | None = None
+) -> tuple[dict[str, Figure], list[str]]:
+    """Draw every figure that there is for a network.
+
+    Args:
+        subject: the network and what it is shown.
+        image: file that is deconvolved; None: an embedded photograph, or the batch's first image.
+        layer: of the figures of one layer; None: the first.
+
+    Returns:
+        The figures by name, and for those that cannot be drawn why.
+
+    Raises:
+        UnknownNameError: a ValueError with the nearest name, when there is no such layer.
+        ImageError: a ValueError, when the file is no image that can be drawn.
+    """
+    drawn: dict[str, Figure] = {}
+    missing: list[str] = list(subject.notes)
+    picture = None if image is None else viz.read_image(image)
+
+    def add(name: str, draw: Callable[[], Figure]) -> None:
+        try:
+            drawn[name] = draw()
+        except UnknownNameError:
+            raise
+        except ValueError as error:
+            missing.append(f"{name}: {error}")
+
+    whitens = any(isinstance(module, WhitenedLayer) for module in subject.network.modules())
+    if whitens or layer is not None:
+        chosen = viz.sample_layers(subject.network, subject.batch, [layer] if layer is not None else ())[0]
+        samples = viz.sample_layers(subject.network, subject.batch)
+        add("covariance", lambda: viz.covariances(chosen))
+        add("filters", lambda: viz.whitening_filters(chosen))
+        add("deconvolved", lambda: viz.images(_to_draw(picture, subject.batch, chosen.channels), samples[0]))
+        add("spectra", lambda: viz.spectra(samples))
+        add("ranks", lambda: viz.ranks(samples))
+        add(
+            "sparsity",
+            lambda: viz.sparsity([chosen, *(s for s in samples if s.name != chosen.name)] if layer else samples),
+        )
+    else:
+        missing.append("covariance, filters, spectra, ranks, sparsity: the network has no whitened layer")
+    add("weights", lambda: viz.weight_norms({"": subject.network}))
+    add(
+        "memory", lambda: viz.memory({subject.name: viz.training_memory(copy.deepcopy(subject.network), subject.batch)})
+    )
+    if subject.run is not None and subject.run.history:
+        run = subject.run
+        add("curves", lambda: viz.curves({run.label: run.history}, metric=run.metric))
+    return drawn, missing
+
+
+def _to_draw(picture: Tensor | None, batch: Tensor, channels: int) -> Tensor:
+    """The image that is deconvolved, on the scale of the images that the network sees."""
+    if picture is None and channels == 3:
+        picture = viz.photographs()["china"]
+    if picture is None:
+        return batch[0]
+    picture = picture if channels == 3 else picture.mean(0, keepdim=True)
+    mean, deviation = batch.mean((0, 2, 3)).view(-1, 1, 1), batch.std((0, 2, 3)).view(-1, 1, 1)
+    own = (picture - picture.mean((1, 2), keepdim=True)) / picture.std((1, 2), keepdim=True).clamp_min(1e-6)
+    return own * deviation + mean
+
+
+def histories_by_seed(runs: Sequence[SavedRun]) -> Mapping[str, list[list[dict[str, Any]]]]:
+    """Histories of runs that differ by their seed alone, under one label."""
+    groups: dict[str, list[list[dict[str, Any]]]] = {}
+    for run in runs:
+        groups.setdefault(family(run), []).append(run.history)
+    return {label: histories for label, histories in groups.items() if any(histories)}
+
+
+def family(run: SavedRun) -> str:
+    """A run's label without its seed."""
+    seed = str(run.plain.get("seed", ""))
+    for ending in (f" seed {seed}", f"-seed-{seed}", f"_seed_{seed}", f" seed={seed}"):
+        if run.label.endswith(ending):
+            return run.label.removesuffix(ending)
+    return run.label

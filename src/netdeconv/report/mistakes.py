@@ -1,0 +1,100 @@
+"""What a network gets wrong: confusion matrix and images of a classifier, overlays of a segmentation network.
+
+Letters: N images, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+from torchmetrics.functional.classification import multiclass_confusion_matrix
+
+from netdeconv.report.figures import Subject
+from netdeconv.tasks import Classification
+from netdeconv.tasks.trained import TrainedSegmentation
+from netdeconv.viz import overlay, panels
+from netdeconv.viz.style import styled
+
+_MOST_IMAGES = 1000
+_MOST_CLASSES = 40
+_SHOWN = 12
+_SCENES = 3
+_CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+@dataclasses.dataclass(frozen=True)
+class Mistakes:
+    """What a network gets wrong.
+
+    Args:
+        plain: ``matrix``, true classes by predicted ones, empty where there is none; ``names`` of the classes;
+            ``images`` that were counted.
+        pictures: wrong images, or overlays.
+    """
+
+    plain: dict[str, Any]
+    pictures: Figure | None
+
+
+def mistakes_of(subject: Subject, data_dir: str | None = None) -> Mistakes:
+    """Look at evaluation images of a run's network.
+
+    Raises:
+        MissingDataError: when the run's data are not here.
+    """
+    assert subject.run is not None
+    if subject.run.plain["task"]["name"] != Classification.name:
+        return Mistakes({"matrix": [], "names": [], "images": 0}, _scenes(subject))
+    splits = subject.run.open_data(data_dir)
+    count = splits.info.num_classes
+    matrix = torch.zeros(count, count, dtype=torch.int64)
+    wrong: list[tuple[Tensor, int, int]] = []
+    seen = 0
+    for inputs, targets in splits.evaluation:
+        with torch.no_grad():
+            guesses = subject.network(inputs).argmax(1)
+        matrix += multiclass_confusion_matrix(guesses, targets, count)
+        seen += len(targets)
+        for index in (guesses != targets).nonzero().flatten()[: _SHOWN - len(wrong)].tolist():
+            wrong.append((inputs[index], int(targets[index]), int(guesses[index])))
+        if seen >= _MOST_IMAGES:
+            break
+    names = _names(subject.run.plain["data"]["dataset"], count)
+    small = matrix.tolist() if count <= _MOST_CLASSES else []
+    return Mistakes({"matrix": small, "names": names, "images": seen}, _wrong(wrong, names) if wrong else None)
+
+
+def _names(dataset: str, count: int) -> list[str]:
+    return list(_CIFAR10) if dataset == "cifar10" else [str(number) for number in range(count)]
+
+
+@styled
+def _wrong(wrong: list[tuple[Tensor, int, int]], names: list[str]) -> Figure:
+    rows = -(-len(wrong) // 4)
+    figure = Figure(figsize=(7, 2.0 * rows), layout="constrained")
+    axes = list(figure.subplots(rows, 4, squeeze=False).flat)
+    for panel in axes:
+        panel.set_axis_off()
+    for panel, (image, true, guess) in zip(axes, wrong, strict=False):
+        low, high = image.min(), image.max()
+        picture = ((image - low) / (high - low).clamp_min(1e-6)).permute(1, 2, 0).cpu().numpy()
+        panel.imshow(picture if picture.shape[2] == 3 else picture[:, :, 0], cmap="gray")
+        panel.set_title(f"{names[true]},\nseen as {names[guess]}", fontsize="small")
+    return figure
+
+
+def _scenes(subject: Subject) -> Figure:
+    assert subject.run is not None
+    trained = TrainedSegmentation.load(subject.run.path)
+    source, classes = trained.evaluation_source(), trained.info.classes
+    rows = []
+    for index in range(min(_SCENES, len(source))):
+        image, mask = source.load(index)
+        plain = image.as_subclass(Tensor)
+        both = (mask.as_subclass(Tensor), trained.predict(plain).as_subclass(Tensor))
+        rows.append([plain, *(overlay(plain, each, classes) for each in both)])
+    return panels(rows, ["image", "truth", "prediction"], classes)

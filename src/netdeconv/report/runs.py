@@ -1,0 +1,166 @@
+"""Run directories as they are on the disk, also while a run still writes them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from netdeconv.data import Splits
+from netdeconv.tasks import TASKS
+from netdeconv.training import RunDirectoryError, TrainingConfig, from_plain, read_config
+from netdeconv.training.checkpoint import CheckpointError, evaluated_weights, load_checkpoint, restore_model
+from netdeconv.training.health_log import HEALTH
+from netdeconv.training.run_directory import CONFIG
+
+_FORMATS = (1, 2)  # of checkpoints; they differ in what a run needs to go on
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedRun:
+    """One run directory.
+
+    Args:
+        path: the directory.
+        label: short name, told apart from the other runs' that are read with it.
+        plain: settings.
+        history: one record for each finished epoch.
+        health: readings of whitened layers.
+        summary: empty until the run has finished.
+        sessions: versions and hardware of every start.
+    """
+
+    path: Path
+    label: str
+    plain: dict[str, Any]
+    history: list[dict[str, Any]]
+    health: list[dict[str, Any]]
+    summary: dict[str, Any]
+    sessions: list[dict[str, Any]]
+
+    @classmethod
+    def read(cls, path: Path, label: str = "") -> SavedRun:
+        """Read what is there.
+
+        Raises:
+            RunDirectoryError: when the folder holds no run.
+        """
+        environment = _json(path / "environment.json")
+        return cls(
+            path=path,
+            label=label or path.name,
+            plain=read_config(path),
+            history=_lines(path / "metrics.jsonl"),
+            health=_lines(path / HEALTH),
+            summary=_json(path / "summary.json"),
+            sessions=environment.get("sessions", []),
+        )
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it has trained its last epoch."""
+        return bool(self.summary)
+
+    @property
+    def metric(self) -> str:
+        """Key of the score in the records."""
+        return str(getattr(TASKS.get(self.plain["task"]["name"]), "metric", "accuracy"))
+
+    @property
+    def command(self) -> list[str]:
+        """What was typed."""
+        typed = [str(word) for word in (self.sessions[0].get("command", []) if self.sessions else [])]
+        return ["netdeconv", *typed[1:]] if typed else []
+
+    def config(self) -> TrainingConfig:
+        """The settings, checked.
+
+        Raises:
+            RunDirectoryError: when this version does not know them.
+        """
+        try:
+            return from_plain(self.plain, TASKS)
+        except ValueError as error:
+            raise RunDirectoryError(f"{self.path} is of another version: {error}") from error
+
+    def open_data(self, data_dir: str | None = None) -> Splits:
+        """The run's data, on the processor, in batches of at most 64."""
+        config = self.config()
+        data = dataclasses.replace(config.data, batch_size=min(64, config.data.batch_size), num_workers=0)
+        data = dataclasses.replace(data, data_dir=data_dir or data.data_dir)
+        splits: Splits = config.task.open(data, seed=config.seed, device=torch.device("cpu"), shard=(0, 1))
+        return splits
+
+    def network(self, info: Any) -> nn.Module:
+        """The trained network, in evaluation mode.
+
+        Raises:
+            RunDirectoryError: when the run has saved no checkpoint.
+            CheckpointError: when it is damaged, of another version or of another network.
+        """
+        file = self.path / "checkpoint.pt"
+        if not file.is_file():
+            raise RunDirectoryError(
+                f"{self.path} has no checkpoint.pt: "
+                + ("it was taken away" if self.is_finished else "the run has finished no epoch yet")
+            )
+        state = load_checkpoint(file)
+        if state.get("format", 1) not in _FORMATS:
+            raise CheckpointError(f"{file} has format {state['format']} of another version; this one reads {_FORMATS}")
+        config = self.config()
+        plain = config.network
+        network: nn.Module = config.task.build_network(dataclasses.replace(plain, pretrained=False), info)
+        restore_model(network, evaluated_weights(state), file)
+        return network.eval()
+
+
+def find_runs(paths: Iterable[str | Path]) -> list[SavedRun]:
+    """Read runs; of a comparison's folder all runs in it, of a contest's those of its final stage.
+
+    Raises:
+        RunDirectoryError: when a folder holds no run.
+    """
+    folders: list[Path] = []
+    for given in paths:
+        path = Path(given).expanduser()
+        found = _runs_in(path / "final") or _runs_in(path)
+        if not found:
+            raise RunDirectoryError(f"{path} holds no run: there is no {CONFIG} of a run in it or in its folders")
+        folders += found
+    folders = list(dict.fromkeys(folders))
+    names = [folder.name for folder in folders]
+    return [SavedRun.read(folder, folder.name if names.count(folder.name) == 1 else str(folder)) for folder in folders]
+
+
+def _runs_in(path: Path) -> list[Path]:
+    files = sorted(path.rglob(CONFIG), key=lambda file: file.stat().st_mtime) if path.is_dir() else []
+    return [file.parent for file in files if "task" in _json(file)]
+
+
+def _json(file: Path) -> dict[str, Any]:
+    """A file's content; nothing where there is none, or half of one."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _lines(file: Path) -> list[dict[str, Any]]:
+    """The whole lines of a file of records: a run that writes may have written half of the last one."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            break
+    return found
