@@ -27,8 +27,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import netdeconv as nd
-from benchmarks import environment, tables
 from benchmarks.compatibility_networks import NAMES, build, image_size, inputs_of, logits
+from benchmarks.harness import environment, tables
 from netdeconv.nn import WhitenedLayer
 from netdeconv.surgery.batches import relative_difference
 from netdeconv.surgery.norms import is_norm
