@@ -68,9 +68,7 @@ class Trainer:
 
     def close(self) -> None:
         """End the process."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
+        self.process.communicate()
 
 
 def compare(sources: dict[str, Path], settings: argparse.Namespace, arch: str) -> list[dict[str, Any]]:

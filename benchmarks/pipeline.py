@@ -100,7 +100,7 @@ class WatchedTask(Classification):
         settings = {"batch_size": config.batch_size, "device": device}
         train = TrainingImages(raw, entry, **settings, augmentation=entry.augmentation, seed=seed)
         # the loop evaluates after training, which is not what is measured: one image will do
-        first = InMemoryImages(RawImages(images[:1], raw.labels_N[:1]), entry, batch_size=1, device=device)
+        first = InMemoryImages(raw.part(torch.arange(1)), entry, batch_size=1, device=device)
         watched = train if _current is None else _WatchedImages(train, _current)
         return Splits(entry, watched, first, "random images")  # type: ignore[arg-type]
 
@@ -132,6 +132,7 @@ def train(settings: argparse.Namespace, name: str, moments: Moments | None) -> f
                 network=NetworkConfig(arch=settings.arch, norm=NormConfig(name=name)),
                 optimizer=OptimizerConfig(lr=0.01),
                 epochs=1,
+                recalibration=0,  # it would ask for batches, too
                 seed=settings.seed,
                 precision=PRECISIONS[settings.dtype],  # type: ignore[arg-type]
                 device=settings.device,

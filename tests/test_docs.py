@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import doctest
 import importlib
+import json
 import pkgutil
 import re
 import subprocess
@@ -89,3 +90,15 @@ def test_the_site_builds_strictly(tmp_path):
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "WhitenedConv2d" in (tmp_path / "site" / "api" / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (REPOSITORY / "docs" / "notebooks").glob("*.ipynb")))
+def test_notebooks_run(name):
+    """In this process, cell after cell: a kernel would take longer to start than the cells to run."""
+    pytest.importorskip("sklearn")
+    notebook = json.loads((REPOSITORY / "docs" / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8"))
+    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert len(cells) > 2
+    namespace: dict[str, object] = {"__name__": "__notebook__"}
+    for number, source in enumerate(cells):
+        exec(compile(source, f"{name}, cell {number}", "exec"), namespace)

@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import random
+import shlex
 import shutil
 import signal
 import sys
@@ -40,17 +41,24 @@ def main() -> int:
     parser.add_argument("result", type=Path, help="file of counts to write")
     parser.add_argument("--share", type=float, default=1.0, help="of the moments; at least one part of each kind")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--only", default="", help="part of the names of kinds to try; the result keeps others' rows")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    begun, rows = time.monotonic(), []
+    begun, rows, minutes = time.monotonic(), {name: {} for name in KINDS}, 0.0
+    if options.only:
+        before = json.loads(options.result.read_text(encoding="utf-8"))
+        rows |= {row["fault"]: row for row in before["rows"]}
+        minutes = before["minutes"]
     with tempfile.TemporaryDirectory(prefix="faults-") as made:
         work = Path(made)
         whole = kinds.Whole(work / "whole", finished(tiny(work / "whole")))
         for name, (fault, moments, at_once) in KINDS.items():
-            rows.append(_row(name, fault, max(round(options.share * moments), 1), at_once, work, whole, options.seed))
-            print(f"{name}: {rows[-1]}", flush=True)
-            _write(options, rows, (time.monotonic() - begun) / 60)
-    return sum(bool(row["findings"]) for row in rows)
+            if options.only not in name:
+                continue
+            rows[name] = _row(name, fault, max(round(options.share * moments), 1), at_once, work, whole, options.seed)
+            print(f"{name}: {rows[name]}", flush=True)
+            _write(options, [row for row in rows.values() if row], minutes + (time.monotonic() - begun) / 60)
+    return sum(bool(row["findings"]) for row in rows.values() if row)
 
 
 def _row(
@@ -74,7 +82,8 @@ def _write(options: argparse.Namespace, rows: list[dict[str, object]], minutes: 
     table = {
         "name": "Faults at random moments: runs go on to the same numbers, bit for bit, or say what is wrong",
         "command": f"python -m faults results/checks/{options.result.name}"
-        + (f" --share {options.share:g}" if options.share != 1 else ""),
+        + (f" --share {options.share:g}" if options.share != 1 else "")
+        + (f" --only {shlex.quote(options.only)}" if options.only else ""),
         "seed": options.seed,
         "versions": {
             name: found[name] for name in ("python", "torch", "netdeconv", "lightning-fabric", "torchmetrics")

@@ -42,18 +42,17 @@ def faults() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
-def faults_inside_and_outside(whole_process: bool) -> tuple[int, int]:
-    with process_settings(None) if whole_process else kept_memory():
+def faults_inside_and_outside() -> tuple[int, int]:
+    with process_settings(None):
         inside = faults()
     return inside, faults()
 
 
 @needs_glibc
-@pytest.mark.parametrize("whole_process", [False, True])
-def test_buffers_are_used_again(whole_process):
+def test_buffers_are_used_again():
     # a process of its own: what other tests left may lie free in memory, and serve the buffers
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as processes:
-        inside, outside = processes.submit(faults_inside_and_outside, whole_process).result(timeout=120)
+        inside, outside = processes.submit(faults_inside_and_outside).result(timeout=120)
     assert inside < BYTES // 2**21
     assert outside >= COUNT * BYTES // 2**21  # at least one for each page of the largest size
 

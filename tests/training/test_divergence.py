@@ -85,7 +85,7 @@ def test_weights_that_are_not_finite_are_named_before_the_learning_rate(tmp_path
     assert "learning rate" not in message
 
 
-@pytest.mark.filterwarnings("ignore:a batch with NaN:RuntimeWarning", "ignore:.*NaN or infin.*")
+@pytest.mark.filterwarnings("ignore:.*a batch with NaN:RuntimeWarning")
 def test_checking_covers_evaluation(tmp_path, monkeypatch):
     from netdeconv.data import InMemoryImages
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
+import importlib.util
 import itertools
 import json
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -58,14 +61,18 @@ def main(arguments: Sequence[str]) -> int:
     """Write the files, and export.json about them."""
     options = parse(Options, arguments, prog="netdeconv export")
     from netdeconv.tasks.classifier import BEST, LAST, TrainedClassifier
+    from netdeconv.training import to_plain
     from netdeconv.training.precision import process_settings
 
+    packages = ("torch", *(name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name)))
     with process_settings(options.threads):
         trained = TrainedClassifier.load(options.run, file=BEST if options.best else LAST)
         folder = Path(options.output).expanduser() if options.output else trained.path / "export"
         folder.mkdir(parents=True, exist_ok=True)
         about: dict[str, Any] = {
-            "run": str(trained.path.name),
+            "command": f"netdeconv export {shlex.join(arguments)}",
+            "trained": to_plain(trained.config) | {"result_path": None},
+            "versions": {name: importlib.metadata.version(name) for name in packages},
             "input": {"name": "images", "shape": ["batch", *trained.info.shape], "dtype": "float32"},
             "normalisation": {"mean": trained.info.mean, "std": trained.info.std, "of": "pixels from 0 to 1"},
             "classes": trained.info.num_classes,

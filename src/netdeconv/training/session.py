@@ -133,6 +133,8 @@ class Session:
             model = self.network if self.average is None else self.average.module
             result = RunResult(self.directory.path, tuple(history), model.eval(), self.config.task.metric)
             self.directory.write_json("summary.json", summary(result))
+        # A process that ends resets the connections of those that are still collecting the last state.
+        self.fabric.barrier()
         return result
 
     def _epoch(self, epoch: int) -> dict[str, Any]:
