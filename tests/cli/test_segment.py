@@ -167,7 +167,7 @@ def test_compare_takes_the_metric_of_the_task(root, tmp_path, capsys):
         ("segment --modle fcn_resnet18", "unknown option '--modle'; did you mean '--model'?"),
         ("segment --model fcn_resnet19", "unknown segmentation network 'fcn_resnet19'; did you mean 'fcn_resnet1"),
         ("segment --dataset citiscapes", "unknown segmentation dataset 'citiscapes'; did you mean 'cityscapes'?"),
-        ("segment --size 240", "--size must be WIDTHxHEIGHT, as in 240x180, got '240'"),
+        ("segment --size 240", "--size: must be WIDTHxHEIGHT, as in 240x180, got '240'"),
         ("segment --size 0x180", "size must be a height and a width of at least 1"),
         ("segment --dataset camvid --crop 512x512", "the crop of 512x512 is larger than the images, 480x360"),
         (

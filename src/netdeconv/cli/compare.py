@@ -139,12 +139,15 @@ def main(arguments: Sequence[str]) -> int:
 
 def _plan(options: Options) -> Plan:
     from netdeconv.experiments import Plan, read_plan
+    from netdeconv.models.segmentation import segmentation_network
 
     if options.resume is not None:
         saved = read_plan(Path(options.resume), TASKS)
         if saved is None:
             raise UsageError(f"{options.resume} holds no comparison")
         return saved
+    if options.task == "segment":  # a name that is unknown is said before data are looked for
+        segmentation_network(options.config.network.arch)
     return Plan(
         base=options.config,
         names=options.variants,

@@ -123,8 +123,8 @@ def convert(
 
     Example:
         >>> net = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU())
-        >>> [type(layer).__name__ for layer in convert(net)]
-        ['WhitenedConv2d', 'Identity', 'ReLU']
+        >>> print(*(type(layer).__name__ for layer in convert(net)))
+        WhitenedConv2d Identity ReLU
     """
     refuse_wrapped(model)
     kinds = {"linear": linear, "stem": stem, "grouped": grouped, "depthwise": depthwise, "gate": gate}
