@@ -84,6 +84,7 @@ def _write(options: argparse.Namespace, rows: list[dict[str, object]], minutes: 
         "command": f"python -m faults results/checks/{options.result.name}"
         + (f" --share {options.share:g}" if options.share != 1 else "")
         + (f" --only {shlex.quote(options.only)}" if options.only else ""),
+        "config": {"share": options.share, "only": options.only},
         "seed": options.seed,
         "versions": {
             name: found[name] for name in ("python", "torch", "netdeconv", "lightning-fabric", "torchmetrics")

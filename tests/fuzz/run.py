@@ -90,14 +90,14 @@ def main() -> int:
             findings += found
             print(f"another {SHARE} cases, {len(findings)} findings", flush=True)
     result = {
+        "name": "Random layers against plain float64: steps, gradients, statistics, evaluation and folding",
         "command": f"python tests/fuzz/run.py --first {options.first} --count {options.count}",
-        "what": "training steps, gradients, statistics, evaluation and folding of random layers, against plain float64",
+        "config": {"first": options.first, "count": options.count},
+        "seed": options.first,
         "versions": {"torch": torch.__version__, "python": platform.python_version()},
         "hardware": f"{torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} cores, one thread a process",
         "minutes": round((time.monotonic() - start) / 60, 1),
-        "cases": options.count,
-        "findings": findings,
-        "counts": counted(options.first, last),
+        "rows": [{"cases": options.count, "findings": findings, **counted(options.first, last)}],
     }
     if options.result:
         options.result.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

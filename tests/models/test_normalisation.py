@@ -111,8 +111,8 @@ def test_the_published_selection_is_taken_where_it_is_asked_for():
     ("settings", "message"),
     [
         ({"name": "papr"}, r"unknown norm 'papr'; did you mean 'paper'\?"),
-        ({"eps": 1e-3}, "eps say how layers are whitened, and batch_norm whitens none: choose a norm that does"),
-        ({"name": "none", "bias": False, "group_size": 4}, "group_size, bias say how"),
+        ({"eps": 1e-3}, "eps say how to whiten, but the norm is batch_norm: --deconv True, or --norm with one of"),
+        ({"name": "none", "bias": False, "group_size": 4}, "group_size and bias say how to whiten"),
         ({"name": "paper", "eps": 0}, "eps must be positive"),
         ({"name": "paper", "linear_group_size": -1}, "group_size must be a positive integer"),
     ],

@@ -11,7 +11,7 @@ import torch
 from torchmetrics import MeanMetric
 
 from netdeconv.data import TrainingImages
-from netdeconv.tasks import classification
+from netdeconv.tasks import Classification
 from netdeconv.training import OptimizerConfig, run
 from netdeconv.training.evaluation import finite, has_diverged
 from small_runs import plain_config, small_config
@@ -71,15 +71,15 @@ def test_inputs_that_are_not_finite_are_named_before_the_learning_rate(tmp_path,
 
 
 def test_weights_that_are_not_finite_are_named_before_the_learning_rate(tmp_path, monkeypatch):
-    build = classification.build_network
+    build = Classification.build_network
 
-    def poisoned(config, info):
-        network = build(config, info)
+    def poisoned(task, config, info):
+        network = build(task, config, info)
         with torch.no_grad():
             next(network.parameters())[0] = math.inf
         return network
 
-    monkeypatch.setattr(classification, "build_network", poisoned)
+    monkeypatch.setattr(Classification, "build_network", poisoned)
     message = refusal(linear(tmp_path / "run"))
     assert "before any update of the weights: the initial weights '1.weight' are NaN or infinite" in message
     assert "learning rate" not in message

@@ -110,7 +110,7 @@ def test_published_changes_nothing_where_everything_was_whitened():
 def test_settings_that_make_no_sense_are_refused():
     with pytest.raises(ValueError, match=r"unknown norm 'grp_norm'; did you mean 'group_norm'\?"):
         NormConfig(name="grp_norm")
-    with pytest.raises(ValueError, match="group_size, published say how layers are whitened"):
+    with pytest.raises(ValueError, match="group_size and published say how to whiten"):
         NormConfig(group_size=4, published=True)
     with pytest.raises(ValueError, match="group_size must be a positive integer, got 0"):
         NormConfig(name="paper", group_size=0)

@@ -116,7 +116,8 @@ def options_of(arguments: Sequence[str]) -> Options:
     if options.resume is not None:
         fixed = given(kind, arguments).keys() - {"resume", "msg", "task"}
         if fixed:
-            raise UsageError(f"--resume keeps the settings of its comparison: leave {sorted(fixed)[0]} out")
+            first = min(fixed).rpartition(".")[2].replace("_", "-")
+            raise UsageError(f"--resume keeps the settings of its comparison: leave --{first} out")
     return options
 
 

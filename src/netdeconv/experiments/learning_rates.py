@@ -110,16 +110,17 @@ def summary(runs: Iterable[Reproduced]) -> list[dict[str, Any]]:
         if score is not None and run.epochs in (0, run.of_epochs):
             scores = found.setdefault((panel, ", ".join(name)), {})
             scores.setdefault(float(rate.removeprefix("lr ")), []).append(score)
-    return [_line(panel, name, scores) for (panel, name), scores in found.items()]
+    rates = sorted({rate for scores in found.values() for rate in scores}, reverse=True)
+    return [_line(panel, name, scores, rates) for (panel, name), scores in found.items()]
 
 
-def _line(panel: str, name: str, scores: dict[float, list[float]]) -> dict[str, Any]:
+def _line(panel: str, name: str, scores: dict[float, list[float]], rates: list[float]) -> dict[str, Any]:
     means = {rate: statistics.mean(values) for rate, values in scores.items()}
     spreads = [statistics.stdev(values) for values in scores.values() if len(values) > 1]
     return {
         "data": panel,
         "normalisation": name,
-        **{f"lr {rate:g}": round(means[rate], 1) for rate in sorted(means, reverse=True)},
+        **{f"lr {rate:g}": round(means[rate], 1) if rate in means else None for rate in rates},
         "best": round(max(means.values()), 1),
         "worst": round(min(means.values()), 1),
         "spread": round(statistics.mean(spreads), 1) if spreads else None,

@@ -59,7 +59,7 @@ def _norm(matrix: tl.tensor, D: tl.tensor, TINY: tl.constexpr, SIZE: tl.constexp
     largest = tl.zeros((STRIP,), dtype=tl.float32)
     for start in range(0, SIZE, STRIP):
         largest = tl.maximum(largest, tl.max(tl.abs(_load_symmetrized(matrix, start, D, SIZE, STRIP)), axis=1))
-    scale = tl.maximum(tl.max(largest, axis=0), TINY)
+    scale = tl.maximum(tl.max(largest, axis=0), TINY).to(tl.float32)
     squares = tl.zeros((STRIP,), dtype=tl.float32)
     for start in range(0, SIZE, STRIP):
         value = _load_symmetrized(matrix, start, D, SIZE, STRIP) / scale

@@ -49,7 +49,8 @@ def save(figure: Figure, stem: Path, kinds: Sequence[str] = ("svg", "png")) -> l
     files = [stem.with_name(f"{stem.name}.{kind}") for kind in kinds]
     for file in files:
         metadata: dict[str, Any] = {"Date": None} if file.suffix == ".svg" else {}
-        figure.savefig(file, metadata=metadata, pil_kwargs={"quality": 65} if file.suffix == ".webp" else None)
+        quality: dict[str, Any] = {"pil_kwargs": {"quality": 65}} if file.suffix == ".webp" else {}
+        figure.savefig(file, metadata=metadata, **quality)
     return files
 
 
