@@ -185,17 +185,17 @@ def _contender(name: str, searched: Mapping[float, float], lr: float, final: Com
 
 
 def _draw(contenders: Sequence[Contender], path: Path, base: TrainingConfig) -> None:
-    """The range of learning rates, and the curves of the final runs of the first seed."""
+    """The range of learning rates, and the curves of the final runs."""
     lines = [
         {"data": base.data.dataset, "normalisation": one.name, **{f"lr {lr:g}": s for lr, s in one.searched.items()}}
         for one in contenders
     ]
     rate_map(lines).savefig(path / "rates.png", dpi=120)
     runs = json.loads((path / FINAL / CONFIG).read_text(encoding="utf-8"))["runs"]
-    histories: dict[str, list[dict[str, Any]]] = {}
+    histories: dict[str, list[list[dict[str, Any]]]] = {}
     for label in runs:
         name = label.partition(" seed ")[0]
-        histories.setdefault(name, read_history(folder_of(path / FINAL, label)))
+        histories.setdefault(name, []).append(read_history(folder_of(path / FINAL, label)))
     title = f"{base.network.arch} on {base.data.dataset}, each at its best learning rate"
     curves(histories, title=title, metric=base.task.metric).savefig(path / "curves.png", dpi=120)
 
