@@ -89,7 +89,9 @@ class _TraceableStatistics(torch.autograd.Function):
                 mean_GD, covariance_GDD = _by_kernel(sample, geometry, grouping)
             else:
                 mean_GD, covariance_GDD = _mean_and_covariance(sample, geometry, grouping, factors)
-        return x.view_as(x), mean_GD, covariance_GDD
+        # Not view_as, which gives the only entry of a batch another stride: for channels_last ones torch 2.14's grouped
+        # convolutions then have wrong gradients.
+        return x[...], mean_GD, covariance_GDD
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -160,7 +162,7 @@ class _PatchStatistics(_TraceableStatistics):
                 for t in (x, tangent)
             )
             products_GDD = torch.bmm((patches - mean_GD.unsqueeze(1)).mT, moved)
-            return tangent.view_as(tangent), moved.mean(1), symmetrize(products_GDD) * (2 / patches.shape[1])
+            return tangent[...], moved.mean(1), symmetrize(products_GDD) * (2 / patches.shape[1])
 
 
 def _mean_and_covariance(
