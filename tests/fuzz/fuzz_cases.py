@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import warnings
 from typing import Any
@@ -18,8 +19,6 @@ BATCHES = 2
 # Relative to the largest entry, without what steps and conditioning magnify.
 UNITS = {"float64": 2.3e-16, "float32": 1.2e-7, "bfloat16": 7.9e-3}
 _SHARES = {"output": 4.0, "gradient": 16.0, "statistics": 4.0}
-# inputs that the plain layer refuses, too, or that have one row
-_REFUSED = ("larger than", "at least two sampled rows", "Padding size should be less", "Padding value causes")
 LAYERS = {
     "conv": (nd.WhitenedConv1d, nd.WhitenedConv2d, nd.WhitenedConv3d),
     "transposed": (nd.WhitenedConvTranspose1d, nd.WhitenedConvTranspose2d, nd.WhitenedConvTranspose3d),
@@ -43,7 +42,7 @@ def draw(seed: int) -> Case:
     if kind == "transposed":
         padding = tuple(min(p, d * (k - 1)) for p, d, k in zip(padding, dilation, kernel, strict=True))
     sizes = tuple(r.randint(5, 9 if axes < 3 else 6) for _ in range(axes))
-    return Case(
+    case = Case(
         kind, axes, channels, outputs, kernel, stride, padding, dilation, groups, r.random() < 0.7, mode,
         (r.choice([2, 3, 5, 17, 40]), channels, *sizes), r.choice(["full", "full", "channel"]),
         r.choice([1, 2, 3, 4, 8]),
@@ -51,6 +50,11 @@ def draw(seed: int) -> Case:
         r.choice([None, 0.1, 0.5, 1.0]), dtype, dtype == "bfloat16" and r.random() < 0.5, r.random() < 0.5,
         r.choice([0.3, 1.0, 3.0]), r.choice([0.0, 1.0]), seed,
     )  # fmt: skip
+    if r.random() < 0.06:  # where little is left of an axis, one row
+        case = dataclasses.replace(case, shape=(1, channels, *(min(size, 5) for size in sizes)))
+    if r.random() < 0.04:
+        case = dataclasses.replace(case, steps=r.randint(8, 18))
+    return case
 
 
 def layer_of(case: Case) -> nn.Module:
@@ -88,8 +92,15 @@ def compare(case: Case) -> dict[str, float]:
     gain = 1.5**case.steps * (1 + case.mean) * 32
     allowed = {key: UNITS[case.dtype] * (2 if case.dtype == "bfloat16" else gain) * c for key, c in _SHARES.items()}
 
-    def note(what: str, actual: Tensor, expected: Tensor, part: str) -> None:
-        errors[what] = max(errors.get(what, 0.0), relative_error(actual, expected) / allowed[part])
+    def note(what: str, actual: Tensor, expected: Tensor, part: str, largest: float = 0.0) -> None:
+        own = float(expected.detach().abs().max()) or 1.0
+        error = relative_error(actual, expected) * own / max(own, largest)
+        errors[what] = max(errors.get(what, 0.0), error / allowed[part])
+
+    def uncentred(x: Tensor, found: list[tuple[Tensor, Tensor]]) -> float:
+        """Largest entry of x D w: layers compute x D w + (b - mean D w), each part rounded, and a mean cancels."""
+        with torch.no_grad():
+            return float(fuzz_oracle.apply(case, x, weight, bias, [(m * 0, d) for m, d in found]).abs().max())
 
     for batch in range(BATCHES):
         plain = torch.randn(case.shape, generator=generator, dtype=torch.float64)
@@ -101,19 +112,28 @@ def compare(case: Case) -> dict[str, float]:
         with torch.autocast("cpu", torch.bfloat16, enabled=case.autocast):
             y = layer(leaf)
         found = fuzz_oracle.statistics(case, known)
+        one_row = found is None
+        found = found or running or fuzz_oracle.nothing_known(case)
         expected = fuzz_oracle.apply(case, known, weight, bias, found)
-        note("output", y, expected, "output")
+        note("output", y, expected, "output", uncentred(known, found))
         found = [(m.detach(), d.detach()) for m, d in found]
         share = 1 / (batch + 1) if case.momentum is None else case.momentum / (1 - (1 - case.momentum) ** (batch + 1))
         old = running or found
         running = [(m0 + share * (m - m0), d0 + share * (d - d0)) for (m0, d0), (m, d) in zip(old, found, strict=True)]
+        if one_row:
+            running = found
         if batch != case.seed % BATCHES:
             continue
         upstream = torch.randn(expected.shape, generator=generator, dtype=torch.float64).to(y.dtype)
         ours = torch.autograd.grad(y, [leaf, *layer.parameters()], upstream)
-        theirs = torch.autograd.grad(expected, [known, *parameters], upstream.double(), retain_graph=False)
-        for index, (actual, wanted) in enumerate(zip(ours, theirs, strict=True)):
-            note("gradient" if index else "input's gradient", actual, wanted, "gradient")
+        theirs = torch.autograd.grad(expected, [known, *parameters], upstream.double())
+        # The input's is of two parts, through the product and through the statistics, and each is rounded. Of few rows
+        # the output hardly depends on the input, so that they cancel: an error is relative to the larger.
+        product = fuzz_oracle.apply(case, known, weight, bias, found)
+        (direct,) = torch.autograd.grad(product, known, upstream.double())
+        note("input's gradient", ours[0], theirs[0], "gradient", float(direct.abs().max()))
+        for actual, wanted in zip(ours[1:], theirs[1:], strict=True):
+            note("gradient", actual, wanted, "gradient")
     note("running mean", layer.statistics.running_mean, torch.stack([m for m, _ in running]), "statistics")
     note("running matrix", layer.statistics.running_whitening, torch.stack([d for _, d in running]), "statistics")
     layer.eval()
@@ -124,9 +144,10 @@ def compare(case: Case) -> dict[str, float]:
     with torch.no_grad():
         expected = fuzz_oracle.apply(case, x.to(narrow).double(), weight, bias, exact)
         with torch.autocast("cpu", torch.bfloat16, enabled=case.autocast):
-            note("evaluated", layer(x), expected, "output")
+            largest = uncentred(x.to(narrow).double(), exact)
+            note("evaluated", layer(x), expected, "output", largest)
             folded = nd.fold(nn.Sequential(layer))
-            note("folded", folded(x.to(folded[0].weight.dtype)), expected, "output")
+            note("folded", folded(x.to(folded[0].weight.dtype)), expected, "output", largest)
     return errors
 
 
@@ -137,6 +158,6 @@ def outcome(seed: int) -> str | None:
         try:
             errors = compare(draw(seed))
         except (ValueError, RuntimeError) as error:
-            return None if any(text in str(error) for text in _REFUSED) else f"{type(error).__name__}: {error}"
+            return f"{type(error).__name__}: {error}"
     wrong = {what: round(error, 1) for what, error in errors.items() if not error <= 1}
     return f"errors over what is allowed: {wrong}" if wrong else None

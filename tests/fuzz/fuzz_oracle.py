@@ -119,6 +119,10 @@ def whitening(case: Case, rows: Tensor) -> tuple[Tensor, Tensor]:
     deviation = covariance.diag().sqrt() if case.standardize else torch.ones(d, dtype=rows.dtype)
     matrix = covariance / torch.outer(deviation, deviation)
     norm = matrix.square().sum().sqrt()
+    if case.steps > 15:
+        unit = torch.finfo(torch.float64 if case.dtype == "float64" else torch.float32).eps
+        matrix = matrix + 8 * unit * norm.detach() * torch.eye(d, dtype=rows.dtype)
+        norm = matrix.square().sum().sqrt()
     y, z, eye = matrix / norm, torch.eye(d, dtype=rows.dtype), torch.eye(d, dtype=rows.dtype)
     for _ in range(case.steps):
         t = (3 * eye - z @ y) / 2
@@ -126,8 +130,16 @@ def whitening(case: Case, rows: Tensor) -> tuple[Tensor, Tensor]:
     return mean, z / norm.sqrt() / deviation
 
 
-def statistics(case: Case, x: Tensor) -> list[tuple[Tensor, Tensor]]:
-    return [whitening(case, torch.cat(blocks)) for blocks in blocks_of(case, sampled(case, x))]
+def statistics(case: Case, x: Tensor) -> list[tuple[Tensor, Tensor]] | None:
+    """Mean and matrix of each group; None of one row, which a layer whitens as in evaluation."""
+    rows = [torch.cat(blocks) for blocks in blocks_of(case, sampled(case, x))]
+    return [whitening(case, own) for own in rows] if len(rows[0]) > 1 else None
+
+
+def nothing_known(case: Case) -> list[tuple[Tensor, Tensor]]:
+    """What a new layer has for running statistics."""
+    size = case.block[1] * (1 if case.of_pixels else math.prod(case.kernel))
+    return [(torch.zeros(size, dtype=torch.float64), torch.eye(size, dtype=torch.float64))] * case.groups
 
 
 def apply(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from unittest import mock
 
 import pytest
 import torch
@@ -44,7 +45,30 @@ def test_rows_are_rounded_for_few_iterations_alone(num_iterations):
     layer.observe(x.bfloat16())
     other.observe(x.bfloat16().float())
     assert torch.equal(layer.statistics.running_whitening, other.statistics.running_whitening) is (num_iterations > 7)
-    assert torch.equal(layer.statistics.running_mean, other.statistics.running_mean) is (num_iterations > 7)
+    assert_close(layer.statistics.running_mean, other.statistics.running_mean, size=x.numel() // x.shape[1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_one_entry_of_a_batch_keeps_its_strides_and_its_gradients(dtype):
+    layer = nd.WhitenedConv2d(9, 9, (1, 3), groups=3, dtype=dtype).to(memory_format=torch.channels_last)
+    x, gradients = torch.randn(1, 9, 5, 5, dtype=dtype), []
+    for own in (x, x.to(memory_format=torch.channels_last)):
+        assert layer.statistics(own)[0].stride() == own.stride()
+        layer.zero_grad()
+        layer(own).square().sum().backward()
+        gradients.append(layer.weight.grad)
+    assert_close(gradients[1].double(), gradients[0].double(), dtype=dtype, size=9, c=8)
+
+
+@pytest.mark.parametrize("budget", [1, 2**22])  # bytes of a portion: one entry of the batch, all
+def test_a_mean_less_than_the_rounding_of_its_rows_is_not_counted_twice(budget):
+    x = torch.tensor([3.0, -3.0]).repeat_interleave(8).repeat(4)
+    # the mean, and that of every eighth row, is less than half a unit of a row: less it, rounded, a row is itself
+    x[56] += 1 / 32
+    layer = nd.ChannelWhitening(1)
+    with mock.patch("netdeconv.linalg.portions._BYTES", budget):
+        layer.observe(x.view(64, 1).bfloat16())
+    assert layer.statistics.running_mean.item() == 1 / 2048
 
 
 @pytest.mark.parametrize("kind", ["conv1d", "conv2d grouped", "transposed", "linear"])

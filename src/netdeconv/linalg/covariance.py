@@ -59,6 +59,7 @@ def patch_statistics(
     Numerics:
         Both are sums over n rows in float32; the error of an entry grows with sqrt(n) eps at most. The gradient's
         product of rows and covariance gradient is made in bfloat16 for bfloat16 input, whose gradient is rounded so.
+        Factors do not round the mean.
         With bfloat16 ``factors`` the products of each portion of the batch are rounded to bfloat16 and summed in
         float32: an entry is off by some thousandths of the product of two standard deviations, less than by the
         choice of the batch (``benchmarks.precision``). On processors only, where such products are cheaper.
@@ -88,7 +89,9 @@ class _TraceableStatistics(torch.autograd.Function):
                 mean_GD, covariance_GDD = _by_kernel(sample, geometry, grouping)
             else:
                 mean_GD, covariance_GDD = _mean_and_covariance(sample, geometry, grouping, factors)
-        return x.view_as(x), mean_GD, covariance_GDD
+        # Not view_as, which gives the only entry of a batch another stride: for channels_last ones torch 2.14's grouped
+        # convolutions then have wrong gradients.
+        return x[...], mean_GD, covariance_GDD
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -159,7 +162,7 @@ class _PatchStatistics(_TraceableStatistics):
                 for t in (x, tangent)
             )
             products_GDD = torch.bmm((patches - mean_GD.unsqueeze(1)).mT, moved)
-            return tangent.view_as(tangent), moved.mean(1), symmetrize(products_GDD) * (2 / patches.shape[1])
+            return tangent[...], moved.mean(1), symmetrize(products_GDD) * (2 / patches.shape[1])
 
 
 def _mean_and_covariance(
@@ -181,17 +184,15 @@ def _mean_and_covariance(
         patches = patches if one else copier.gather(sample[part], sample.dtype)
         rows = _centred(patches, centre_G1D, factors, copier)
         add_gram(products_GDD, rows)
-        sum_GD += _sum(rows)
+        sum_GD += rows.sum(1) if factors == dtype else _sum_about(patches, centre_G1D, dtype)
         count += rows.shape[1]
     rest_GD, covariance_GDD = sum_GD / count, complete(products_GDD) / count
     return centre_G1D.squeeze(1) + rest_GD, covariance_GDD - rest_GD.unsqueeze(2) * rest_GD.unsqueeze(1)
 
 
-def _sum(rows: Tensor) -> Tensor:
-    """(G, D), for centred bfloat16 rows rounded to bfloat16: a small part of what is left of the mean."""
-    if rows.dtype == torch.bfloat16:  # their sum in float32 would make a float32 copy
-        return torch.bmm(rows.new_ones(1, 1, 1).expand(len(rows), 1, rows.shape[1]), rows).squeeze(1)
-    return rows.sum(1)
+def _sum_about(patches: Tensor, centre_G1D: Tensor, dtype: torch.dtype) -> Tensor:
+    """(G, D), of patches less a centre, not of rounded rows: all rows of a binade are rounded to the same side."""
+    return (patches.mean(1, dtype=dtype) - centre_G1D.squeeze(1)) * patches.shape[1]
 
 
 def _centred(patches: Tensor, centre_G1D: Tensor, dtype: torch.dtype, copier: PatchCopier) -> Tensor:
