@@ -41,3 +41,9 @@ def either(
 ) -> type[torch.autograd.Function]:
     """A function with a forward derivative, or, for compilers, which refuse those, its base without one."""
     return base if torch.compiler.is_compiling() else function
+
+
+def inverse(matrix: Tensor) -> Tensor:
+    """Inverses of matrices (..., D, D), one after the other: torch 2.14's batched LU fails with several threads."""
+    flat = matrix.reshape(-1, *matrix.shape[-2:])
+    return torch.stack([torch.linalg.inv(one) for one in flat]).reshape(matrix.shape)

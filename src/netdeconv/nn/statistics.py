@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from netdeconv.linalg import inverse_sqrt
-from netdeconv.linalg.precision import statistics_dtype
+from netdeconv.linalg.precision import inverse, statistics_dtype
 from netdeconv.nn.ranks import Ranks
 from netdeconv.nn.sampler import Sampler
 from netdeconv.nn.whitening import Whitening
@@ -245,8 +245,7 @@ class InputStatistics(nn.Module):
 def _covariance(matrix: Tensor) -> Tensor:
     """Of what the matrix whitens, in float64."""
     wide = matrix.double()
-    covariance: Tensor = torch.linalg.inv(wide.mT @ wide)
-    return covariance
+    return inverse(wide.mT @ wide)
 
 
 @contextmanager

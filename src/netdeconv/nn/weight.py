@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from netdeconv.linalg import Grouping
-from netdeconv.linalg.precision import either, full_precision
+from netdeconv.linalg.precision import either, full_precision, inverse
 
 
 def whiten_weight(
@@ -69,9 +69,9 @@ def unwhiten_weight(weight: Tensor, matrix: Tensor, grouping: Grouping) -> Tenso
     own = own.view(grouping.num_blocks, 1, channels).expand(-1, size // channels, -1).flatten(1)  # S D
     both = own.unsqueeze(2) & own.unsqueeze(1)
     eye = torch.eye(size, dtype=matrix.dtype, device=matrix.device)
-    inverse = torch.linalg.inv(torch.where(both, matrix.unsqueeze(1), eye))  # G S D D
+    inverted = inverse(torch.where(both, matrix.unsqueeze(1), eye))  # G S D D
     # not a broadcast product, which would copy the inverses for every output
-    blocks = torch.einsum("gosnd,gsde->gosne", rows.view(*shape[:3], -1, size), inverse)
+    blocks = torch.einsum("gosnd,gsde->gosne", rows.view(*shape[:3], -1, size), inverted)
     return _like(weight, blocks.flatten(1, 3), shape, grouping)
 
 
