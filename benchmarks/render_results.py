@@ -20,7 +20,13 @@ KEYS = ("name", "command", "config", "seed", "versions", "hardware", "minutes", 
 # The page of results: what a reader wants first. Files that are named nowhere stand under the last heading.
 SECTIONS = {
     "Whitening against batch norm": (
-        *("learning-rates", "running-statistics", "seconds-to-accuracy-vgg11", "seconds-to-accuracy-resnet18"),
+        *(
+            "learning-rates",
+            "learning-rates-data-sets",
+            "running-statistics",
+            "seconds-to-accuracy-vgg11",
+            "seconds-to-accuracy-resnet18",
+        ),
         *("cifar10-vgg11-three-epochs", "cifar10-vgg11-search"),
     ),
     "Segmentation": ("segmentation/camvid", "segmentation/camvid-search"),
@@ -28,6 +34,7 @@ SECTIONS = {
     "Further": (),
 }
 NETWORKS, DTYPES = {"vgg11": "VGG-11", "resnet18": "ResNet-18"}, ("bfloat16", "float32")
+_README_TABLES = ("learning-rates", "learning-rates-data-sets")
 _README_DATA, _README_NORMS = ("cifar10", "fashion_mnist", "digits"), ("batch norm", "default")
 Row = Mapping[str, Any]
 
@@ -104,9 +111,15 @@ def render(folder: Path) -> str:
 
 def render_readme(folder: Path) -> str:
     """README's one table, markers included: batch norm and the default at every learning rate."""
-    table = load(folder / "learning-rates.json")
-    rows = [row for row in table["rows"] if row["data"] in _README_DATA and row["normalisation"] in _README_NORMS]
-    told = f"`{table['command']}`; {table['hardware']}; mean over seeds, spread is their standard deviation."
+    # of a data set that is in both files, the rows with more seeds
+    tables = [load(folder / f"{name}.json") for name in _README_TABLES]
+    found = {(row["data"], row["normalisation"]): row for table in reversed(tables) for row in table["rows"]}
+    rows = [found[data, norm] for data in _README_DATA for norm in _README_NORMS]
+    told = "`netdeconv reproduce learning-rates`, whose lines are in " + " and ".join(
+        f"[{name}](results/{name}.json) ({table['hardware']})"
+        for name, table in zip(_README_TABLES, tables, strict=True)
+    )
+    told += "; mean over seeds, spread is their standard deviation."
     return "\n\n".join([BEGIN, render_rows(rows), told, END])
 
 
