@@ -30,6 +30,8 @@ from netdeconv.training.checkpoint import evaluated_weights
 from netdeconv.training.precision import resolve_precision
 
 LAST, BEST = "checkpoint.pt", "best.pt"
+# Brightness of red, green and blue (ITU-R BT.601).
+_LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -127,7 +129,8 @@ class TrainedClassifier:
         image = functional.center_crop(image, [height, width])
         pixels = functional.to_dtype(image, torch.float32, scale=True)
         if channels == 1:
-            pixels = functional.rgb_to_grayscale(pixels)
+            # torchvision's weights add up to 0.9999: a grey image would come out darker than it is.
+            pixels = (pixels * torch.tensor(_LUMA)[:, None, None]).sum(0, keepdim=True)
         pixels = functional.normalize(pixels, list(self.info.mean), list(self.info.std))
         return self.scores(pixels[None].to(self.device))[0].softmax(0).cpu()
 
