@@ -14,6 +14,8 @@ import copy
 import json
 import multiprocessing
 import os
+import resource
+import signal
 import sys
 import time
 import warnings
@@ -35,8 +37,11 @@ from netdeconv.surgery.norms import is_norm
 from netdeconv.surgery.plain import plain_base
 
 BATCH, BATCHES, LR, MOMENTUM = 16, 4, 0.01, 0.9
-# networks with more operations an image, forwards, make a fourth of the steps
-_MANY_OPERATIONS = 1e9
+# Networks with at most so many operations an image, forwards, make all steps, with more a fourth, with yet more two.
+_FEW_OPERATIONS, _MANY_OPERATIONS = 5e7, 1e9
+_FEW_PARAMETERS = 4e6
+# A process that waits may take so many times its seconds.
+_WALL = 20
 
 
 def images_and_labels(root: Path) -> tuple[Tensor, Tensor]:
@@ -95,7 +100,8 @@ class Check:
             model(self.inputs[0][:1])
         operations = counter.get_total_flops()
         self.row["GFLOP an image"] = round(operations / 1e9, 3)
-        return self.steps if operations <= _MANY_OPERATIONS else max(2, self.steps // 4)
+        small = operations <= _FEW_OPERATIONS and sum(p.numel() for p in model.parameters()) <= _FEW_PARAMETERS
+        return self.steps if small else 2 if operations > _MANY_OPERATIONS else max(2, self.steps // 4)
 
     def _count(self, model: nn.Module, notes: list[str]) -> None:
         layers = sum(plain_base(m) is not None or isinstance(m, WhitenedLayer) for m in model.modules())
@@ -140,11 +146,12 @@ class Check:
     def _calibration(self, trained: nn.Module) -> float:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model = nd.convert(trained.eval(), calibration=self.inputs[:2]).eval()
-        return relative_difference(model(self.inputs[0]), trained(self.inputs[0]))
+            model = nd.convert(trained.eval(), calibration=self.inputs[:1]).eval()
+        return relative_difference(model(self.held_out[0]), trained(self.held_out[0]))
 
 
-def _child(name: str, images: Tensor, labels: Tensor, steps: int, results: Connection) -> None:
+def _child(name: str, images: Tensor, labels: Tensor, steps: int, limit: int, results: Connection) -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     row: dict[str, Any] = {"network": name}
@@ -161,21 +168,23 @@ def _child(name: str, images: Tensor, labels: Tensor, steps: int, results: Conne
     results.send(row)
 
 
-def check(name: str, images: Tensor, labels: Tensor, *, steps: int, limit: float) -> dict[str, Any]:
+def check(name: str, images: Tensor, labels: Tensor, *, steps: int, limit: int) -> dict[str, Any]:
     """One network in a process of its own, forked so that it need not import everything again."""
     context = multiprocessing.get_context("fork")
     receiving, sending = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(name, images, labels, steps, sending), daemon=True)
+    process = context.Process(target=_child, args=(name, images, labels, steps, limit, sending), daemon=True)
     process.start()
     sending.close()
     try:
-        if not receiving.poll(limit):
-            return {"network": name, "error": f"no result after {limit:.0f} seconds"}
+        if not receiving.poll(_WALL * limit):
+            return {"network": name, "error": f"no result after {_WALL * limit} seconds"}
         row: dict[str, Any] = receiving.recv()
         return row
     except EOFError:
         process.join(10)
-        return {"network": name, "error": f"its process died with status {process.exitcode}"}
+        slow = process.exitcode == -signal.SIGXCPU
+        died = f"its process died with status {process.exitcode}"
+        return {"network": name, "error": f"no result after {limit} seconds of the processor" if slow else died}
     finally:
         process.kill()
         process.join()
@@ -187,8 +196,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compatibility", description=__doc__)
     parser.add_argument("--names", nargs="+", default=NAMES, help="library/network")
     parser.add_argument("--again", nargs="*", default=None, help="run these again")
-    parser.add_argument("--steps", type=int, default=20, help="a fourth for networks of more than a GFLOP an image")
-    parser.add_argument("--limit", type=float, default=600, help="seconds for a network")
+    parser.add_argument("--steps", type=int, default=20, help="of small networks; a fourth for others")
+    parser.add_argument("--limit", type=int, default=120, help="seconds of the processor for a network")
     parser.add_argument("--output", type=Path, default=Path("results/checks/compatibility.json"))
     options = parser.parse_args(given)
     begun = time.perf_counter()
