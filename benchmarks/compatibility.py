@@ -87,6 +87,7 @@ class Check:
         self.row["calibration, difference"] = self._calibration(with_norms)
         del with_norms
         self._train(model, steps, "converted", evaluate=True)
+        nd.recalibrate(model, self.inputs[:2])
         model.eval()
         with torch.no_grad():
             expected = model(self.held_out[0])

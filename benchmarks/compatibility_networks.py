@@ -44,7 +44,7 @@ _SIZES: Mapping[str, int] = {
     **dict.fromkeys(("torchvision/inception_v3", "timm/inception_v3", "timm/inception_v4"), 96),
     **dict.fromkeys(("timm/inception_resnet_v2", "timm/legacy_xception"), 96),
     **dict.fromkeys(("timm/nasnetalarge", "timm/pnasnet5large"), 96),
-    "torchvision/maxvit_t": 224,
+    **dict.fromkeys(("torchvision/maxvit_t", "timm/efficientformer_l1"), 224),
 }
 
 
