@@ -37,8 +37,8 @@ from netdeconv.surgery.norms import is_norm
 from netdeconv.surgery.plain import plain_base
 
 BATCH, BATCHES, LR, MOMENTUM = 16, 4, 0.01, 0.9
-# networks with more operations an image, forwards, make a fourth of the steps
-_MANY_OPERATIONS = 2e8
+# networks with more operations an image, forwards, or more weights make a fourth of the steps
+_MANY_OPERATIONS, _MANY_WEIGHTS = 2e8, 1e7
 # A process that waits may take so many times its seconds.
 _WALL = 20
 
@@ -100,7 +100,8 @@ class Check:
             model(self.inputs[0][:1])
         operations = counter.get_total_flops()
         self.row["GFLOP an image"] = round(operations / 1e9, 3)
-        return self.steps if operations <= _MANY_OPERATIONS else max(2, self.steps // 4)
+        many = operations > _MANY_OPERATIONS or sum(p.numel() for p in model.parameters()) > _MANY_WEIGHTS
+        return max(2, self.steps // 4) if many else self.steps
 
     def _count(self, model: nn.Module, notes: list[str]) -> None:
         layers = sum(plain_base(m) is not None or isinstance(m, WhitenedLayer) for m in model.modules())
@@ -195,7 +196,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compatibility", description=__doc__)
     parser.add_argument("--names", nargs="+", default=NAMES, help="library/network")
     parser.add_argument("--again", nargs="*", default=None, help="run these again")
-    parser.add_argument("--steps", type=int, default=20, help="a fourth for networks of more than 0.2 GFLOP an image")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=20,
+        help="a fourth for networks of more than 0.2 GFLOP an image or 10 million weights",
+    )
     parser.add_argument("--limit", type=int, default=120, help="seconds of the processor for a network")
     parser.add_argument("--output", type=Path, default=Path("results/checks/compatibility.json"))
     options = parser.parse_args(given)
