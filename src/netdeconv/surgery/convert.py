@@ -52,9 +52,9 @@ def convert(
     r"""Replace convolutions and linear layers by whitened ones, and remove the norms they make redundant.
 
     Without ``calibration`` the weights are kept, but for outputs whose weights have a norm over 1, or over the scale
-    :math:`|\gamma|` of the norm that normalised them, which are scaled to it (of a whitened input it is the output's
-    deviation), and the function changes: train from here. With it, weights become :math:`W D^{-1}`, so that in evaluation mode the outputs stay what they were: fine-tune
-    from here.
+    :math:`|\gamma|` of the norm that is removed behind them: these are scaled to it, for of a whitened input it is the
+    output's deviation. The function changes: train from here. With it, weights become :math:`W D^{-1}`, so that in
+    evaluation mode the outputs stay what they were: fine-tune from here.
 
     Converted are convolutions, transposed ones and linear layers, subclasses too where they inherit ``forward`` and
     hold their weight as a parameter. Others may compute something else (pad dynamically, standardise their weight)
