@@ -38,7 +38,7 @@ from netdeconv.surgery.plain import plain_base
 
 BATCH, BATCHES, LR, MOMENTUM = 16, 4, 0.01, 0.9
 # networks with more operations an image, forwards, or more weights make a fourth of the steps
-_MANY_OPERATIONS, _MANY_WEIGHTS = 5e7, 1e7
+_MANY_OPERATIONS, _MANY_WEIGHTS = 2e7, 1e7
 # A process that waits may take so many times its seconds.
 _WALL = 20
 
@@ -201,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--steps",
         type=int,
         default=20,
-        help="a fourth for networks of more than 0.05 GFLOP an image or 10 million weights",
+        help="a fourth for networks of more than 0.02 GFLOP an image or 10 million weights",
     )
     parser.add_argument("--limit", type=int, default=120, help="seconds of the processor for a network")
     parser.add_argument("--output", type=Path, default=Path("results/checks/compatibility.json"))
