@@ -7,12 +7,15 @@ import json
 import pytest
 
 from netdeconv.cli import main
-from netdeconv.experiments import Reproduced
-from netdeconv.experiments.learning_rates import summary
+from netdeconv.experiments import ExperimentRow, Reproduced
+from netdeconv.experiments.learning_rates import rows, summary
+
+ROW: ExperimentRow = next(iter(rows().values()))
 
 
 def run(label: str, score: float | None, failure: str = "") -> Reproduced:
-    return Reproduced(label=label, expected={}, score=score, epochs=3, of_epochs=3, minutes=1.0, failure=failure)
+    history = () if score is None else ({"accuracy": score, "cumulative_seconds": 60.0},)
+    return Reproduced(label, ROW, history, of_epochs=1, failure=failure)
 
 
 def test_rates_and_seeds_become_one_line():
