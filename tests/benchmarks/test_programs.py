@@ -126,12 +126,35 @@ def test_a_graph_repeats_the_training_step(tmp_path):
     assert "paper, graph" in rows
 
 
-def test_against(tmp_path):
+def test_against(tmp_path, monkeypatch):
+    """One process trains; of the others it is known what they would measure."""
     source = str(REPOSITORY / "src")
-    arguments = ["--arch", "lenet", "--batch-size", "4", "--rounds", "1", "--warmup", "0", "--variants", "batch_norm"]
-    table = measured(against, tmp_path / "a.json", "--other", source, "--commit", "abc", *arguments)
-    assert [row["checkout"] for row in table["rows"]] == ["abc", "here"]
-    assert all(row["step / batch norm"] == 1.0 and row["MiB"] > 50 for row in table["rows"])
+    trainer = against.Trainer(REPOSITORY / "src", ["lenet", "4", "float32", "1"])
+    seconds, memory = trainer.step("batch_norm")
+    trainer.close()
+    assert seconds > 0
+    assert memory > 50  # MiB
+
+    class Known:
+        def __init__(self, source: Path, settings: list[str]) -> None:
+            self.seconds = 0.2 if source == against.HERE else 0.1
+
+        def step(self, variant: str) -> tuple[float, float]:
+            return self.seconds * (1 if variant == "batch_norm" else 3), 100.0
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(against, "Trainer", Known)
+    arguments = ["--arch", "lenet", "--variants", "batch_norm", "default", "--other", "/elsewhere", "--commit", "abc"]
+    table = measured(against, tmp_path / "a.json", *arguments)
+    found = {(row["checkout"], row["variant"]): (row["ms"], row["step / batch norm"]) for row in table["rows"]}
+    assert found == {
+        ("abc", "batch_norm"): (100.0, 1.0),
+        ("abc", "default"): (300.0, 3.0),
+        ("here", "batch_norm"): (200.0, 1.0),
+        ("here", "default"): (600.0, 3.0),
+    }
     assert source not in json.dumps(table)
 
 

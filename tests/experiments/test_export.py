@@ -37,9 +37,8 @@ def test_rates_and_seeds_become_one_line():
 
 def test_an_export_has_its_origin_and_no_folder(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    line = "reproduce learning-rates 'digits, batch norm, lr 0.1, seed 0' --epochs 1 --threads 1 --msg False"
-    words = line.replace("'digits, batch norm, lr 0.1, seed 0'", "@").split()
-    words[words.index("@")] = "digits, batch norm, lr 0.1, seed 0"
+    fast = "--epochs 1 --width 0.1 --train-size 64 --recalibration 0 --threads 1 --msg False"
+    words = ["reproduce", "learning-rates", "digits, batch norm, lr 0.1, seed 0", *fast.split()]
     assert main([*words, "--result-path", "here", "--export", "out/table.json"]) == 0
     assert "out/table.json" in capsys.readouterr().out
     table = json.loads((tmp_path / "out" / "table.json").read_text())
