@@ -13,7 +13,7 @@ from netdeconv.cli.parser import UsageError, parse, value_of
 from netdeconv.cli.published import translated
 from netdeconv.data.config import DataConfig, Decoder
 from netdeconv.tasks import TASKS, Classification, Segmentation
-from netdeconv.training.config import TrainingConfig
+from netdeconv.training.config import DeviceName, TrainingConfig
 
 if TYPE_CHECKING:
     from netdeconv.tasks.classifier import TrainedClassifier
@@ -203,7 +203,7 @@ def _require_same(asked: TrainingConfig, saved: TrainingConfig) -> None:
         raise UsageError(f"--resume keeps the settings of {saved.result_path}, but {'; '.join(differing.values())}")
 
 
-def load_trained(run: str, *, best: bool, device: str) -> TrainedClassifier | TrainedSegmentation:
+def load_trained(run: str, *, best: bool, device: DeviceName) -> TrainedClassifier | TrainedSegmentation:
     """Return the network of a finished run, of its best epoch or of the last."""
     from netdeconv.tasks.classifier import BEST, LAST, TrainedClassifier
     from netdeconv.tasks.trained import TrainedSegmentation
