@@ -197,6 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compatibility", description=__doc__)
     parser.add_argument("--names", nargs="+", default=NAMES, help="library/network")
     parser.add_argument("--again", nargs="*", default=None, help="run these again")
+    parser.add_argument("--merge", nargs="*", type=Path, default=[], help="files of other runs, whose rows come along")
     parser.add_argument(
         "--steps",
         type=int,
@@ -211,26 +212,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     images, labels = images_and_labels(Path(os.environ.get("NETDECONV_DATA", "data")))
     with contextlib.suppress(ImportError):
         import timm  # noqa: F401 (once, before the processes are forked)
-    known = (
-        {row["network"]: row for row in json.loads(options.output.read_text())["rows"]}
-        if options.output.exists()
-        else {}
-    )
-    for name in options.names:
-        if name in known and name not in (options.again or ()):
-            continue
+    files = [json.loads(file.read_text()) for file in (options.output, *options.merge) if file.exists()]
+    known = {row["network"]: row for file in reversed(files) for row in file["rows"]}
+    before = sum(file["minutes"] for file in files)
+    missing = [name for name in options.names if name not in known or name in (options.again or ())]
+    for name in missing:
         known[name] = check(name, images, labels, steps=options.steps, limit=options.limit)
         print(known[name], flush=True)
-        table = tables.build(
-            "Other libraries' networks",
-            command=f"python -m benchmarks.compatibility --steps {options.steps}",
-            config={"batch_size": BATCH, "images": BATCH * BATCHES, "lr": LR, "momentum": MOMENTUM},
-            seed=0,
-            device=device,
-            begun=begun,
-            rows=[known[name] for name in NAMES if name in known] + [r for n, r in known.items() if n not in NAMES],
-        )
-        tables.write(table, options.output)
+        _write(options, known, device, begun - 60 * before)
+    if options.merge:
+        _write(options, known, device, begun - 60 * before)
+
+
+def _write(options: argparse.Namespace, known: dict[str, dict[str, Any]], device: torch.device, begun: float) -> None:
+    table = tables.build(
+        "Other libraries' networks",
+        command=f"python -m benchmarks.compatibility --steps {options.steps}",
+        config={"batch_size": BATCH, "images": BATCH * BATCHES, "lr": LR, "momentum": MOMENTUM},
+        seed=0,
+        device=device,
+        begun=begun,
+        rows=[known[name] for name in NAMES if name in known] + [r for n, r in known.items() if n not in NAMES],
+    )
+    tables.write(table, options.output)
 
 
 if __name__ == "__main__":
