@@ -34,7 +34,9 @@ from benchmarks.harness import environment, tables
 from netdeconv.nn import WhitenedLayer
 from netdeconv.surgery.batches import relative_difference
 from netdeconv.surgery.norms import is_norm
+from netdeconv.surgery.notices import counted
 from netdeconv.surgery.plain import plain_base
+from netdeconv.surgery.policy import make_plan
 
 BATCH, BATCHES, LR, MOMENTUM = 16, 4, 0.01, 0.9
 # networks with more operations an image, forwards, or more weights make a fourth of the steps
@@ -108,7 +110,9 @@ class Check:
         whitened = sum(isinstance(m, WhitenedLayer) for m in model.modules())
         norms = [sum(is_norm(m) for m in net.modules()) for net in (model, self.original)]
         self.row |= {"whitened": f"{whitened} of {layers}", "norms left": f"{norms[0]} of {norms[1]}"}
-        self.row["warning"] = " ".join(notes)[:600]
+        kept = make_plan(self.original).skipped
+        of_norms = (kept[name] for name, module in self.original.named_modules() if name in kept and is_norm(module))
+        self.row |= {"norms left, why": counted(of_norms), "warning": " ".join(notes)[:600]}
 
     def _loss(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
         return nn.functional.cross_entropy(logits(model(batch[0])), batch[1])

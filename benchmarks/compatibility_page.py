@@ -29,8 +29,8 @@ def failures(row: Mapping[str, Any]) -> list[str]:
     if row.get("error"):
         return [str(row["error"])[:160]]
     found = []
-    if not row["norms left"].startswith("0 ") and not row["warning"]:
-        found.append("norms left in silence")
+    if not row["norms left"].startswith("0 ") and not row["norms left, why"]:
+        found.append("norms left without a reason")
     if not row["first loss, converted"] <= FIRST * row["first loss, batch norm"]:
         found.append("first loss")
     if not row["last loss, converted"] <= row["last loss, batch norm"] + LAST:
@@ -58,7 +58,7 @@ def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
         "pixels": row.get("pixels"),
         "steps": row.get("steps"),
         "whitened": row.get("whitened"),
-        "norms left": row.get("norms left"),
+        "norms left": " ".join(filter(None, [row.get("norms left"), row.get("norms left, why")])),
         "first loss": pair("first loss, batch norm", "first loss, converted"),
         "last loss": pair("last loss, batch norm", "last loss, converted"),
         "evaluation": pair(*(f"evaluated, {how}" for how in ("batch statistics", "running", "recalibrated"))),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 import torch
@@ -131,11 +131,12 @@ def make_plan(
     norms: dict[str, NormParts] = {}
     feeding: dict[str, str] = {}
     if settings.convolution is not None:
-        for norm, layer in _neighbours(list(names), converted).items():
-            name, parts = names[norm][0], norm_parts(norm)
-            if norm not in chosen:
-                continue
-            if parts is not None:
+        neighbours = _neighbours(list(names), converted)
+        for norm in (norm for norm in _outermost_norms(names) if norm in chosen and converted):
+            name, parts, layer = names[norm][0], norm_parts(norm), neighbours.get(norm)
+            if norm not in neighbours:
+                skipped[name] = "the layers beside it stay as they are"
+            elif parts is not None:
                 norms[name] = parts
                 if layer is not None:
                     feeding[name] = names[layer][0]
@@ -194,15 +195,21 @@ def _refusal(layer: nn.Module) -> str | None:
     return None
 
 
+def _outermost_norms(modules: Iterable[nn.Module]) -> list[nn.Module]:
+    norms = [module for module in modules if is_norm(module)]
+    within = {part for norm in norms for part in norm.modules() if part is not norm}
+    return [norm for norm in norms if norm not in within]
+
+
 def _neighbours(modules: Sequence[nn.Module], converted: set[nn.Module]) -> dict[nn.Module, nn.Module | None]:
     """Norm layers that a converted layer feeds (then with it), or that feed one, by registration order and channels.
 
     The nearest layer before a norm feeds it if it has as many outputs as the norm has channels: where that one stays
     plain, so does its norm. Where it has another number, the layer after the norm decides.
     """
-    within = {part for norm in modules if is_norm(norm) for part in norm.modules() if part is not norm}
-    order = [m for m in modules if (is_norm(m) and m not in within) or isinstance(m, WhitenedLayer) or plain_base(m)]
-    norms = [is_norm(m) for m in order]
+    outermost = {*_outermost_norms(modules)}
+    order = [m for m in modules if m in outermost or isinstance(m, WhitenedLayer) or plain_base(m)]
+    norms = [m in outermost for m in order]
     found: dict[nn.Module, nn.Module | None] = {}
     for index, module in enumerate(order):
         if norms[index]:
