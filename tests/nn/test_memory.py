@@ -22,5 +22,5 @@ print("end")
 def test_strided_1x1_convolutions_train_in_a_child_process_that_lives():
     arguments = [sys.executable, "-c", _PROGRAM]
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stdout.splitlines()[-1:] + [done.stderr[-500:]]
+    assert done.returncode == 0, [*done.stdout.splitlines()[-1:], done.stderr[-500:]]
     assert done.stdout.endswith("end\n")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -15,7 +17,6 @@ from netdeconv.linalg import Eigen, NewtonSchulz
 from netdeconv.lookup import UnknownNameError
 from netdeconv.viz.layers import gain_curve, kurtosis
 from netdeconv.viz.samples import centre_filters
-from netdeconv.viz.whitening import centre_and_surround
 
 EXACT = nd.Whitening(root=Eigen(), eps=1e-10, sampling_stride=1)
 
@@ -44,6 +45,18 @@ def test_a_sample_is_what_the_layer_whitens(model, batch):
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in state.items())
     assert model.training
     assert [each.name for each in viz.sample_layers(model, batch, ["3"])] == ["3"]
+
+
+def test_a_matrix_that_is_not_symmetric_whitens_the_right_way_round(batch):
+    scaled = batch * torch.tensor([100.0, 1.0, 0.1]).view(3, 1, 1)
+    layer = nd.WhitenedConv2d(3, 8, 3, whitening=dataclasses.replace(EXACT, standardize=True))
+    (sample,) = viz.sample_layers(layer, scaled)
+    assert (sample.matrix - sample.matrix.T).abs().max() > 1
+    assert (sample.covariances()[1] - torch.eye(27)).abs().max() < 0.5
+    image = scaled[0].double()
+    patches = nn.functional.unfold(image[None], 3)[0].view(3, 9, -1).transpose(0, 1).flatten(0, 1).T
+    centres = ((patches - sample.mean) @ sample.matrix.T)[:, 12:15]
+    np.testing.assert_allclose(viz.deconvolve(image, sample).flatten(1).T, centres, rtol=1e-9, atol=1e-9)
 
 
 def test_a_layer_that_is_not_there_and_a_plain_network_are_named(model, batch):
@@ -92,8 +105,9 @@ def test_whitening_filters_of_photographs_have_a_centre_and_a_surround(kernel, g
     images = images.mean(1, keepdim=True) if grey else images
     sample = viz.sample_images(images, kernel=kernel, root=NewtonSchulz(15))
     own = centre_filters(sample).diagonal(dim1=0, dim2=1).permute(2, 0, 1)  # each channel's filter of itself
-    centre, surround = centre_and_surround(own)
     middle = kernel // 2
+    centre = own[:, middle, middle]
+    surround = own.sum((1, 2)) - centre
     neighbours = torch.stack([own[:, middle - 1, middle], own[:, middle, middle + 1], own[:, middle, middle - 1]])
     assert (centre > 0).all()
     assert (surround < 0).all()

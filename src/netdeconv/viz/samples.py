@@ -48,7 +48,7 @@ class LayerSample:
     @property
     def whitened(self) -> Tensor:
         """The rows after whitening, (n, D)."""
-        return (self.rows - self.mean) @ self.matrix
+        return (self.rows - self.mean) @ self.matrix.T
 
     def covariances(self, *, by_channel: bool = False) -> tuple[Tensor, Tensor]:
         """Covariance before and after, (D, D); with features in order of channels, then taps, if so wished."""
@@ -155,5 +155,5 @@ def deconvolve(image: Tensor, sample: LayerSample) -> Tensor:
 
 def centre_filters(sample: LayerSample) -> Tensor:
     """Whitening filters of the patch's centre, one for each channel: (B, B, kernel), output channel first."""
-    taps = sample.matrix.view(-1, sample.channels, sample.matrix.shape[1] // sample.channels, sample.channels)
-    return taps[:, :, taps.shape[2] // 2].permute(2, 1, 0).unflatten(2, sample.kernel)
+    rows = sample.matrix.unflatten(0, (-1, sample.channels))
+    return rows[len(rows) // 2].unflatten(1, (-1, sample.channels)).transpose(1, 2).unflatten(2, sample.kernel)
