@@ -14,7 +14,7 @@ from rich.console import Console
 from netdeconv.cli import main
 from netdeconv.report import page
 from netdeconv.report.dashboard import chart, screen, spark, state
-from netdeconv.report.figures import family, histories_by_seed, subject_of_run
+from netdeconv.report.figures import family, subject_of_run
 from netdeconv.report.mistakes import mistakes_of
 from netdeconv.report.runs import SavedRun, find_runs
 from netdeconv.training import run
@@ -75,7 +75,6 @@ def test_a_folder_of_runs_and_a_contest_are_all_their_runs(finished, tmp_path):
     runs = find_runs([tmp_path])
     assert sorted(one.label for one in runs) == ["one_seed_0", "one_seed_1"]
     assert {family(one) for one in runs} == {"one"}
-    assert len(histories_by_seed(runs)["one"]) == 2
     assert "2/2" in shown(tmp_path)
 
 

@@ -78,10 +78,10 @@ class _WhitenedConvNd(WeightedWhitenedLayer, _ConvNd):
         axes = len(self.kernel_size)
         # torch keeps the padding of both sides, last axis first
         both = self._reversed_padding_repeated_twice
-        padding = tuple((both[2 * axis], both[2 * axis + 1]) for axis in reversed(range(axes)))
+        sides = tuple((both[2 * axis], both[2 * axis + 1]) for axis in reversed(range(axes)))
         if self.padding_mode != "zeros":
-            padding = ((0, 0),) * axes  # statistics see the input already padded
-        geometry = PatchGeometry(self.kernel_size, self.stride, padding, self.dilation)
+            sides = ((0, 0),) * axes  # statistics see the input already padded
+        geometry = PatchGeometry(self.kernel_size, self.stride, sides, self.dilation)
         self._whiten_input(geometry, self.in_channels, self.groups, whitening)
 
     def forward(self, input: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from netdeconv.linalg import inverse_sqrt
+from netdeconv.linalg import Eigen, Root, inverse_sqrt
 from netdeconv.linalg.precision import inverse, statistics_dtype
 from netdeconv.nn.ranks import Ranks
 from netdeconv.nn.sampler import Sampler
@@ -157,9 +157,9 @@ class InputStatistics(nn.Module):
             count, mean, covariance = self.ranks.pool(rows, mean, covariance, self.running_mean.clone())
         return x, mean, self.root(self._regularized(covariance, count))
 
-    def root(self, covariance: Tensor) -> Tensor:
+    def root(self, covariance: Tensor, method: Root | None = None) -> Tensor:
         """D = C^(-1/2), or (S C S)^(-1/2) S with the deviations' inverse S: D C D^T = I both times."""
-        method = self.whitening.method
+        method = method or self.whitening.method
         if not self.whitening.standardize:
             return inverse_sqrt(covariance, method=method)
         scale = covariance.diagonal(dim1=-2, dim2=-1).rsqrt()
@@ -202,13 +202,7 @@ class InputStatistics(nn.Module):
         The covariance of a whitening matrix is (D^T D)^-1, which says how far few Newton-Schulz steps whitened.
         """
         covariance = _covariance(running).lerp(_covariance(new), weight.double())
-        scale = covariance.diagonal(dim1=-2, dim2=-1).rsqrt().unsqueeze(1)
-        if self.whitening.standardize:
-            covariance = scale.mT * covariance * scale
-        values, vectors = torch.linalg.eigh(covariance)
-        root = vectors * values.clamp_min(torch.finfo(values.dtype).tiny).rsqrt().unsqueeze(1) @ vectors.mT
-        root = root * scale if self.whitening.standardize else root
-        return torch.where(weight == 1, new, root.to(new.dtype))
+        return torch.where(weight == 1, new, self.root(covariance, Eigen()).to(new.dtype))
 
     def _weight_of_new(self) -> Tensor:
         """Momentum, bias-corrected: the first batch counts fully."""
