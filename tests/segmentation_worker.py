@@ -14,7 +14,7 @@ from netdeconv.data.segmentation import Views
 from netdeconv.models import NormConfig
 from netdeconv.tasks import Segmentation
 from netdeconv.training import NetworkConfig
-from netdeconv.training.evaluation import evaluate
+from netdeconv.training.measuring import evaluate
 
 TASK = Segmentation(views=Views(crop=(24, 32), evaluation_batch=2))
 

@@ -14,7 +14,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from faults.children import Child, Ended
@@ -217,16 +217,14 @@ def two_at_once(folder: Path, whole: Whole, chance: random.Random, count: int) -
 def killed_rank(folder: Path, whole: Whole, chance: random.Random, count: int) -> int:
     """Kill one of two processes that train together: the other ends, and both go on to the same numbers."""
     del whole
-    settings = {"parallel": ParallelConfig(strategy="ddp", sync_statistics=True), "averaging": 0.0}
-    # Within an epoch every process has running statistics of its own, of which one's are saved.
-    settings["checkpoint_minutes"] = 0.0
+    parallel = ParallelConfig(strategy="ddp")
     begun = time.monotonic()
-    require_done(ranks(tiny(folder / "reference", **settings)))
+    require_done(ranks(tiny(folder / "reference", parallel=parallel)))
     seconds = time.monotonic() - begun
     hit = 0
     for number in range(count):
         path = folder / f"run-{number}"
-        children = ranks(tiny(path, **settings))
+        children = ranks(tiny(path, parallel=parallel))
         time.sleep(chance.uniform(0.2, 1.0) * seconds)
         victim, other = chance.sample(children, 2)
         victim.send(signal.SIGKILL)
@@ -235,14 +233,9 @@ def killed_rank(folder: Path, whole: Whole, chance: random.Random, count: int) -
         survived = other.wait(90)
         hit += killed.code != 0
         assert killed.code == 0 or survived.code != 0 or (path / "summary.json").exists(), survived
-        require_done(ranks(tiny(path, **settings)))
+        require_done(ranks(tiny(path, parallel=parallel)))
         require_same(path, folder / "reference")
     return hit
-
-
-def _rank(config: TrainingConfig, resume: bool) -> None:
-    train(config, resume=resume)
-    time.sleep(0.5)  # as an interpreter takes to end: the connections of one that ends at once are reset
 
 
 def require_done(children: list[Child]) -> None:
@@ -252,8 +245,8 @@ def require_done(children: list[Child]) -> None:
         assert ended.code == 0, ended
 
 
-def ranks(config: TrainingConfig) -> list[Child]:
-    """Two processes as torchrun starts them, that begin the run or go on with it."""
+def ranks(config: TrainingConfig, action: Callable[[int], object] | None = None) -> list[Child]:
+    """Two processes as torchrun starts them, that begin the run or go on with it, or do something else."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -262,7 +255,15 @@ def ranks(config: TrainingConfig) -> list[Child]:
         **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)},
     }
     resume = (Path(str(config.result_path)) / CONFIG).exists()
+
+    def child(rank: int) -> None:
+        if action is not None:
+            action(rank)
+            return
+        train(config, resume=resume)
+        time.sleep(0.5)  # as an interpreter takes to end: the connections of one that ends at once are reset
+
     return [
-        Child(functools.partial(_rank, config, resume), {**common, "RANK": str(rank), "LOCAL_RANK": str(rank)})
+        Child(functools.partial(child, rank), {**common, "RANK": str(rank), "LOCAL_RANK": str(rank)})
         for rank in range(2)
     ]

@@ -60,7 +60,7 @@ def require_same(left: Path, right: Path) -> None:
         AssertionError: with the first difference.
     """
     first, second = (load_checkpoint(path / "checkpoint.pt") for path in (left, right))
-    for key in ("model", "optimizer", "average", "rng"):
+    for key in ("model", "optimizer", "average", "processes"):
         require_equal(first.get(key), second.get(key), key)
     lines = [[json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()] for path in (left, right)]
     assert numbers(lines[0]) == numbers(lines[1]), "metrics differ"

@@ -54,7 +54,7 @@ def test_sigterm_saves_and_the_run_goes_on_bit_for_bit(tmp_path, whole, moment):
     assert signal.getsignal(signal.SIGTERM) is before
     epoch, step = moment
     saved = load_checkpoint(tmp_path / "run/checkpoint.pt")
-    assert (saved["epoch"], len(saved["within"]["losses"])) == (epoch - 1, step + 1)
+    assert (saved["epoch"], len(saved["processes"][0]["losses"])) == (epoch - 1, step + 1)
     first = FirstStep()
     result = run(config, progress=first, resume=True)
     assert first.first == (epoch, step + 2) if step < 9 else (epoch + 1, 1)
@@ -77,7 +77,7 @@ def test_sigterm_that_ends_the_loader_first_saves(tmp_path, whole, monkeypatch):
         patch.setattr(TrainingImages, "epoch", dying)
         with pytest.raises(SystemExit):
             run(config, progress=False)
-    assert len(load_checkpoint(tmp_path / "run/checkpoint.pt")["within"]["losses"]) == 4
+    assert len(load_checkpoint(tmp_path / "run/checkpoint.pt")["processes"][0]["losses"]) == 4
     run(config, progress=False, resume=True)
     require_same(tmp_path / "run", whole.path)
 

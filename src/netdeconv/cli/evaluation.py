@@ -8,10 +8,9 @@ from typing import Any
 import torch
 
 from netdeconv.training import TrainingConfig, evaluate, load_checkpoint
-from netdeconv.training.checkpoint import evaluated_weights
+from netdeconv.training.checkpoint import evaluated_weights, restore_model
 from netdeconv.training.devices import build_fabric
 from netdeconv.training.precision import process_settings
-from netdeconv.training.state import load_model
 
 
 def evaluate_checkpoint(config: TrainingConfig, checkpoint: Path | None) -> dict[str, Any]:
@@ -38,7 +37,7 @@ def evaluate_checkpoint(config: TrainingConfig, checkpoint: Path | None) -> dict
         torch.manual_seed(config.seed)
         network = config.task.build_network(config.network, splits.info)
         if checkpoint is not None:
-            load_model(network, evaluated_weights(load_checkpoint(checkpoint)), checkpoint)
+            restore_model(network, evaluated_weights(load_checkpoint(checkpoint)), checkpoint)
         network = network.to(fabric.device).to(memory_format=torch.channels_last).eval()
         meter = config.task.meter(splits.info.num_classes, fabric.device)
         with fabric.autocast():

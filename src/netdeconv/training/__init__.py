@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from netdeconv.training.checkpoint import CheckpointError, load_checkpoint, restore_model, save_checkpoint
     from netdeconv.training.config import NetworkConfig, OptimizerConfig, ParallelConfig, TrainingConfig
     from netdeconv.training.devices import is_first_process
-    from netdeconv.training.evaluation import evaluate
     from netdeconv.training.loop import run
+    from netdeconv.training.measuring import evaluate
     from netdeconv.training.network import build_network
     from netdeconv.training.optimizers import OPTIMIZERS, SCHEDULES
     from netdeconv.training.plain import differing_settings, from_plain, to_plain

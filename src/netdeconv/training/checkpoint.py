@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
+from torch.distributed.tensor import DTensor
 
 _SHOWN_KEYS = 4
 
@@ -125,13 +127,21 @@ def require_fit(model: nn.Module, saved: Mapping[str, Tensor], path: Path) -> No
 
 
 def restore_model(model: nn.Module, saved: Mapping[str, Tensor], path: Path) -> None:
-    """Load weights and buffers, all of them or none.
+    """Load whole weights and buffers, all of them or none; every process of a sharded network has to call it.
 
     Raises:
         CheckpointError: when the network is another one, with the keys that differ.
     """
     require_fit(model, saved, path)
-    model.load_state_dict(saved)
+    if is_sharded(model):
+        set_model_state_dict(model, dict(saved), options=StateDictOptions(full_state_dict=True))
+    else:
+        model.load_state_dict(saved)
+
+
+def is_sharded(model: nn.Module) -> bool:
+    """Whether parameters are spread over processes."""
+    return any(isinstance(parameter, DTensor) for parameter in model.parameters())
 
 
 def evaluated_weights(state: Mapping[str, Any]) -> dict[str, Tensor]:
