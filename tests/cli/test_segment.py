@@ -87,14 +87,7 @@ def test_options_of_the_task_arrive():
     assert (views.size, views.crop, views.scale, views.flip) == ((180, 240), (90, 120), (0.75, 1.5), False)
     assert (views.evaluate_on, views.evaluation_batch) == ("test", 3)
     assert (task.window, task.average_flip, task.output_stride) == ((50, 60), True, 16)
-    assert (task.auxiliary, task.auxiliary_weight, task.class_weights) == (False, 0.3, None)
-
-
-def test_class_weights_are_counted_when_asked_for(root):
-    weights = settings(f"--dataset camvid --data-dir {root} --class-weights median").task.class_weights
-    assert len(weights) == 11
-    assert weights[3] > 0
-    assert weights[4] == 0
+    assert (task.auxiliary, task.auxiliary_weight) == (False, 0.3)
 
 
 def test_a_run_leaves_curves_overlays_and_scores(finished):
@@ -176,7 +169,6 @@ def test_compare_takes_the_metric_of_the_task(root, tmp_path, capsys):
         ),
         ("segment --scale 2 1", "scale must be a smaller and a larger positive factor"),
         ("segment --evaluate-on tst --dataset camvid", "unknown part to evaluate on 'tst'; did you mean 'test'?"),
-        ("segment --class-weights mdian", "unknown kind of class weights 'mdian'; did you mean 'median'?"),
         ("segment --model fcn_resnet50d --deconv False", "'fcn_resnet50d' means 'fcn_resnet50' converted"),
         (
             "segment --model fcn_resnet50 --output-stride 16 --crop 32x24",

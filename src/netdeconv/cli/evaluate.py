@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _classification(options: Options) -> tuple[str, dict[str, Any]]:
-    from netdeconv.tasks.classifier import TrainedClassifier
+    from netdeconv.tasks.trained import TrainedClassifier
     from netdeconv.training.devices import device_type
 
     if options.split not in ("", "test"):
@@ -73,6 +73,6 @@ def _segmentation(options: Options) -> tuple[str, dict[str, Any]]:
 
 
 def _file(options: Options) -> str:
-    from netdeconv.tasks.classifier import BEST, LAST
+    from netdeconv.tasks.trained import BEST, LAST
 
     return BEST if options.best else LAST

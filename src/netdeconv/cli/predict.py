@@ -62,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _classify(options: Options, paths: Sequence[Path], images: Sequence[Tensor]) -> None:
-    from netdeconv.tasks.classifier import BEST, LAST, TrainedClassifier
+    from netdeconv.tasks.trained import BEST, LAST, TrainedClassifier
     from netdeconv.training.devices import device_type
 
     file = BEST if options.best else LAST

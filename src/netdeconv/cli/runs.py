@@ -80,11 +80,9 @@ class SegmentationOptions(Options):
 
     Args:
         overlays: pictures of predictions, drawn when all epochs are done.
-        class_weights: of the classes in the loss, by the masks of the training images: none, median or inverse.
     """
 
     overlays: int = 4
-    class_weights: Annotated[str | None, arg(metavar="{none,median,inverse}")] = None
     config: SegmentationRun = dataclasses.field(default_factory=SegmentationRun)  # type: ignore[assignment]
 
 

@@ -112,7 +112,7 @@ class State:
         """What every process has, process by process; empty in all but the first."""
         if self.fabric.world_size == 1:
             return [own]
-        everyone = [None] * self.fabric.world_size if self.fabric.is_global_zero else None
+        everyone: list[Any] | None = [None] * self.fabric.world_size if self.fabric.is_global_zero else None
         torch.distributed.gather_object(own, everyone)
         return everyone or []
 
