@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib
 import os
 import shutil
 import signal
@@ -13,9 +14,11 @@ from pathlib import Path
 
 import torch
 
+import segmentation_worker
+import small_scenes
 from faults.children import Child
 from faults.kinds import ranks, require_done
-from faults.runs import tiny, train
+from faults.runs import import_as, tiny, train
 from netdeconv.data import DataConfig
 from netdeconv.models import NormConfig
 from netdeconv.training import NetworkConfig, ParallelConfig, TrainingConfig, run
@@ -52,6 +55,13 @@ def own_statistics(path: Path) -> TrainingConfig:
 
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
+    import_as(own_statistics(folder / "first"))
+    importlib.import_module("torch.distributed.fsdp")
+
+    small_scenes.camvid(folder)
+    require_done([Child(functools.partial(segmentation_worker.main, 0, 1, str(folder)))])
+    require_done([Child(functools.partial(segmentation_worker.main, rank, 2, str(folder))) for rank in range(2)])
+
     require_done(ranks(own_statistics(folder / "whole")))
     stopped = own_statistics(folder / "stopped")
     told = ranks(stopped, lambda rank: run(stopped, progress=TerminateAt(1, 2) if rank == 0 else False))

@@ -1,4 +1,4 @@
-"""What the processes of tests/tasks/test_segmentation_ranks.py do; a module of its own, so that they can import it."""
+"""What processes that measure a segmentation network do, for processes_worker.py."""
 
 from __future__ import annotations
 

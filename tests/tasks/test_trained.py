@@ -56,7 +56,7 @@ def test_an_image_of_any_size_is_predicted_at_the_size_of_the_run(finished):
     root, _, _ = finished
     trained = TrainedSegmentation.load(root / "run")
     task = dataclasses.replace(trained.task, views=Views(size=(24, 32)))
-    sized = dataclasses.replace(trained, task=task)
+    sized = dataclasses.replace(trained, config=dataclasses.replace(trained.config, task=task))
     image = load_image(root / "camvid/val/val_01.png")
     large = functional.interpolate(image[None], scale_factor=3)[0]
     predicted = sized.predict(large)

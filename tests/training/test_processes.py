@@ -84,6 +84,16 @@ def test_a_run_of_two_processes_killed_goes_on_in_one(runs):
     assert_near(history(runs / "killed"), history(runs / "alone"))
 
 
+def test_two_processes_measure_a_segmentation_network_as_one(runs):
+    alone, *results = [json.loads((runs / f"{name}.json").read_text()) for name in ("1-0", "2-0", "2-1")]
+    for result in results:
+        # counts of pixels: exactly; the loss is a sum in another order
+        assert {**result, "loss": None} == {**alone, "loss": None}
+        assert result["loss"] == pytest.approx(alone["loss"], rel=1e-12)
+    assert 0 < alone["accuracy"] < 100
+    assert len([value for value in alone["iou"] if value is not None]) > 2
+
+
 class Two:
     """The first of two processes, or the second, as Fabric shows them."""
 

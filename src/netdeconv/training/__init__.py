@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from netdeconv.training.plain import differing_settings, from_plain, to_plain
     from netdeconv.training.progress import LiveBars, PlainLines, Reporter, Silent
     from netdeconv.training.result import RunResult
-    from netdeconv.training.run_directory import RunDirectory, RunDirectoryError, environment, read_config
+    from netdeconv.training.run_directory import RunDirectory, RunDirectoryError, read_config
+    from netdeconv.training.versions import environment
 else:
     __getattr__ = lazy_names(__name__)
 

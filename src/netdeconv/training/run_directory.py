@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import importlib.metadata
 import json
-import os
-import platform
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import filelock
-import torch
 from lightning_fabric import Fabric
 
 from netdeconv.training.checkpoint import write_atomically
@@ -24,7 +19,6 @@ CONFIG = "config.json"
 # A killed run's processes, and its data loaders' that hold the same lock, may need seconds to end (torch: 5).
 RESUME_PATIENCE_S = 10.0
 _RESULTS = ("checkpoint.pt", "best.pt", "summary.json", "search.journal")
-_PACKAGES = ("netdeconv", "torch", "torchvision", "lightning-fabric", "torchmetrics", "scikit-learn", "numpy")
 
 
 class RunDirectoryError(RuntimeError):
@@ -184,39 +178,6 @@ def read_config(path: str | Path) -> dict[str, Any]:
     except ValueError as error:
         raise RunDirectoryError(f"{file} is damaged: it is no JSON ({error})") from error
     return settings
-
-
-def environment(device: torch.device, precision: str, processes: int = 1) -> dict[str, Any]:
-    """Return versions and hardware, for the record beside a run's numbers."""
-    return {
-        "python": platform.python_version(),
-        **{name: _version(name) for name in _PACKAGES},
-        "system": platform.platform(),
-        "processor": _processor_name(),
-        "logical_processors": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "precision": precision,
-        "processes": processes,
-        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": sys.argv,
-    }
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
-
-
-def _processor_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
 
 
 def _new_folder(name: str) -> Path:

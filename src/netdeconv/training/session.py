@@ -26,9 +26,10 @@ from netdeconv.training.optimizers import build_optimizer, learning_rate
 from netdeconv.training.plain import changed_settings, to_plain
 from netdeconv.training.progress import Reporter
 from netdeconv.training.result import RunResult, best_record, summary
-from netdeconv.training.run_directory import RunDirectory, environment
+from netdeconv.training.run_directory import RunDirectory
 from netdeconv.training.state import State
 from netdeconv.training.stopping import TERMINATED, noted_termination
+from netdeconv.training.versions import environment
 
 # Reading the loss waits for the device: on a graphics card only this often.
 _DEVICE_CHECK_EVERY = 50
