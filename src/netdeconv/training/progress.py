@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import sys
 import time
-from collections.abc import Mapping
-from types import TracebackType
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -88,32 +88,19 @@ class PlainLines(Reporter):
         self.note(epoch_line(record, self._epochs))
 
 
-class LiveBars:
-    """A terminal's live bars, one for each run; use as a context manager."""
+@contextlib.contextmanager
+def live_bars(console: Console | None = None) -> Iterator[Callable[[str], Reporter]]:
+    """Draw bars in a terminal for as long as the context lasts.
 
-    def __init__(self, console: Console | None = None) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[state]}"),
-            TextColumn("ETA"),
-            TimeRemainingColumn(),
-            console=console,
-        )
-
-    def __enter__(self) -> LiveBars:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
-
-    def bar(self, name: str) -> Reporter:
-        """Return the reporter of one run, drawn as one bar."""
-        return _Bar(self._progress, name)
+    Yields:
+        A function from a run's name to its reporter, which is drawn as one bar.
+    """
+    columns = (
+        *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[state]}")),
+        *(TextColumn("ETA"), TimeRemainingColumn()),
+    )
+    with Progress(*columns, console=console) as progress:
+        yield lambda name: _Bar(progress, name)
 
 
 class _Bar(Reporter):
