@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 import small_scenes
 from netdeconv.cli import main, segment
 from netdeconv.data.segmentation import segmentation_info
 from netdeconv.models import NormConfig
-from netdeconv.tasks import TASKS
-from netdeconv.training import from_plain, load_checkpoint, read_config, run
-from small_runs import numbers
 
-SOURCE = Path(__file__).resolve().parents[2] / "src"
 PUBLISHED = (
     "--dataset cityscapes --model deeplabv3_resnet50 -b 8 --epochs 30 --deconv True "
     "--pretrained-backbone False --lr 0.1"
@@ -236,29 +225,3 @@ def test_resuming_keeps_the_settings(finished, tmp_path, capsys):
     code, text = refused(f"segment --resume {finished} --size 16x16", capsys)
     assert (code, "task.views.size was None, not (16, 16)" in text) == (2, True)
     assert refused(f"segment --resume {tmp_path}", capsys)[0] == 1
-
-
-def test_a_process_killed_in_the_midst_resumes_bit_for_bit(root, tmp_path):
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
-    line = f"segment {SMALL} --data-dir {root} --epochs 8 --overlays 0 --result-path {killed}"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "netdeconv", *shlex.split(line)],
-        env={**os.environ, "PYTHONPATH": str(SOURCE)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    deadline = time.monotonic() + 180
-    while not (killed / "metrics.jsonl").exists() or not (killed / "metrics.jsonl").read_text().count("\n"):
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert not (killed / "summary.json").exists()
-    config = from_plain(read_config(killed), TASKS)
-    resumed = run(config, progress=False, resume=True)
-    again = run(from_plain({**read_config(killed), "result_path": str(whole)}, TASKS), progress=False)
-    assert numbers(resumed.history) == numbers(again.history)
-    first, second = (load_checkpoint(path / "checkpoint.pt")["model"] for path in (killed, whole))
-    assert all(torch.equal(value, second[key]) for key, value in first.items())

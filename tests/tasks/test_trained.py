@@ -14,7 +14,7 @@ from netdeconv.data.segmentation import Views, load_image
 from netdeconv.tasks import Segmentation
 from netdeconv.tasks.trained import BEST, TrainedSegmentation
 from netdeconv.training import CheckpointError, RunDirectoryError, run
-from small_runs import plain_config
+from small_runs import StopAt, numbers, plain_config
 from small_scenes import small_segmentation
 
 
@@ -37,6 +37,17 @@ def test_the_network_measures_what_the_run_measured(finished):
     best = max(result.history, key=lambda record: record["mean_iou"])
     assert TrainedSegmentation.load(root / "run", file=BEST).measure("val")["mean_iou"] == best["mean_iou"]
     assert trained.measure("test")["iou"] != measured["iou"]
+
+
+def test_a_stopped_run_goes_on_bit_for_bit(finished, tmp_path):
+    _, config, result = finished
+    config = dataclasses.replace(config, result_path=str(tmp_path / "run"))
+    with pytest.raises(KeyboardInterrupt):
+        run(config, progress=StopAt(2, 1))
+    resumed = run(config, progress=False, resume=True)
+    assert numbers(resumed.history) == numbers(result.history)
+    for key, value in result.model.state_dict().items():
+        assert torch.equal(resumed.model.state_dict()[key], value), key
 
 
 def test_an_image_is_predicted_as_in_evaluation(finished):

@@ -249,6 +249,7 @@ class Session:
                 f"stopped by SIGTERM; --resume {self.directory.path} continues after step {len(self.state.losses)} "
                 f"of epoch {epoch}"
             )
+            self.fabric.barrier()  # as at the end of a run
             raise SystemExit(TERMINATED)
         return bool(wish)
 
