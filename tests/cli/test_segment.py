@@ -38,7 +38,7 @@ def finished(root):
 
 
 def settings(line: str):
-    return segment.weighted(segment.options_of(shlex.split(line))).config
+    return segment.options_of(shlex.split(line)).config
 
 
 def refused(line: str, capsys) -> tuple[int, str]:
