@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import itertools
+import json
 import re
+import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from netdeconv.cli.main import COMMANDS
 from netdeconv.data import info
 from netdeconv.data.segmentation import segmentation_info
 from netdeconv.experiments import ExperimentRow, experiment, names, paper
@@ -20,6 +25,7 @@ from netdeconv.training import TrainingConfig, from_plain, to_plain
 from netdeconv.training.optimizers import build_optimizer
 
 NAMES = names()
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def rows() -> dict[str, ExperimentRow]:
@@ -151,3 +157,23 @@ def test_a_head_that_lacks_a_field_is_refused():
     assert head["Source"].endswith("ten epochs.")
     with pytest.raises(ValueError, match="an experiment's head has the fields Command, Source"):
         read_head(docstring.replace("Spread:", "Speard:"))
+
+
+RESULTS = [file for file in (REPOSITORY / "results").rglob("*.json") if file.parent.name != "tried"]
+
+
+@pytest.mark.parametrize("file", RESULTS, ids=[file.stem for file in RESULTS])
+def test_the_command_of_a_results_file_exists(file):
+    program, name, *words = shlex.split(json.loads(file.read_text(encoding="utf-8"))["command"])
+    if program == "netdeconv" and name == "reproduce":
+        own = experiment(words[0])
+        patterns = list(itertools.takewhile(lambda word: not word.startswith("--"), words[1:]))
+        assert own.select(patterns)
+    elif program == "netdeconv":
+        assert name in COMMANDS
+    elif name == "-m":
+        package, _, module = words[0].partition(".")
+        folder = REPOSITORY / package if module else REPOSITORY / "tests" / package
+        assert (folder / f"{module or '__main__'}.py").exists()
+    else:
+        assert (REPOSITORY / name).exists()
