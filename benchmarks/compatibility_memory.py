@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 import netdeconv as nd
-from benchmarks.compatibility_networks import CLASSES, NAMES, build, image_size, inputs_of, logits
+from benchmarks.compatibility_networks import CLASSES, NAMES, build, inputs_of, logits
 from benchmarks.harness import environment, tables
 from benchmarks.harness.steps import persistent, saved_for_backward
 
@@ -33,9 +33,8 @@ def memory(model: nn.Module, inputs: torch.Tensor) -> int:
     )
 
 
-def row(name: str, batch: int) -> dict[str, Any]:
+def row(name: str, batch: int, size: int) -> dict[str, Any]:
     """A network's megabytes, and their ratio."""
-    size = image_size(name)
     inputs = inputs_of(name, torch.randn(batch, 3, size, size))
     original = build(name)
     with warnings.catch_warnings():
@@ -43,7 +42,6 @@ def row(name: str, batch: int) -> dict[str, Any]:
         before, after = memory(original, inputs) / 1e6, memory(nd.convert(original), inputs) / 1e6
     return {
         "network": name,
-        "pixels": size,
         "batch norm, MB": round(before, 1),
         "whitened, MB": round(after, 1),
         "ratio": round(after / before, 3),
@@ -56,17 +54,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compatibility_memory", description=__doc__)
     parser.add_argument("--names", nargs="+", default=[name for name in NAMES if name.startswith("torchvision/")])
     parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--size", type=int, default=224, help="pixels: of few, weights outweigh what is saved")
     parser.add_argument("--output", type=Path, default=Path("results/checks/memory.json"))
     options = parser.parse_args(given)
     begun, device = time.perf_counter(), environment.prepare("cpu", 1)
     rows = []
     for name in options.names:
-        rows.append(row(name, options.batch_size))
+        rows.append(row(name, options.batch_size, options.size))
         print(rows[-1], flush=True)
     table = tables.build(
         "Memory of a training step of torchvision's networks",
         command=environment.command("compatibility_memory", given),
-        config={"batch_size": options.batch_size, "dtype": "float32"},
+        config={"batch_size": options.batch_size, "size": options.size, "dtype": "float32"},
         seed=0,
         device=device,
         begun=begun,
