@@ -27,7 +27,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from benchmarks.harness import environment, options
 from benchmarks.harness.timing import columns, describe, rounded
-from netdeconv.data import DataConfig, InMemoryImages, RawImages, Splits, TrainingImages, info
+from netdeconv.data import DataConfig, EvaluationData, HeldImages, RawImages, Splits, TrainingData, info
 from netdeconv.models import NormConfig
 from netdeconv.tasks import Classification
 from netdeconv.training import NetworkConfig, OptimizerConfig, TrainingConfig, run
@@ -66,7 +66,7 @@ class Moments:
 class _WatchedImages:
     """Training images whose batches' coming is noted; everything else is the images'."""
 
-    def __init__(self, images: TrainingImages, moments: Moments) -> None:
+    def __init__(self, images: TrainingData, moments: Moments) -> None:
         self._images, self._moments = images, moments
 
     def __len__(self) -> int:
@@ -97,10 +97,10 @@ class WatchedTask(Classification):
         generator = torch.Generator().manual_seed(seed)
         images = torch.randint(256, (self.images, height, width, channels), generator=generator, dtype=torch.uint8)
         raw = RawImages(images, torch.randint(entry.num_classes, (self.images,), generator=generator))
-        settings = {"batch_size": config.batch_size, "device": device}
-        train = TrainingImages(raw, entry, **settings, augmentation=entry.augmentation, seed=seed)
+        varied, plain = (HeldImages(raw, device=device, augmentation=each) for each in (entry, None))
+        train = TrainingData(varied, entry, torch.arange(self.images), batch_size=config.batch_size, seed=seed)
         # the loop evaluates after training, which is not what is measured: one image will do
-        first = InMemoryImages(raw.part(torch.arange(1)), entry, batch_size=1, device=device)
+        first = EvaluationData(plain, entry, [torch.arange(1)])
         watched = train if _current is None else _WatchedImages(train, _current)
         return Splits(entry, watched, first, "random images")  # type: ignore[arg-type]
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
 from netdeconv import data, models
 from netdeconv.cli.parser import parse
 from netdeconv.lookup import look_up
-
-if TYPE_CHECKING:
-    from netdeconv.data.segmentation import SegmentationInfo
 
 Row = Mapping[str, Any]
 
@@ -55,7 +52,7 @@ def _datasets() -> list[Row]:
     return [*of_images, *of_pixels]
 
 
-def _described(name: str, entry: data.DatasetInfo | SegmentationInfo) -> dict[str, Any]:
+def _described(name: str, entry: data.DatasetInfo) -> dict[str, Any]:
     return {
         "name": name,
         "shape": list(entry.shape),

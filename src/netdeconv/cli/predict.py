@@ -17,7 +17,7 @@ from netdeconv.training.config import DeviceName
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from netdeconv.data.segmentation import SegmentationInfo
+    from netdeconv.data import DatasetInfo
 
 _SHOWN = 3
 
@@ -97,7 +97,7 @@ def _require_different_names(paths: Sequence[Path]) -> None:
         raise UsageError(f"several images are called {twice[0]}: their pictures would overwrite each other")
 
 
-def save_classes(classes: Tensor, info: SegmentationInfo, path: Path) -> None:
+def save_classes(classes: Tensor, info: DatasetInfo, path: Path) -> None:
     """Write class numbers as a PNG whose palette has the colours of the classes."""
     import numpy as np
     from PIL import Image as PillowImage
@@ -108,7 +108,7 @@ def save_classes(classes: Tensor, info: SegmentationInfo, path: Path) -> None:
     picture.save(path)
 
 
-def _shares(classes: Tensor, info: SegmentationInfo) -> str:
+def _shares(classes: Tensor, info: DatasetInfo) -> str:
     """How much of the image each class covers, the largest first."""
     counts = classes.flatten().long().bincount(minlength=info.num_classes)
     order = [index for index in counts.argsort(descending=True).tolist() if counts[index]]

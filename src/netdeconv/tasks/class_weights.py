@@ -57,7 +57,7 @@ def class_weights(kind: str, config: DataConfig, views: Views) -> tuple[float, .
     weigh = look_up("kind of class weights", kind, CLASS_WEIGHTS)
     if weigh is None:
         return None
-    source = training_source(config)[0].resized(views.size)
+    source = training_source(config, views.size)[0]
     count = segmentation_info(config.dataset).num_classes
     pixels_C, possible_C = torch.zeros(2, count, dtype=torch.float64)
     for index in range(len(source)):

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import tyro
 
-from netdeconv.data.segmentation.views import WIDTH_X_HEIGHT, Views
+from netdeconv.data.segmentation.views import Views
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from netdeconv.data import DataConfig, Splits
-    from netdeconv.data.segmentation import SegmentationInfo
+    from netdeconv.data import DataConfig, DatasetInfo, Splits
     from netdeconv.tasks.pixels import Outputs, SegmentationMeter
     from netdeconv.training.config import NetworkConfig
 
@@ -35,8 +34,6 @@ class Segmentation:
         class_weights: of each class in the loss; ``None``: all 1.
         output_stride: image pixels to one of the last feature map; ``None``: the network's usual.
         pretrained_backbone: whether the backbone starts from weights of ImageNet.
-        window: height and width of the windows that evaluation slides over an image; ``None``: whole images.
-        average_flip: whether evaluation averages an image's scores and those of its mirror image.
 
     Raises:
         ValueError: when a weight is negative or infinite.
@@ -51,8 +48,6 @@ class Segmentation:
     class_weights: Annotated[tuple[float, ...] | None, tyro.conf.Suppress] = None
     output_stride: int | None = None
     pretrained_backbone: bool = False
-    window: Annotated[tuple[int, int] | None, WIDTH_X_HEIGHT] = None
-    average_flip: bool = False
 
     def __post_init__(self) -> None:
         for weight in (self.auxiliary_weight, *(self.class_weights or ())):
@@ -72,7 +67,7 @@ class Segmentation:
             raise ValueError(f"{len(self.class_weights)} class weights for {splits.info.num_classes} classes")
         return splits
 
-    def build_network(self, config: NetworkConfig, info: SegmentationInfo) -> nn.Module:
+    def build_network(self, config: NetworkConfig, info: DatasetInfo) -> nn.Module:
         """Return the network of the settings, converted where they say so.
 
         Raises:
@@ -81,7 +76,6 @@ class Segmentation:
         """
         from netdeconv.models import BATCH_NORM, normalise
         from netdeconv.models.segmentation import build_segmentation, segmentation_network
-        from netdeconv.models.windows import WindowedInference
 
         if self.pretrained_backbone and config.norm.name != BATCH_NORM:
             raise ValueError(
@@ -96,10 +90,7 @@ class Segmentation:
             output_stride=self.output_stride,
             width=config.width,
         )
-        network = normalise(network, config.norm, segmentation_network(config.arch))
-        if self.window is not None or self.average_flip:
-            return WindowedInference(network, window=self.window, flip=self.average_flip)
-        return network
+        return normalise(network, config.norm, segmentation_network(config.arch))
 
     def mix(self, inputs: Tensor, targets: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
         """Return the batch as it is: masks are not mixed."""

@@ -15,16 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision import tv_tensors
+from torchvision.transforms import v2
 
-from netdeconv.data.segmentation import (
-    Pairs,
-    SegmentationInfo,
-    evaluation_source,
-    segmentation_info,
-    single,
-    training_source,
-    whole_batches,
-)
+from netdeconv.data import DatasetInfo
+from netdeconv.data.segmentation import Pairs, evaluation_source, segmentation_info, training_source, whole_batches
 from netdeconv.tasks.segmentation import Segmentation
 from netdeconv.training.checkpoint import CheckpointError, evaluated_weights, load_checkpoint, restore_model
 from netdeconv.training.config import TrainingConfig
@@ -54,7 +48,7 @@ class TrainedSegmentation:
     path: Path
     config: TrainingConfig
     task: Segmentation
-    info: SegmentationInfo
+    info: DatasetInfo
     network: nn.Module = dataclasses.field(repr=False)
     device: torch.device
 
@@ -104,8 +98,11 @@ class TrainedSegmentation:
 
         Shapes: image uint8 (3, H, W) to uint8 (H, W).
         """
-        batch = whole_batches(single(image).resized(self.task.views.size), self.info, 1, device=self.device)
-        inputs, _ = next(iter(batch))
+        size = self.task.views.size
+        seen = image if size is None else v2.functional.resize(image, list(size), antialias=True)
+        pixels = v2.functional.to_dtype(seen, torch.float32, scale=True)
+        pixels = v2.functional.normalize(pixels, list(self.info.mean), list(self.info.std))
+        inputs = pixels[None].to(self.device).contiguous(memory_format=torch.channels_last)
         scores = self.scores(inputs)["out"]
         if scores.shape[-2:] != image.shape[-2:]:
             scores = functional.interpolate(scores, size=image.shape[-2:], mode="bilinear", align_corners=False)
@@ -124,15 +121,13 @@ class TrainedSegmentation:
 
     def evaluation_source(self) -> Pairs:
         """The pairs that the run was evaluated on, at its size."""
-        held = training_source(self.config.data)[1]
-        if held is not None:
-            return held.resized(self.task.views.size)
-        return self.source(self.task.views.evaluate_on or self.info.splits[0])
+        held = training_source(self.config.data, self.task.views.size)[1]
+        return held or self.source(self.task.views.evaluate_on or self.info.splits[0])
 
     def source(self, split: str, *, data_dir: str | None = None) -> Pairs:
         """The pairs of a part of the run's data set, at the run's size."""
         config = self.config.data if data_dir is None else dataclasses.replace(self.config.data, data_dir=data_dir)
-        return evaluation_source(config, split).resized(self.task.views.size)
+        return evaluation_source(config, split, self.task.views.size)
 
     @contextlib.contextmanager
     def _autocast(self) -> Iterator[None]:
@@ -142,7 +137,7 @@ class TrainedSegmentation:
             yield
 
 
-def _require_classes(saved: dict[str, Tensor], info: SegmentationInfo, dataset: str, path: Path) -> None:
+def _require_classes(saved: dict[str, Tensor], info: DatasetInfo, dataset: str, path: Path) -> None:
     for name, weight in saved.items():
         if name.endswith(_HEADS) and len(weight) != info.num_classes:
             raise CheckpointError(
