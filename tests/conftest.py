@@ -24,12 +24,8 @@ MARKERS = {
     "mnist": "MNIST/raw",
     "fashion_mnist": "FashionMNIST/raw",
     "camvid": "camvid",
-    "camvid_cityscapes": "camvid_cityscapes",
     "imagenet_sample": "imagenet_sample",
 }
-
-# What is asked of the script that expands a data set, where that is not its name.
-EXPANDED_BY = {"camvid_cityscapes": ["--only", "camvid", "--cityscapes-layout"]}
 
 # Figures are drawn without a screen; the library itself never sets a backend.
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -78,7 +74,7 @@ def real_data(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
         done = root / f"{name}.expanded"
         with filelock.FileLock(root / "lock"):
             if not done.exists():
-                command = [sys.executable, str(packed), str(root), *EXPANDED_BY.get(name, ["--only", name])]
+                command = [sys.executable, str(packed), str(root), "--only", name]
                 finished = subprocess.run(command, capture_output=True, text=True, check=False)
                 if finished.returncode != 0:
                     pytest.fail(f"expanding {name} failed:\n{finished.stdout}\n{finished.stderr}")

@@ -63,10 +63,10 @@ def test_strides_are_traded_for_dilation_as_torchvision_does_it(stride, replaced
 @pytest.mark.parametrize("stride", [8, 16, 32])
 @pytest.mark.parametrize("name", ["fcn_resnet18", "deeplabv3_resnet18"])
 def test_resnet18_has_the_asked_output_stride(name, stride):
-    network = build_segmentation(name, num_classes=5, width=0.125, output_stride=stride).eval()
+    network = on_meta(name, num_classes=5, width=0.125, output_stride=stride)
     seen = {}
     network.backbone.register_forward_hook(lambda module, inputs, outputs: seen.update(outputs))
-    outputs = network(torch.randn(1, 3, 64, 96))
+    outputs = network.eval()(torch.empty(1, 3, 64, 96, device="meta"))
     assert seen["out"].shape == (1, 64, 64 // stride, 96 // stride)
     assert seen["aux"].shape[-2:] == (64 // min(stride, 16), 96 // min(stride, 16))
     assert {key: tuple(value.shape) for key, value in outputs.items()} == {
@@ -122,8 +122,9 @@ def test_a_name_that_is_none_is_refused_with_or_without_d():
 
 
 # The large ones have the heads of ResNet-18's.
-CONVERSIONS = [(name, "full") for name in SEGMENTATION_NETWORKS] + [
-    (name, "channel") for name in ("fcn_resnet18", "deeplabv3_resnet18", "lraspp_mobilenet_v3_large")
+CONVERSIONS = [
+    *[("fcn_resnet18", "full"), ("deeplabv3_resnet18", "channel"), ("deeplabv3_resnet50", "full")],
+    *[("lraspp_mobilenet_v3_large", "full"), ("lraspp_mobilenet_v3_large", "channel")],
 ]
 
 

@@ -193,23 +193,8 @@ _CAMVID = (
     PixelClass("Pedestrian", (64, 64, 0)),
     PixelClass("Bicyclist", (0, 128, 192)),
 )
-_CAMVID_IMAGES: dict[str, Any] = {
-    "shape": (3, 360, 480),
-    "mean": (0.4115, 0.4256, 0.4319),
-    "std": (0.3068, 0.3107, 0.3066),
-    "crop": (360, 480),
-    "splits": ("val", "test"),
-    "licence": "CC BY-NC 4.0",
-}
-
 # Of the 34 ids in Cityscapes' files, 19 are trained on.
-_CITYSCAPES_IDS = [each for each in datasets.Cityscapes.classes if each.id >= 0]
-_CITYSCAPES: dict[str, Any] = {
-    "reader": "cityscapes",
-    "num_classes": 19,
-    "classes": tuple(PixelClass(each.name, each.color) for each in _CITYSCAPES_IDS if each.train_id != IGNORE),
-    "labels": {each.id: each.train_id for each in _CITYSCAPES_IDS},
-}
+_CITYSCAPES = [each for each in datasets.Cityscapes.classes if each.id >= 0]
 
 _VOC = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
@@ -233,15 +218,18 @@ SEGMENTATION_DATASETS: dict[str, DatasetInfo] = {
         classes=_CAMVID,
         labels={**{number: number for number in range(len(_CAMVID))}, len(_CAMVID): IGNORE},
         source="G. Brostow, J. Fauqueur, R. Cipolla, 2008/2009; 11 classes and void, 480x360, of the SegNet tutorial",
-        **_CAMVID_IMAGES,
-    ),
-    "camvid_cityscapes": DatasetInfo(
-        folders=("camvid_cityscapes",),
-        source="CamVid's frames in the layout of Cityscapes: 11 of its 19 classes occur",
-        **_CITYSCAPES,
-        **_CAMVID_IMAGES,
+        licence="CC BY-NC 4.0",
+        shape=(3, 360, 480),
+        mean=(0.4115, 0.4256, 0.4319),
+        std=(0.3068, 0.3107, 0.3066),
+        crop=(360, 480),
+        splits=("val", "test"),
     ),
     "cityscapes": DatasetInfo(
+        reader="cityscapes",
+        num_classes=19,
+        classes=tuple(PixelClass(each.name, each.color) for each in _CITYSCAPES if each.train_id != IGNORE),
+        labels={each.id: each.train_id for each in _CITYSCAPES},
         folders=("cityscapes",),
         shape=(3, 1024, 2048),
         mean=(0.2869, 0.3251, 0.2839),
@@ -249,7 +237,6 @@ SEGMENTATION_DATASETS: dict[str, DatasetInfo] = {
         crop=(768, 768),
         source="M. Cordts et al., The Cityscapes Dataset, 2016; fine annotations, 19 training classes",
         licence="non-commercial research, after registration",
-        **_CITYSCAPES,
     ),
     "voc": DatasetInfo(
         reader="voc",
