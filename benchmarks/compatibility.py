@@ -36,7 +36,7 @@ from netdeconv.surgery.plain import plain_base
 
 BATCH, BATCHES, LR, MOMENTUM = 16, 4, 0.01, 0.9
 # networks with more operations an image, forwards, make a fourth of the steps
-_MANY_OPERATIONS = 1e9
+_MANY_OPERATIONS = 2e8
 
 
 def images_and_labels(root: Path) -> tuple[Tensor, Tensor]:
@@ -187,7 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compatibility", description=__doc__)
     parser.add_argument("--names", nargs="+", default=NAMES, help="library/network")
     parser.add_argument("--again", nargs="*", default=None, help="run these again")
-    parser.add_argument("--steps", type=int, default=20, help="a fourth for networks of more than a GFLOP an image")
+    parser.add_argument("--steps", type=int, default=20, help="a fourth for networks of more than 0.2 GFLOP an image")
     parser.add_argument("--limit", type=float, default=600, help="seconds for a network")
     parser.add_argument("--output", type=Path, default=Path("results/checks/compatibility.json"))
     options = parser.parse_args(given)
