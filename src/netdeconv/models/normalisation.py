@@ -148,7 +148,9 @@ def replace_norms(model: nn.Module, kind: str) -> nn.Module:
     if isinstance(model, _BatchNorm):
         raise ValueError("a single layer cannot be replaced in place")
     norms = [module for module in names_of(model) if isinstance(module, _BatchNorm)]
-    replacements = {norm: nn.Identity() if kind == NONE else _group_norm(norm) for norm in norms}
+    replacements: dict[nn.Module, nn.Module] = {
+        norm: nn.Identity() if kind == NONE else _group_norm(norm) for norm in norms
+    }
     replace(model, replacements)
     if kind == NONE:
         stop_overwriting(model, set(replacements.values()))
