@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
 # Everything that is measured on a graphics card, in parts.
 #
-#   benchmarks/gpu.sh [PART ...]   parts: correctness cifar imagenet compile layers inference pipeline
+#   benchmarks/gpu.sh [PART ...]   parts: correctness cifar imagenet compile inference
 #                                  without one: correctness cifar inference, which fit into ten minutes
 #
 # Needs: an NVIDIA card; python3 (PYTHON=... for another) with torch built for CUDA, Triton and pytest; hypothesis and
-# numpy for correctness; torchvision for imagenet; the extra "train" for pipeline. No network, nothing is installed: the
-# package is read from src/.
+# numpy for correctness; torchvision for imagenet. No network, nothing is installed: the package is read from src/.
 #
 # Results go to results/benchmarks/. Where OUT names a folder, OUT/log.txt has the output and OUT/results.tar.gz all
 # results, renewed after every step. A step that fails or takes too long does not stop the others. LIMIT (570) is the
@@ -55,14 +54,10 @@ imagenet() {
 # Compiling takes minutes a network: fewer variants.
 compile() { bench 400 training_step --compile --arch resnet18 --variants none batch_norm default channel; }
 
-layers() { bench 280 layers; }
-
 inference() {
     bench 80 inference --arch resnet18 --repeat 5
     bench 80 inference --arch vgg11 --repeat 5
 }
-
-pipeline() { bench 150 pipeline --arch resnet18 --rounds 200; }
 
 run() {
     "$PYTHON" -c 'import torch; print("torch", torch.__version__, torch.cuda.get_device_name())' || {
@@ -82,9 +77,9 @@ run() {
 [ "$#" -gt 0 ] || set -- correctness cifar inference
 for part in "$@"; do
     case "$part" in
-        correctness | cifar | imagenet | compile | layers | inference | pipeline) ;;
+        correctness | cifar | imagenet | compile | inference) ;;
         *)
-            sed -n '2,13s/^# \{0,1\}//p' benchmarks/gpu.sh
+            sed -n '2,12s/^# \{0,1\}//p' benchmarks/gpu.sh
             echo "no such part: $part"
             exit 2
             ;;

@@ -17,8 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.harness import environment, options
-from benchmarks.harness.profiling import profiles
+from benchmarks.harness import options
 from benchmarks.harness.steps import LR, MOMENTUM, WEIGHT_DECAY, TrainingStep, random_batch
 from benchmarks.harness.timing import Samples, columns, describe, rounded
 from benchmarks.harness.variants import BATCH_NORM, NONE, PUBLISHED, VARIANTS
@@ -117,8 +116,8 @@ def measure(settings: argparse.Namespace, device: torch.device) -> dict[str, Any
     candidates = Candidates(settings, device)
     actions = {name: functools.partial(candidates.step, name) for name in candidates.steps}
     samples = options.timed(settings, actions, device, repeat=settings.steps, on_error=candidates.drop)
-    profiled = candidates.steps.get(settings.profile)
-    dtype = environment.DTYPES[settings.dtype]
+    if settings.profile in candidates.steps:
+        print(profile(candidates.steps[settings.profile]))
     port = settings.dtype == "bfloat16" and PUBLISHED in settings.variants
     how = f"{settings.dtype}, {settings.device}{', compiled' if settings.compile else ''}"
     return {
@@ -130,8 +129,14 @@ def measure(settings: argparse.Namespace, device: torch.device) -> dict[str, Any
         },
         "rows": candidates.rows(samples),
         "note": " ".join([MEMORY[settings.device], *([PORT] if port else [])]),
-        "parts": [] if profiled is None else profiles(settings.profile, profiled, dtype),
     }
+
+
+def profile(step: TrainingStep) -> str:
+    """Torch's table of where the time of a warm step goes."""
+    with torch.profiler.profile() as recorded:
+        step()
+    return str(recorded.key_averages().table(sort_by=f"self_{step.device.type}_time_total", row_limit=15))
 
 
 def results_file(settings: argparse.Namespace) -> Path:

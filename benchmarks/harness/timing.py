@@ -43,7 +43,6 @@ def interleave(
     rounds: int,
     warmup: int = 1,
     repeat: int = 1,
-    budget_seconds: float | None = None,
     seed: int = 0,
     clock: Callable[[], float] = time.perf_counter,
     synchronize: Callable[[], None] = _nothing,
@@ -56,7 +55,6 @@ def interleave(
         rounds: timed rounds.
         warmup: rounds before them that are not timed.
         repeat: calls in one timed sample; its seconds are divided by it.
-        budget_seconds: no further round is begun once the timed ones took this long; the first is always made.
         seed: of the order within the rounds.
         clock: seconds.
         synchronize: waits until the device has finished, before and after each sample.
@@ -70,12 +68,7 @@ def interleave(
     order = random.Random(seed)
     alive = dict(actions)
     samples = Samples({name: [] for name in actions}, {})
-    begun = 0.0
     for number in range(-warmup, rounds):
-        if number == 0:
-            begun = clock()
-        elif number > 0 and budget_seconds is not None and clock() - begun > budget_seconds:
-            break
         names = list(alive)
         order.shuffle(names)
         for name in names:

@@ -92,15 +92,6 @@ def test_the_device_is_waited_for_before_and_after():
     assert samples.seconds["a"] == [7.0, 7.0]
 
 
-def test_no_round_begins_after_the_budget():
-    machine = Machine()
-    samples = interleave({"a": machine.action("a", 4.0)}, rounds=99, warmup=1, budget_seconds=9.0, clock=machine.clock)
-    assert samples.seconds["a"] == [4.0, 4.0, 4.0]
-    machine = Machine()
-    samples = interleave({"a": machine.action("a", 4.0)}, rounds=99, warmup=1, budget_seconds=1.0, clock=machine.clock)
-    assert samples.seconds["a"] == [4.0]
-
-
 def test_a_failing_action_is_named_and_the_others_go_on():
     machine = Machine()
     calls = []

@@ -27,6 +27,12 @@ def settings(line: str):
     return train.options_of(shlex.split(line)).config
 
 
+@pytest.fixture(autouse=True)
+def _no_report(monkeypatch):
+    """The page that `compare` ends with has tests of its own, and draws for seconds."""
+    monkeypatch.setattr("netdeconv.report.page.write_report", lambda paths, output, **settings: output)
+
+
 def refused(line: str, capsys) -> tuple[int, str]:
     """Exit code and the one line on standard error."""
     code = main(shlex.split(line))
@@ -264,7 +270,7 @@ def test_lists_name_everything(capsys):
 
 def test_comparing_prints_the_table_and_leaves_it(capsys, tmp_path):
     path = tmp_path / "c"
-    line = f"compare {TINY} --block 4 --variants batch_norm default --lrs .1 .01 --seeds 0 1 --result-path {path}"
+    line = f"compare {TINY} --block 4 --search-epochs 1 --lrs .1 .01 --seeds 0 1 --result-path {path}"
     assert main(shlex.split(line)) == 0
     out = capsys.readouterr().out
     table = (path / "table.txt").read_text(encoding="utf-8")

@@ -37,8 +37,7 @@ def test_networks_are_printed_one_a_line(few, capsys):
     first, second, remark = capsys.readouterr().out.splitlines()
     assert first.startswith("lenet ")
     assert second.startswith("resnet18 ")
-    assert "11.17 M parameters" in second
-    assert "555.42 M multiply-adds" in second
+    assert "11.17 M  555.42 M" in second
     assert "He et al. 2016" in second
     assert "3x32x32" in remark
 
@@ -50,7 +49,7 @@ def test_data_sets_are_listed_both_ways(capsys):
     assert {"shape": [3, 32, 32], "num_classes": 10}.items() <= rows[[*data.DATASETS].index("cifar10")].items()
     assert main(["list", "datasets"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == [*data.DATASETS, *SEGMENTATION_DATASETS]
+    assert [line.split()[0] for line in lines[:-1]] == [*data.DATASETS, *SEGMENTATION_DATASETS]
 
 
 def test_classes_of_pixels_have_names_and_colours(capsys):
@@ -68,4 +67,4 @@ def test_segmentation_networks_are_listed_both_ways(capsys):
     assert main(["list", "models"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[:-1]] == list(rows)
-    assert "35.32 M parameters" in lines[2]
+    assert "35.32 M" in lines[2]

@@ -65,15 +65,16 @@ def test_typed_options_override(options, expected):
 
 
 def test_a_typed_default_overrides_too():
-    search = "--recipe precision --row 'batch norm, float32, seed 0'"
-    assert config(search).optimizer.lr == 0.02
+    search = "--recipe running-statistics --row 'digits, batch norm, seed 0'"
+    assert config(search).optimizer.lr == 0.01
     assert config(f"{search} --lr 0.1").optimizer.lr == 0.1
     assert config(f"{VGG} --freeze True").network.norm.freeze is True
 
 
 def test_other_tasks_can_be_overridden():
-    row = experiment("cityscapes").rows["fcn_resnet50 paper"].config
-    found = config("--recipe cityscapes --row 'fcn_resnet50 paper' --epochs 2 --block 16 --data-dir there")
+    label = "paper, search lr 0.1 wd 0.0001"
+    row = experiment("camvid").rows[label].config
+    found = config(f"--recipe camvid --row '{label}' --epochs 2 --block 16 --data-dir there")
     assert changed(typed_run(dataclasses.replace(row, loggers=LOGGERS)), found) == {
         "epochs": 2,
         "data.data_dir": "there",

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+import torch
 
+from netdeconv.data import info
 from netdeconv.experiments import Contender, Plan, contest, in_words, read_plan
 from netdeconv.experiments.running.rows import folder_of, read_history
 from netdeconv.tasks import TASKS
-from netdeconv.training import NetworkConfig, read_config
+from netdeconv.training import NetworkConfig, Silent, build_network, read_config
 from small_runs import plain_config
 
 
@@ -50,12 +52,46 @@ def plan(tmp_path) -> Plan:
     return Plan(base=base, names=("none", "paper"), lrs=(0.1, 1e-6), seeds=(0, 1), search_epochs=1)
 
 
+def test_runs_differ_in_normalisation_and_learning_rate_alone_and_start_from_the_same_weights(plan):
+    runs = [plan.run(name, lr=lr) for name in plan.names for lr in plan.lrs]
+    assert {(run.network.norm.name, run.optimizer.lr) for run in runs} == {
+        (name, lr) for name in plan.names for lr in plan.lrs
+    }
+    assert len({(run.epochs, run.seed, run.data, run.network.arch, run.network.width) for run in runs}) == 1
+    weights = []
+    for run in runs:
+        torch.manual_seed(run.seed)
+        weights.append(next(build_network(run.network, info("digits")).parameters()))
+    assert all(torch.equal(weight, weights[0]) for weight in weights)
+    with pytest.raises(ValueError, match=r"unknown norm 'chanel'; did you mean 'channel'\?"):
+        plan.run("chanel", lr=0.1)
+
+
+class Stop(Silent):
+    """Ctrl-C when a run begins."""
+
+    def __init__(self, label: str, at: str) -> None:
+        self.is_reached = label == at
+
+    def start(self, *, epochs: int, steps: int, first_epoch: int) -> None:
+        if self.is_reached:
+            raise KeyboardInterrupt
+
+
 def test_rates_are_chosen_on_validation_images_and_finals_train_on_all(plan, tmp_path):
-    folder, found = contest(plan, str(tmp_path / "contest"))
+    """Stopped, it trains what is missing; a run that diverged is a rate that does not train, and is not tried again."""
+    plan = dataclasses.replace(plan, lrs=(*plan.lrs, 1e30))
+    path = tmp_path / "contest"
+    with pytest.raises(KeyboardInterrupt):
+        contest(plan, str(path), reporter=lambda label: Stop(label, "paper seed 0"))
+    saved = read_plan(path, TASKS)
+    assert saved == dataclasses.replace(plan, base=saved.base)
+    assert saved.base.data == plan.base.data
+    folder, found = contest(saved, str(path), resume=True, reporter=lambda label: Stop(label, "none lr 1e+30"))
     assert [one.name for one in found] == ["none", "paper"]
     for one in found:
         assert one.lr == 0.1  # a rate of 1e-6 learns nothing
-        assert one.searched[0.1] > one.searched[1e-6]
+        assert one.searched[0.1] > one.searched[1e-6] > one.searched[1e30] == 0.0
         assert len(one.scores) == 2
         (searched,) = read_history(folder_of(folder / "search", f"{one.name} lr 0.1"))
         final = read_history(folder_of(folder / "final", f"{one.name} seed 1"))
@@ -64,15 +100,7 @@ def test_rates_are_chosen_on_validation_images_and_finals_train_on_all(plan, tmp
         assert one.scores[1] == final[-1]["accuracy"]
         assert read_config(folder_of(folder / "final", f"{one.name} seed 1"))["data"]["validation_size"] == 0
     assert {"rates.png", "curves.png"} <= {file.name for file in folder.iterdir()}
-
-
-def test_resumed_it_trains_what_is_missing_and_finds_the_same(plan, tmp_path):
-    folder, first = contest(plan, str(tmp_path / "contest"))
-    saved = read_plan(folder, TASKS)
-    assert saved == dataclasses.replace(plan, base=saved.base)
-    assert saved.base.data == plan.base.data
-    _, again = contest(saved, str(folder), resume=True)
-    assert again == first
+    assert contest(saved, str(folder), resume=True)[1] == found
 
 
 def test_without_validation_images_it_is_refused(plan):

@@ -7,12 +7,15 @@ import json
 import pytest
 
 from netdeconv.cli import main
-from netdeconv.experiments import Reproduced
-from netdeconv.experiments.learning_rates import summary
+from netdeconv.experiments import ExperimentRow, Reproduced
+from netdeconv.experiments.learning_rates import rows, summary
+
+ROW: ExperimentRow = next(iter(rows().values()))
 
 
 def run(label: str, score: float | None, failure: str = "") -> Reproduced:
-    return Reproduced(label=label, expected={}, score=score, epochs=3, of_epochs=3, minutes=1.0, failure=failure)
+    history = () if score is None else ({"accuracy": score, "cumulative_seconds": 60.0},)
+    return Reproduced(label, ROW, history, of_epochs=1, failure=failure)
 
 
 def test_rates_and_seeds_become_one_line():
@@ -34,9 +37,8 @@ def test_rates_and_seeds_become_one_line():
 
 def test_an_export_has_its_origin_and_no_folder(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    line = "reproduce learning-rates 'digits, batch norm, lr 0.1, seed 0' --epochs 1 --threads 1 --msg False"
-    words = line.replace("'digits, batch norm, lr 0.1, seed 0'", "@").split()
-    words[words.index("@")] = "digits, batch norm, lr 0.1, seed 0"
+    fast = "--epochs 1 --width 0.1 --train-size 64 --recalibration 0 --threads 1 --msg False"
+    words = ["reproduce", "learning-rates", "digits, batch norm, lr 0.1, seed 0", *fast.split()]
     assert main([*words, "--result-path", "here", "--export", "out/table.json"]) == 0
     assert "out/table.json" in capsys.readouterr().out
     table = json.loads((tmp_path / "out" / "table.json").read_text())

@@ -7,11 +7,11 @@ import json
 
 import pytest
 
-from netdeconv.experiments import Axis, Space, search
+from netdeconv.experiments import Space, search
 from netdeconv.training import NetworkConfig, ParallelConfig, RunDirectoryError, Silent
 from small_runs import numbers, plain_config
 
-PAIRS = Space(lr=Axis(low=0.1, high=1, values=(0.01, 0.3)), weight_decay=Axis(low=0.1, high=1, values=(0.0, 1e-3)))
+PAIRS = Space(lr_grid=(0.01, 0.3), wd_grid=(0.0, 1e-3))
 RANGES = Space()
 
 
@@ -51,11 +51,11 @@ def test_a_grid_trains_every_pair_in_a_run_directory_of_its_own(tmp_path):
 
 
 def test_ranges_are_searched_within_their_limits(tmp_path):
-    space = Space(lr=Axis(low=1e-3, high=1e-1), weight_decay=Axis(low=1e-5, high=1e-4))
+    space = Space(lr_range=(1e-3, 1e-1), wd_range=(1e-5, 1e-4))
     found = run(tmp_path, space, trials=3)
     assert len({trial.lr for trial in found.trials}) == 3
     assert all(1e-3 <= trial.lr <= 1e-1 and 1e-5 <= trial.weight_decay <= 1e-4 for trial in found.trials)
-    mixed = Space(lr=Axis(low=1e-3, high=1e-1), weight_decay=Axis(low=1, high=2, values=(0.0,)))
+    mixed = Space(lr_range=(1e-3, 1e-1), wd_grid=(0.0,))
     assert {trial.weight_decay for trial in run(tmp_path / "mixed", mixed, trials=2).trials} == {0.0}
 
 
@@ -94,7 +94,7 @@ def test_an_interrupted_search_goes_on_to_the_same_trials(tmp_path):
 
 
 def test_a_trial_that_diverges_is_the_worst(tmp_path):
-    space = dataclasses.replace(PAIRS, lr=Axis(low=1, high=2, values=(1e30, 0.01)))
+    space = dataclasses.replace(PAIRS, lr_grid=(1e30, 0.01))
     network = NetworkConfig(arch="lenet", width=0.5)
     found = run(tmp_path, space, trials=4, config=base(tmp_path, network=network))
     assert [trial.state for trial in found.trials] == ["diverged", "diverged", "finished", "finished"]
@@ -104,8 +104,7 @@ def test_a_trial_that_diverges_is_the_worst(tmp_path):
 
 def test_a_hopeless_trial_is_stopped_when_asked(tmp_path):
     values = (0.3, 0.2, 0.1, 0.05, 1e-7)
-    space = dataclasses.replace(PAIRS, lr=Axis(low=1, high=2, values=values))
-    space = dataclasses.replace(space, weight_decay=Axis(low=1, high=2, values=(0.0,)))
+    space = Space(lr_grid=values, wd_grid=(0.0,))
     config = base(tmp_path, epochs=3)
     found = run(tmp_path, space, trials=5, prune=True, config=config)
     assert [trial.state for trial in found.trials] == ["finished"] * 4 + ["pruned"]
@@ -121,9 +120,9 @@ def test_what_makes_no_sense_is_refused_and_leaves_nothing(tmp_path):
     with pytest.raises(ValueError, match="several processes train one run"):
         run(tmp_path, config=base(tmp_path, parallel=ParallelConfig(devices=2)))
     with pytest.raises(ValueError, match=r"a range must be 0 < lowest < highest, got 0\.0 and 1\.0"):
-        Axis(low=0.0, high=1.0)
+        Space(lr_range=(0.0, 1.0))
     with pytest.raises(ValueError, match="a grid needs values that are not negative"):
-        Axis(low=0.1, high=1, values=(0.1, -1.0))
+        Space(wd_grid=(0.1, -1.0))
     assert not list(tmp_path.iterdir())
 
 

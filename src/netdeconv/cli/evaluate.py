@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from netdeconv.cli.parser import UsageError, parse
-from netdeconv.tasks import Segmentation
+from netdeconv.cli.runs import load_trained
 from netdeconv.training.config import DeviceName
 
 
@@ -39,40 +39,24 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Measure as the arguments say."""
     options = parse(Options, arguments, prog="netdeconv evaluate")
-    from netdeconv.training import read_config
+    from netdeconv.tasks.trained import TrainedSegmentation
     from netdeconv.training.precision import process_settings
 
-    segments = read_config(options.run).get("task", {}).get("name") == Segmentation.name
+    measured: dict[str, Any]
     with process_settings(options.threads):
-        part, measured = (_segmentation if segments else _classification)(options)
+        trained = load_trained(options.run, best=options.best, device=options.device)
+        if isinstance(trained, TrainedSegmentation):
+            if options.statistics == "batch":
+                raise UsageError("--statistics batch is for classifiers")
+            part = options.split or trained.task.views.evaluate_on or trained.info.splits[0]
+            measured = trained.measure(part, data_dir=options.data_dir)
+        else:
+            if options.split not in ("", "test"):
+                raise UsageError(
+                    f"--split {options.split}: a classifier is measured on test images, or on those of its run"
+                )
+            splits = trained.splits(data_dir=options.data_dir, test=options.split == "test")
+            part, measured = splits.evaluated_on, trained.measure(splits, batch=options.statistics == "batch")
     numbers = (f"{name} {value:.4f}" for name, value in measured.items() if isinstance(value, float))
     print(f"{options.run}, {part} images: {', '.join(numbers)}")
     return 0
-
-
-def _classification(options: Options) -> tuple[str, dict[str, Any]]:
-    from netdeconv.tasks.classifier import TrainedClassifier
-    from netdeconv.training.devices import device_type
-
-    if options.split not in ("", "test"):
-        raise UsageError(f"--split {options.split}: a classifier is measured on test images, or on those of its run")
-    trained = TrainedClassifier.load(options.run, file=_file(options), device=device_type(options.device))
-    splits = trained.splits(data_dir=options.data_dir, test=options.split == "test")
-    return splits.evaluated_on, trained.measure(splits, batch=options.statistics == "batch")
-
-
-def _segmentation(options: Options) -> tuple[str, dict[str, Any]]:
-    from netdeconv.tasks.trained import TrainedSegmentation
-    from netdeconv.training.devices import device_type
-
-    if options.statistics == "batch":
-        raise UsageError("--statistics batch is for classifiers")
-    trained = TrainedSegmentation.load(options.run, file=_file(options), device=device_type(options.device))
-    split = options.split or trained.task.views.evaluate_on or trained.info.splits[0]
-    return split, trained.measure(split, data_dir=options.data_dir)
-
-
-def _file(options: Options) -> str:
-    from netdeconv.tasks.classifier import BEST, LAST
-
-    return BEST if options.best else LAST

@@ -124,17 +124,34 @@ def scores(record: Mapping[str, Any]) -> str:
 
 
 def _evaluated(options: Options) -> dict[str, Any]:
-    from netdeconv.cli.evaluation import evaluate_checkpoint
-    from netdeconv.data import explained_deaths
+    """What a checkpoint reaches on the evaluation images; under torchrun every process takes a part of them."""
+    import torch
 
-    checkpoint: Path | None = None
-    if options.resume is not None:
-        named = Path(options.resume).expanduser()
-        checkpoint = named if named.is_file() else named / "checkpoint.pt"
-    elif not options.config.network.pretrained:
+    from netdeconv.data import explained_deaths
+    from netdeconv.training import evaluate, load_checkpoint
+    from netdeconv.training.checkpoint import evaluated_weights
+    from netdeconv.training.devices import build_fabric
+    from netdeconv.training.precision import process_settings
+    from netdeconv.training.state import load_model
+
+    config = options.config
+    if options.resume is None and not config.network.pretrained:
         raise UsageError("--evaluate needs the checkpoint to evaluate, with --resume, or --pretrained")
-    with explained_deaths():
-        return evaluate_checkpoint(options.config, checkpoint)
+    with explained_deaths(), process_settings(config.threads):
+        fabric, _ = build_fabric(config.parallel, device=config.device, precision=config.precision)
+        shard = (fabric.global_rank, fabric.world_size)
+        splits = config.task.open(config.data, seed=config.seed, device=fabric.device, shard=shard)
+        torch.manual_seed(config.seed)
+        network = config.task.build_network(config.network, splits.info)
+        if options.resume is not None:
+            named = Path(options.resume).expanduser()
+            checkpoint = named if named.is_file() else named / "checkpoint.pt"
+            load_model(network, evaluated_weights(load_checkpoint(checkpoint)), checkpoint)
+        network = network.to(fabric.device).to(memory_format=torch.channels_last).eval()
+        meter = config.task.meter(splits.info.num_classes, fabric.device)
+        with fabric.autocast():
+            measured = evaluate(lambda inputs: network(inputs).float(), splits.evaluation, meter)
+        return {"evaluated_on": splits.evaluated_on, **measured}
 
 
 def _say(text: str) -> None:

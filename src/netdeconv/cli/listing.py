@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
@@ -13,7 +13,7 @@ from netdeconv import data, models
 from netdeconv.cli.parser import parse
 from netdeconv.lookup import look_up
 
-Row = Mapping[str, Any]
+Row = dict[str, Any]
 
 
 def _archs() -> list[Row]:
@@ -28,52 +28,26 @@ def _archs() -> list[Row]:
     ]
 
 
-def _arch_line(row: Row) -> str:
-    parameters, multiply_adds = row["parameters"] / 1e6, row["multiply_adds"] / 1e6
-    numbers = f"{parameters:6.2f} M parameters {multiply_adds:8.2f} M multiply-adds"
-    return f"{row['name']:16} {numbers}  {row['description']} ({row['source']})"
-
-
 def _datasets() -> list[Row]:
     """Sets of labelled images; then those with a class for every pixel, with names and colours of the classes."""
     from netdeconv.data.segmentation import SEGMENTATION_DATASETS
 
-    of_images = [_described(name, entry) for name, entry in data.DATASETS.items()]
-    of_pixels = [
-        {
-            **_described(name, entry),
-            "classes": [dataclasses.asdict(each) for each in entry.classes],
-            "evaluated_on": list(entry.splits),
-            "mean": list(entry.mean),
-            "std": list(entry.std),
-        }
-        for name, entry in SEGMENTATION_DATASETS.items()
-    ]
-    return [*of_images, *of_pixels]
-
-
-def _described(name: str, entry: data.DatasetInfo) -> dict[str, Any]:
-    return {
-        "name": name,
-        "shape": list(entry.shape),
-        "num_classes": entry.num_classes,
-        "source": entry.source,
-        "licence": entry.licence,
+    shared = ("shape", "num_classes", "source", "licence")
+    rows = {
+        name: {"name": name} | {key: getattr(entry, key) for key in shared}
+        for name, entry in {**data.DATASETS, **SEGMENTATION_DATASETS}.items()
     }
-
-
-def _dataset_line(row: Row) -> str:
-    shape = "x".join(map(str, row["shape"]))
-    kind = "classes of pixels" if "classes" in row else "classes"
-    return f"{row['name']:17} {shape:11} {row['num_classes']:4} {kind}  {row['source']} ({row['licence']})"
+    for name, entry in SEGMENTATION_DATASETS.items():
+        classes = [dataclasses.asdict(each) for each in entry.classes]
+        rows[name] |= {"classes": classes, "evaluated_on": entry.splits, "mean": entry.mean, "std": entry.std}
+    return list(rows.values())
 
 
 def _experiments() -> list[Row]:
     from netdeconv.experiments import experiment, names
 
-    found: list[Row] = []
-    for name in names():
-        own = experiment(name)
+    found = []
+    for own in map(experiment, names()):
         rows = [
             {
                 "label": label,
@@ -85,14 +59,9 @@ def _experiments() -> list[Row]:
             }
             for label, row in own.rows.items()
         ]
-        found.append(
-            {"name": name, "title": own.title, **{key.lower(): text for key, text in own.head.items()}, "rows": rows}
-        )
+        head = {key.lower(): text for key, text in own.head.items()}
+        found.append({"name": own.name, "title": own.title, **head, "rows": rows})
     return found
-
-
-def _experiment_line(row: Row) -> str:
-    return f"{row['name']:26} {len(row['rows']):3} rows  {row['title']} ({row['status'].rstrip('.')})"
 
 
 def _models() -> list[Row]:
@@ -100,48 +69,37 @@ def _models() -> list[Row]:
 
     from netdeconv.models.segmentation import SEGMENTATION_NETWORKS, build_segmentation
 
-    rows: list[Row] = []
+    rows = []
     for name, entry in SEGMENTATION_NETWORKS.items():
         with torch.device("meta"):  # counted without memory
             parameters = sum(each.numel() for each in build_segmentation(name, num_classes=21).parameters())
-        rows.append(
-            {
-                "name": name,
-                "parameters": parameters,
-                "output_strides": list(entry.output_strides),
-                "auxiliary": entry.auxiliary,
-                "source": entry.source,
-                "description": entry.description,
-            }
-        )
+        keys = ("output_strides", "auxiliary", "source", "description")
+        rows.append({"name": name, "parameters": parameters, **{key: getattr(entry, key) for key in keys}})
     return rows
 
 
-def _model_line(row: Row) -> str:
-    strides = " ".join(map(str, row["output_strides"]))
-    return (
-        f"{row['name']:26} {row['parameters'] / 1e6:6.2f} M parameters  output stride {strides:8}  {row['description']}"
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class Listing:
-    """One list: its rows, how a row is printed, and what has to be said of all."""
-
-    rows: Callable[[], list[Row]]
-    line: Callable[[Row], str]
-    remark: str = ""
-
-
-LISTS: dict[str, Listing] = {
-    "archs": Listing(_archs, _arch_line, "with batch norm and 10 classes, for one image of 3x32x32"),
-    "datasets": Listing(_datasets, _dataset_line),
-    "models": Listing(
+# A list's rows, which of their columns are printed, and what has to be said of all.
+LISTS: dict[str, tuple[Callable[[], list[Row]], tuple[str, ...], str]] = {
+    "archs": (
+        _archs,
+        ("parameters", "multiply_adds", "description", "source"),
+        "with batch norm and 10 classes, for one image of 3x32x32",
+    ),
+    "datasets": (
+        _datasets,
+        ("shape", "num_classes", "source", "licence"),
+        "those with a class for every pixel are of `netdeconv segment`",
+    ),
+    "models": (
         _models,
-        _model_line,
+        ("parameters", "output_strides", "description"),
         "of `netdeconv segment`, with batch norm, auxiliary head and 21 classes; d appended: converted",
     ),
-    "experiments": Listing(_experiments, _experiment_line, "netdeconv reproduce NAME [ROW ...]; --json has every row"),
+    "experiments": (
+        _experiments,
+        ("rows", "title", "status"),
+        "netdeconv reproduce NAME [ROW ...]; --json has every row",
+    ),
 }
 
 
@@ -161,12 +119,22 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Print one of the lists."""
     options = parse(Options, arguments, prog="netdeconv list")
-    listing = look_up("list", options.what, LISTS)
-    rows = listing.rows()
+    listed, columns, remark = look_up("list", options.what, LISTS)
+    rows = listed()
     if options.json:
         print(json.dumps(rows, indent=2))
         return 0
-    print("\n".join(map(listing.line, rows)))
-    if listing.remark:
-        print(f"({listing.remark})")
+    cells = [[row["name"], *(_cell(row[column]) for column in columns)] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print(f"({', '.join(('name', *columns)).replace('_', ' ')}; {remark})")
     return 0
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, int) and value >= 10_000:
+        return f"{value / 1e6:.2f} M"
+    if isinstance(value, list):
+        return f"{len(value)} rows"
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from netdeconv.cli.parser import UsageError, parse
-from netdeconv.tasks import Segmentation
+from netdeconv.cli.runs import load_trained
 from netdeconv.training.config import DeviceName
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from netdeconv.data import DatasetInfo
+    from netdeconv.tasks.classifier import TrainedClassifier
+    from netdeconv.tasks.trained import TrainedSegmentation
 
 _SHOWN = 3
 
@@ -49,39 +51,34 @@ def main(arguments: Sequence[str]) -> int:
     if not options.images:
         raise UsageError("which images? netdeconv predict RUN IMAGE...")
     from netdeconv.data.segmentation import load_image
-    from netdeconv.training import read_config
+    from netdeconv.tasks.trained import TrainedSegmentation
     from netdeconv.training.precision import process_settings
 
     paths = [Path(name).expanduser() for name in options.images]
-    segments = read_config(options.run).get("task", {}).get("name") == Segmentation.name
     with process_settings(options.threads):
         # Before anything is written: a damaged one among many is known at once.
         images = [load_image(path) for path in paths]
-        (_segment if segments else _classify)(options, paths, images)
+        trained = load_trained(options.run, best=options.best, device=options.device)
+        if isinstance(trained, TrainedSegmentation):
+            _segment(trained, Path(options.output).expanduser(), paths, images)
+        else:
+            _classify(trained, paths, images)
     return 0
 
 
-def _classify(options: Options, paths: Sequence[Path], images: Sequence[Tensor]) -> None:
-    from netdeconv.tasks.classifier import BEST, LAST, TrainedClassifier
-    from netdeconv.training.devices import device_type
-
-    file = BEST if options.best else LAST
-    trained = TrainedClassifier.load(options.run, file=file, device=device_type(options.device))
+def _classify(trained: TrainedClassifier, paths: Sequence[Path], images: Sequence[Tensor]) -> None:
     for path, image in zip(paths, images, strict=True):
         shares, classes = trained.predict(image).topk(min(_SHOWN, trained.info.num_classes))
         ranked = zip(classes.tolist(), shares.tolist(), strict=True)
         print(f"{path}: {', '.join(f'class {number} {100 * share:.1f} %' for number, share in ranked)}")
 
 
-def _segment(options: Options, paths: Sequence[Path], images: Sequence[Tensor]) -> None:
-    from netdeconv.tasks.trained import BEST, LAST, TrainedSegmentation
-    from netdeconv.training.devices import device_type
+def _segment(trained: TrainedSegmentation, folder: Path, paths: Sequence[Path], images: Sequence[Tensor]) -> None:
     from netdeconv.viz import labelled_overlay
 
-    _require_different_names(paths)
-    file = BEST if options.best else LAST
-    trained = TrainedSegmentation.load(options.run, file=file, device=device_type(options.device))
-    folder = Path(options.output).expanduser()
+    twice = [name for name, count in Counter(path.stem for path in paths).items() if count > 1]
+    if twice:
+        raise UsageError(f"several images are called {twice[0]}: their pictures would overwrite each other")
     folder.mkdir(parents=True, exist_ok=True)
     for path, image in zip(paths, images, strict=True):
         classes = trained.predict(image)
@@ -89,12 +86,6 @@ def _segment(options: Options, paths: Sequence[Path], images: Sequence[Tensor]) 
         picture = folder / f"{path.stem}-overlay.png"
         labelled_overlay(image, classes, trained.info.classes).savefig(picture)
         print(f"{picture}: {_shares(classes, trained.info)}")
-
-
-def _require_different_names(paths: Sequence[Path]) -> None:
-    twice = [name for name, count in Counter(path.stem for path in paths).items() if count > 1]
-    if twice:
-        raise UsageError(f"several images are called {twice[0]}: their pictures would overwrite each other")
 
 
 def save_classes(classes: Tensor, info: DatasetInfo, path: Path) -> None:

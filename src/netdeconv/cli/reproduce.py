@@ -131,14 +131,14 @@ def _write(chosen: Experiment, found: Reproduction) -> None:
 
 def render(chosen: Experiment, found: Reproduction) -> str:
     """Return the table as text, with what has to be said of it."""
-    sources = list(dict.fromkeys(source for row in found.rows for source in row.expected))
+    sources = list(dict.fromkeys(source for row in found.rows for source in row.row.expected))
     rows = (
         (
             row.label,
-            *(_percent(row.expected.get(source)) for source in sources),
+            *(_percent(row.row.expected.get(source)) for source in sources),
             "diverged" if row.failure else _percent(row.score),
-            f"{row.epochs}" if row.epochs == row.of_epochs else f"{row.epochs} of {row.of_epochs}",
-            f"{row.minutes:.1f}" if row.epochs else "-",
+            f"{len(row.history)}" if row.is_finished else f"{len(row.history)} of {row.of_epochs}",
+            f"{row.seconds / 60:.1f}" if row.history else "-",
         )
         for row in found.rows
     )

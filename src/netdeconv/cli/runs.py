@@ -13,9 +13,11 @@ from netdeconv.cli.parser import UsageError, parse, value_of
 from netdeconv.cli.published import translated
 from netdeconv.data.config import DataConfig
 from netdeconv.tasks import TASKS, Classification, Segmentation
-from netdeconv.training.config import TrainingConfig
+from netdeconv.training.config import DeviceName, TrainingConfig
 
 if TYPE_CHECKING:
+    from netdeconv.tasks.classifier import TrainedClassifier
+    from netdeconv.tasks.trained import TrainedSegmentation
     from netdeconv.training import Reporter, RunResult
 
 T = TypeVar("T", bound="Options")
@@ -196,6 +198,18 @@ def _require_same(asked: TrainingConfig, saved: TrainingConfig) -> None:
     differing = differing_settings(asked, to_plain(saved))
     if differing:
         raise UsageError(f"--resume keeps the settings of {saved.result_path}, but {'; '.join(differing.values())}")
+
+
+def load_trained(run: str, *, best: bool, device: DeviceName) -> TrainedClassifier | TrainedSegmentation:
+    """Return the network of a finished run, of its best epoch or of the last."""
+    from netdeconv.tasks.classifier import BEST, LAST, TrainedClassifier
+    from netdeconv.tasks.trained import TrainedSegmentation
+    from netdeconv.training import read_config
+    from netdeconv.training.devices import device_type
+
+    segments = read_config(run).get("task", {}).get("name") == Segmentation.name
+    kind: type[TrainedClassifier | TrainedSegmentation] = TrainedSegmentation if segments else TrainedClassifier
+    return kind.load(run, file=BEST if best else LAST, device=device_type(device))
 
 
 def trained(options: Options, progress: bool | Reporter | None = None) -> RunResult | None:

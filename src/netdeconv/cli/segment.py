@@ -80,10 +80,15 @@ def weighted(options: SegmentationOptions) -> SegmentationOptions:
 
 def draw(folder: Path, count: int) -> None:
     """Write a run's predictions of some images that it was evaluated on, beside the images and the truth."""
-    from netdeconv.experiments.running.overlays import prediction_panels
     from netdeconv.tasks.trained import BEST, LAST, TrainedSegmentation
+    from netdeconv.viz import overlay, panels
 
-    file = BEST if (folder / BEST).exists() else LAST
-    trained_network = TrainedSegmentation.load(folder, file=file)
-    figure = prediction_panels({"prediction": trained_network}, trained_network.evaluation_source(), count)
+    network = TrainedSegmentation.load(folder, file=BEST if (folder / BEST).exists() else LAST)
+    classes = network.info.classes
+    shown = list(network.evaluation_source().first(count))
+    rows = [
+        [image, overlay(image, truth, classes), overlay(image, network.predict(image), classes)]
+        for _, image, truth in shown
+    ]
+    figure = panels(rows, ["image", "truth", "prediction"], classes, names=[name for name, *_ in shown])
     figure.savefig(folder / "overlays.png", dpi=100)

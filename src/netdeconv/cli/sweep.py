@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from netdeconv.cli.parser import UsageError, given, value_of
 from netdeconv.cli.published import translated
@@ -15,11 +15,9 @@ from netdeconv.cli.reporting import reporters, table_text
 from netdeconv.cli.runs import Options as RunOptions
 from netdeconv.cli.runs import settings
 from netdeconv.cli.train import DEFAULT as TRAIN
+from netdeconv.experiments.running.search_space import Search, Space
 from netdeconv.tasks import TASKS
-
-if TYPE_CHECKING:
-    from netdeconv.experiments import Axis, Search, Space
-    from netdeconv.training import TrainingConfig
+from netdeconv.training.config import TrainingConfig
 
 _TRIALS = 20
 _OWN = ("lr_range", "wd_range", "lr_grid", "wd_grid", "trials", "prune", "resume")
@@ -30,19 +28,13 @@ class Options(RunOptions):
     """Train one network with many learning rates and weight decays, judged by images cut from the training set.
 
     Args:
-        lr_range: draw learning rates log-uniformly from here.
-        wd_range: draw weight decays log-uniformly from here.
-        lr_grid: try these learning rates instead.
-        wd_grid: try these weight decays instead; with lr_grid: every pair.
+        space: What is searched.
         trials: runs in all; else 20, or every pair of two grids.
         prune: stop a run after an epoch in which its score is below the median of the others.
         resume: directory of a search to continue, with its settings; trials may grow.
     """
 
-    lr_range: tuple[float, float] = (1e-3, 1.0)
-    wd_range: tuple[float, float] = (1e-5, 1e-2)
-    lr_grid: tuple[float, ...] | None = None
-    wd_grid: tuple[float, ...] | None = None
+    space: Space = dataclasses.field(default_factory=Space)
     trials: int | None = None
     prune: bool = False
 
@@ -64,7 +56,7 @@ def options_of(arguments: Sequence[str]) -> Options:
         raise UsageError("--validation-size 0 would choose by the test images")
     options = settings(arguments, DEFAULT, prog="netdeconv sweep", saved=_saved_base)
     typed = given(type(options), translated(arguments, options.config.network.norm)[0])
-    fixed = [typed[name] for name in ("lr_range", "wd_range", "lr_grid", "wd_grid", "prune") if name in typed]
+    fixed = [name for place, name in typed.items() if place == "prune" or place.startswith("space.")]
     if options.resume is not None and fixed:
         raise UsageError(f"--resume keeps the settings of its search: leave {fixed[0]} out")
     return options
@@ -73,30 +65,27 @@ def options_of(arguments: Sequence[str]) -> Options:
 def main(arguments: Sequence[str]) -> int:
     """Search, print the table, the best pair as a command, and say where everything is."""
     options = options_of(arguments)
-    from netdeconv.experiments import Space, search
+    from netdeconv.experiments import search
 
-    config = options.config
-    path = config.result_path
+    config, space, prune = options.config, options.space, options.prune
+    notes: dict[str, Any] = {"arguments": list(arguments), "trials": options.trials}
     if options.resume is not None:
         saved = _saved(options.resume)
-        space = Space(**{name: _axis(plain) for name, plain in saved["space"].items()})
+        space = Space(**{name: value and tuple(value) for name, value in saved["space"].items()})
         notes, prune = saved["notes"], saved["prune"]
     else:
-        space, prune = _space(options), options.prune
-        notes = {"arguments": list(arguments), "trials": options.trials}
         # Opened even where the size is known: what is wrong with the data is said before anything is written.
         tenth = _num_training_images(config) // 10
         size = config.data.validation_size or tenth
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, validation_size=size))
     base = dataclasses.replace(config, result_path=None)
     asked = options.trials if options.trials is not None else notes["trials"]
-    trials = asked if asked is not None else len(space.grid() or range(_TRIALS))
     with reporters(options.msg) as reporter:
         found = search(
             base,
             space,
-            path,
-            trials=trials,
+            config.result_path,
+            trials=asked if asked is not None else len(space.grid() or range(_TRIALS)),
             prune=prune,
             notes=notes,
             resume=options.resume is not None,
@@ -130,15 +119,6 @@ def _num_training_images(config: TrainingConfig) -> int:
     return splits.train.num_samples
 
 
-def _space(options: Options) -> Space:
-    from netdeconv.experiments import Axis, Space
-
-    def axis(limits: tuple[float, float], values: tuple[float, ...] | None) -> Axis:
-        return Axis(low=limits[0], high=limits[1], values=values)
-
-    return Space(lr=axis(options.lr_range, options.lr_grid), weight_decay=axis(options.wd_range, options.wd_grid))
-
-
 def _saved(folder: str) -> dict[str, Any]:
     """The settings of the search to continue."""
     from netdeconv.training import read_config
@@ -153,13 +133,6 @@ def _saved_base(folder: str) -> TrainingConfig:
     from netdeconv.training import from_plain
 
     return dataclasses.replace(from_plain(_saved(folder)["run"], TASKS), result_path=folder)
-
-
-def _axis(plain: Mapping[str, Any]) -> Axis:
-    from netdeconv.experiments import Axis
-
-    values = plain["values"]
-    return Axis(low=plain["low"], high=plain["high"], values=None if values is None else tuple(values))
 
 
 def _write(base: TrainingConfig, found: Search) -> None:

@@ -21,9 +21,8 @@ from typing import Any
 
 from netdeconv.data import DataConfig
 from netdeconv.data.segmentation import Views
-from netdeconv.experiments.running.experiment import ExperimentRow, Reproduced
-from netdeconv.experiments.running.families import NAMES
-from netdeconv.experiments.running.search_space import Space
+from netdeconv.experiments.running.experiment import ExperimentRow, Reproduced, Rows, best_of
+from netdeconv.experiments.running.families import NAMES, searched
 from netdeconv.models import NormConfig
 from netdeconv.tasks import Segmentation
 from netdeconv.training import NetworkConfig, OptimizerConfig, TrainingConfig
@@ -31,21 +30,21 @@ from netdeconv.training import NetworkConfig, OptimizerConfig, TrainingConfig
 RATES, SEARCH_EPOCHS, EPOCHS, CUT = (0.1, 0.03, 0.01), 5, 15, 61
 
 
-def rows() -> dict[str, ExperimentRow]:
-    """Return the searches by label."""
-    return {
-        f"{name}, search": ExperimentRow(config=_config(norm, SEARCH_EPOCHS, cut=CUT), space=Space.of(RATES, (1e-4,)))
-        for name, norm in NAMES.items()
-    }
+def rows() -> Rows:
+    """Return the searches' runs by label."""
+    found: dict[str, ExperimentRow] = {}
+    for name, norm in NAMES.items():
+        found |= searched(_config(norm, SEARCH_EPOCHS, cut=CUT), f"{name}, search", RATES, (1e-4,))
+    return found
 
 
-def then(found: Mapping[str, Reproduced]) -> dict[str, ExperimentRow]:
+def then(found: Mapping[str, Reproduced]) -> Rows:
     """Return the final runs, each at the rate that its search found."""
-    best = {name: found[f"{name}, search"].best for name in NAMES}
+    best = {name: best_of(found, f"{name}, search") for name in NAMES}
     return {
-        name: ExperimentRow(config=_config(NAMES[name], EPOCHS, lr=trial.lr), measure=measure_test)
-        for name, trial in best.items()
-        if trial is not None
+        name: ExperimentRow(config=_config(NAMES[name], EPOCHS, lr=own.optimizer.lr), measure=measure_test)
+        for name, own in best.items()
+        if own is not None
     }
 
 

@@ -16,38 +16,38 @@ Status:   measured here for batch norm and channel, three epochs, by an earlier 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from netdeconv.experiments.running import published
-from netdeconv.experiments.running.experiment import ExperimentRow, Reproduced
-from netdeconv.experiments.running.families import NAMES, PAPER_LR, cifar, mean, spread, with_rates
-from netdeconv.experiments.running.search_space import Space
+from netdeconv.experiments.running.experiment import ExperimentRow, Reproduced, Rows, best_of
+from netdeconv.experiments.running.families import EARLY, NAMES, PAPER_LR, cifar, mean, searched, spread, with_rates
+from netdeconv.training import TrainingConfig
 
 RATES, WEIGHT_DECAYS, DECAY, CUT, SEEDS = (0.1, 0.05, 0.02, 0.01, 0.005), (5e-4, 5e-3), 1e-3, 5000, (0, 1, 2)
 AS_PUBLISHED = "batch norm at the paper's rate"
 _EARLY = {"batch norm": 89.15, AS_PUBLISHED: 89.15, "channel": 90.23, "full 16": 91.33}
 
 
-def rows(arch: str, width: float, epochs: int) -> dict[str, ExperimentRow]:
+def rows(arch: str, width: float, epochs: int) -> Rows:
     """Return the searches of the learning rates, and batch norm at the paper's rate."""
-    searches = {f"{name}, search lr": _search(arch, width, norm, RATES, (DECAY,)) for name, norm in NAMES.items()}
-    return searches | _finals(arch, width, epochs, AS_PUBLISHED, PAPER_LR, DECAY)
+    found: dict[str, ExperimentRow] = {}
+    for name, norm in NAMES.items():
+        found |= searched(_on_cut_images(arch, width, norm), f"{name}, search", RATES, (DECAY,))
+    return found | _finals(arch, width, epochs, AS_PUBLISHED, PAPER_LR, DECAY)
 
 
-def then(arch: str, width: float, epochs: int, found: Mapping[str, Reproduced]) -> dict[str, ExperimentRow]:
+def then(arch: str, width: float, epochs: int, found: Mapping[str, Reproduced]) -> Rows:
     """Return the searches of the weight decays, and the final runs, as soon as their settings are known."""
     more: dict[str, ExperimentRow] = {}
     for name, norm in NAMES.items():
-        first, label = found[f"{name}, search lr"].best, f"{name}, search weight decay"
-        if first is None:
-            continue
-        more[label] = _search(arch, width, norm, (first.lr,), WEIGHT_DECAYS)
-        second = found[label].best if label in found else None
-        if second is not None:
-            best = max(first, second, key=lambda trial: trial.score or 0.0)
-            more |= _finals(arch, width, epochs, name, best.lr, best.weight_decay)
+        first, label = best_of(found, f"{name}, search lr "), f"{name}, search weight decay"
+        if first is not None:
+            more |= searched(_on_cut_images(arch, width, norm), label, (first.optimizer.lr,), WEIGHT_DECAYS)
+        best = best_of(found, f"{name}, search") if best_of(found, label) is not None else None
+        if best is not None:
+            more |= _finals(arch, width, epochs, name, best.optimizer.lr, best.optimizer.weight_decay)
     return more
 
 
@@ -71,15 +71,15 @@ def _line(name: str, own: Sequence[Reproduced], base: float | None) -> dict[str,
     }
 
 
-def _search(arch: str, width: float, norm: str, lrs: tuple[float, ...], decays: tuple[float, ...]) -> ExperimentRow:
-    return ExperimentRow(config=cifar(arch, 1, norm=norm, width=width, cut=CUT), space=Space.of(lrs, decays))
+def _on_cut_images(arch: str, width: float, norm: str) -> TrainingConfig:
+    return cifar(arch, 1, norm=norm, width=width, cut=CUT)
 
 
 def _finals(arch: str, width: float, epochs: int, name: str, lr: float, decay: float) -> dict[str, ExperimentRow]:
     base = with_rates(cifar(arch, epochs, norm=NAMES.get(name, "batch_norm"), width=width), lr, decay)
-    early = {published.EARLY: _EARLY[name]} if (arch, epochs) == ("vgg11", 20) and name in _EARLY else {}
+    early = {EARLY: _EARLY[name]} if (arch, epochs) == ("vgg11", 20) and name in _EARLY else {}
     return {
-        f"{name}, seed {seed}": ExperimentRow(config=with_rates(base, lr, decay, seed=seed), expected=early)
+        f"{name}, seed {seed}": ExperimentRow(config=dataclasses.replace(base, seed=seed), expected=early)
         for seed in SEEDS
     }
 

@@ -107,7 +107,7 @@ def summary(runs: Iterable[Reproduced]) -> list[dict[str, Any]]:
     for run in runs:
         panel, *name, rate, _ = run.label.split(", ")
         score = 0.0 if run.failure else run.score
-        if score is not None and run.epochs in (0, run.of_epochs):
+        if score is not None and (run.failure or run.is_finished):
             scores = found.setdefault((panel, ", ".join(name)), {})
             scores.setdefault(float(rate.removeprefix("lr ")), []).append(score)
     rates = sorted({rate for scores in found.values() for rate in scores}, reverse=True)

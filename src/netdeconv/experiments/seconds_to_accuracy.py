@@ -18,13 +18,13 @@ Status:   measured here for the former default, one seed: results/seconds-to-acc
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from netdeconv.experiments.running.experiment import ExperimentRow, Reproduced
-from netdeconv.experiments.running.families import NAMES, cifar, mean, spread, with_rates
-from netdeconv.experiments.running.search_space import Space
+from netdeconv.experiments.running.experiment import ExperimentRow, Reproduced, Rows, best_of
+from netdeconv.experiments.running.families import NAMES, cifar, mean, searched, spread, with_rates
 
 BASELINE, EPOCHS, FIRST, CUT, SEEDS = "batch norm", 5, 2, 5000, (0, 1, 2)
 CANDIDATES = ("default", "full 16")
@@ -34,15 +34,13 @@ LRS = dict.fromkeys(CANDIDATES, (0.1, 0.05, 0.03)) | {BASELINE: (0.03, 0.02, 0.0
 IMAGES = {"vgg11": 30000, "resnet18": 12000}
 
 
-def rows(arch: str) -> dict[str, ExperimentRow]:
-    """Return the searches by label."""
-    return {
-        f"{name}, search": ExperimentRow(
-            config=cifar(arch, 2, norm=NAMES[name], images=IMAGES[arch], cut=CUT),
-            space=Space.of(LRS[name], WEIGHT_DECAYS),
-        )
-        for name in (BASELINE, *CANDIDATES)
-    }
+def rows(arch: str) -> Rows:
+    """Return the searches' runs by label."""
+    found: dict[str, ExperimentRow] = {}
+    for name in (BASELINE, *CANDIDATES):
+        config = cifar(arch, 2, norm=NAMES[name], images=IMAGES[arch], cut=CUT)
+        found |= searched(config, f"{name}, search", LRS[name], WEIGHT_DECAYS)
+    return found
 
 
 def then(arch: str, found: Mapping[str, Reproduced]) -> dict[str, ExperimentRow]:
@@ -67,15 +65,15 @@ def summary(runs: Sequence[Reproduced]) -> list[dict[str, Any]]:
     lines = []
     for name in (BASELINE, *CANDIDATES):
         epochs = [count for count in range(1, EPOCHS + 1) if _result(found, name, count)]
-        result, best = _result(found, name, epochs[-1]) if epochs else None, found.get(f"{name}, search")
-        if result is None or goal is None or best is None or best.best is None:
+        result, best = _result(found, name, epochs[-1]) if epochs else None, best_of(found, f"{name}, search")
+        if result is None or goal is None or best is None:
             continue
         scores = [run.score for run in _own(found, name, epochs[-1]) if run.score is not None]
         lines.append(
             {
                 "variant": name,
-                "lr": best.best.lr,
-                "weight decay": best.best.weight_decay,
+                "lr": best.optimizer.lr,
+                "weight decay": best.optimizer.weight_decay,
                 "epochs": epochs[-1],
                 "test accuracy": mean(scores),
                 "spread": spread(scores),
@@ -88,14 +86,11 @@ def summary(runs: Sequence[Reproduced]) -> list[dict[str, Any]]:
 
 
 def _finals(arch: str, name: str, epochs: int, found: Mapping[str, Reproduced]) -> dict[str, ExperimentRow]:
-    best = found[f"{name}, search"].best
+    best = best_of(found, f"{name}, search")
     if best is None:
         return {}
-    base = cifar(arch, epochs, norm=NAMES[name])
-    return {
-        _label(name, epochs, seed): ExperimentRow(config=with_rates(base, best.lr, best.weight_decay, seed=seed))
-        for seed in SEEDS
-    }
+    base = with_rates(cifar(arch, epochs, norm=NAMES[name]), best.optimizer.lr, best.optimizer.weight_decay)
+    return {_label(name, epochs, seed): ExperimentRow(config=dataclasses.replace(base, seed=seed)) for seed in SEEDS}
 
 
 def _result(found: Mapping[str, Reproduced], name: str, epochs: int) -> tuple[float, float] | None:

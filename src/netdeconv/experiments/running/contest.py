@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from netdeconv.experiments.running.comparison import Comparison, compare
 from netdeconv.experiments.running.families import norm_config
-from netdeconv.experiments.running.rows import folder_of, read_history
-from netdeconv.training import Reporter, RunDirectory, Silent, TrainingConfig, from_plain, read_config, to_plain
+from netdeconv.experiments.running.rows import Failure, train_rows
+from netdeconv.training import (
+    Reporter,
+    RunDirectory,
+    RunResult,
+    Silent,
+    TrainingConfig,
+    from_plain,
+    read_config,
+    to_plain,
+)
 from netdeconv.training.run_directory import CONFIG
 from netdeconv.training.task import Task
 from netdeconv.viz import curves, rate_map
@@ -103,18 +110,19 @@ def contest(
 
     Returns:
         The directory, and what came of every normalisation.
+
+    Raises:
+        FloatingPointError: when a final run diverged.
     """
     with RunDirectory(path, name="compare", resume=resume) as directory:
         if not resume:
-            directory.write_json(CONFIG, {"contest": _to_plain(plan)})
-        runs = {
-            f"{name} lr {lr:g}": plan.run(name, lr=lr, epochs=plan.search_epochs)
-            for name in plan.names
-            for lr in plan.lrs
-        }
-        found = _stage(runs, directory.path / SEARCH, reporter)
-        scores = {row.label: row.scores[-1] if row.scores and not row.failure else 0.0 for row in found.rows}
-        searched = {name: {lr: scores[f"{name} lr {lr:g}"] for lr in plan.lrs} for name in plan.names}
+            directory.write_json(CONFIG, {"contest": dataclasses.asdict(plan) | {"base": to_plain(plan.base)}})
+        tried = {(name, lr): plan.run(name, lr=lr, epochs=plan.search_epochs) for name in plan.names for lr in plan.lrs}
+        runs = {f"{name} lr {lr:g}": config for (name, lr), config in tried.items()}
+        found = train_rows(runs, directory.path / SEARCH, reporter=reporter)
+        scores = [0.0 if isinstance(one, Failure) else one.score for _, one in found]
+        by_pair = dict(zip(tried, scores, strict=True))
+        searched = {name: {lr: by_pair[name, lr] for lr in plan.lrs} for name in plan.names}
         best = {name: max(by_rate, key=lambda lr: by_rate[lr]) for name, by_rate in searched.items()}
         everything = dataclasses.replace(plan.base.data, validation_size=0)
         runs = {
@@ -122,11 +130,24 @@ def contest(
             for seed in plan.seeds
             for name in plan.names
         }
-        final = _stage(runs, directory.path / FINAL, reporter)
-        contenders = [_contender(name, searched[name], best[name], final) for name in plan.names]
-        _draw(contenders, directory.path, plan.base)
-        plain = [dataclasses.asdict(one) for one in contenders]
-        directory.write_json("summary.json", {"contenders": plain})
+        final: dict[str, list[RunResult]] = {name: [] for name in plan.names}
+        for label, one in train_rows(runs, directory.path / FINAL, reporter=reporter):
+            if isinstance(one, Failure):
+                raise FloatingPointError(f"{label}: {one.message}")
+            final[label.rpartition(" seed ")[0]].append(one)
+        contenders = [
+            Contender(
+                name=name,
+                searched=searched[name],
+                lr=best[name],
+                scores=tuple(one.score for one in own),
+                seconds=statistics.mean(one.seconds for one in own),
+                seconds_per_step=statistics.median(one.seconds_per_step for one in own),
+            )
+            for name, own in final.items()
+        ]
+        _draw(contenders, final, directory.path, plan.base)
+        directory.write_json("summary.json", {"contenders": [dataclasses.asdict(one) for one in contenders]})
         return directory.path, contenders
 
 
@@ -135,13 +156,8 @@ def read_plan(path: Path, tasks: Mapping[str, type[Task]]) -> Plan | None:
     plain = read_config(path).get("contest")
     if plain is None:
         return None
-    lists = {name: tuple(plain[name]) for name in ("names", "lrs", "seeds")}
-    return Plan(
-        base=from_plain(plain["base"], tasks),
-        search_epochs=plain["search_epochs"],
-        changes=plain["changes"],
-        **lists,
-    )
+    lists = {name: tuple(value) for name, value in plain.items() if isinstance(value, list)}
+    return Plan(**plain | lists | {"base": from_plain(plain["base"], tasks)})
 
 
 def in_words(contenders: Sequence[Contender]) -> str:
@@ -165,47 +181,15 @@ def in_words(contenders: Sequence[Contender]) -> str:
     return " ".join(sentences)
 
 
-def _stage(runs: Mapping[str, TrainingConfig], path: Path, reporter: Callable[[str], Reporter]) -> Comparison:
-    return compare(runs, str(path), reporter=reporter, resume=(path / CONFIG).exists())
-
-
-def _contender(name: str, searched: Mapping[float, float], lr: float, final: Comparison) -> Contender:
-    rows = [row for row in final.rows if row.label.startswith(f"{name} seed ")]
-    failed = [row for row in rows if row.failure or not row.scores]
-    if failed:
-        raise FloatingPointError(f"{failed[0].label}: {failed[0].failure}")
-    return Contender(
-        name=name,
-        searched=searched,
-        lr=lr,
-        scores=tuple(row.scores[-1] for row in rows),
-        seconds=statistics.mean(row.seconds or 0.0 for row in rows),
-        seconds_per_step=statistics.median(row.seconds_per_step or 0.0 for row in rows),
-    )
-
-
-def _draw(contenders: Sequence[Contender], path: Path, base: TrainingConfig) -> None:
+def _draw(
+    contenders: Sequence[Contender], final: Mapping[str, Sequence[RunResult]], path: Path, base: TrainingConfig
+) -> None:
     """The range of learning rates, and the curves of the final runs."""
     lines = [
         {"data": base.data.dataset, "normalisation": one.name, **{f"lr {lr:g}": s for lr, s in one.searched.items()}}
         for one in contenders
     ]
     rate_map(lines).savefig(path / "rates.png", dpi=120)
-    runs = json.loads((path / FINAL / CONFIG).read_text(encoding="utf-8"))["runs"]
-    histories: dict[str, list[list[dict[str, Any]]]] = {}
-    for label in runs:
-        name = label.partition(" seed ")[0]
-        histories.setdefault(name, []).append(read_history(folder_of(path / FINAL, label)))
+    histories = {name: [one.history for one in own] for name, own in final.items()}
     title = f"{base.network.arch} on {base.data.dataset}, each at its best learning rate"
     curves(histories, title=title, metric=base.task.metric).savefig(path / "curves.png", dpi=120)
-
-
-def _to_plain(plan: Plan) -> dict[str, Any]:
-    return {
-        "base": to_plain(plan.base),
-        "names": list(plan.names),
-        "lrs": list(plan.lrs),
-        "seeds": list(plan.seeds),
-        "search_epochs": plan.search_epochs,
-        "changes": dict(plan.changes),
-    }

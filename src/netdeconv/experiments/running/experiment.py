@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import pkgutil
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from netdeconv.experiments.running.search_space import Space, Trial
-from netdeconv.lookup import unknown_name
+from netdeconv import experiments
+from netdeconv.lookup import look_up, unknown_name
 from netdeconv.training import TrainingConfig
 
 # What the head of an experiment's file says, in this order.
@@ -20,18 +23,16 @@ _FIELD = re.compile(rf"^({'|'.join(HEAD)}): +(.*(?:\n +.*)*)", re.MULTILINE)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExperimentRow:
-    """One run of an experiment, or one search.
+    """One run of an experiment.
 
     Args:
         config: its settings; without a place for data and results.
         expected: score after the last epoch in per cent, by who found it.
-        space: learning rates and weight decays to search, each pair a run; ``None``: one run.
         measure: what else is measured in the directory of the finished run, once.
     """
 
     config: TrainingConfig
     expected: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    space: Space | None = None
     measure: Callable[[Path, TrainingConfig], dict[str, Any]] | None = None
 
 
@@ -40,47 +41,47 @@ Rows = Mapping[str, ExperimentRow]
 
 @dataclasses.dataclass(frozen=True)
 class Reproduced:
-    """What came of one row.
+    """What came of one row so far.
 
     Args:
-        label: of the experiment's row.
-        expected: score in per cent, by who found it.
-        score: after the last epoch that was trained, of a search the best run's, in per cent; ``None``: there is none.
-        epochs: that were trained; of a search the runs.
-        of_epochs: that the row has.
-        minutes: of training.
+        label: of the row.
+        row: itself.
+        history: one record for each epoch that was trained.
+        of_epochs: that the run has, where it was begun.
         failure: what ended the run; empty: nothing did.
-        history: one record for each epoch.
-        trials: of a search.
         measured: what the row measures beside.
     """
 
     label: str
-    expected: Mapping[str, float]
-    score: float | None
-    epochs: int
-    of_epochs: int
-    minutes: float
-    failure: str = ""
+    row: ExperimentRow
     history: tuple[dict[str, Any], ...] = ()
-    trials: tuple[Trial, ...] = ()
+    of_epochs: int = 0
+    failure: str = ""
     measured: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def score(self) -> float | None:
+        """After the last epoch that was trained, in per cent; ``None``: there is none."""
+        return float(self.history[-1][self.row.config.task.metric]) if self.history else None
 
     @property
     def is_finished(self) -> bool:
         """Whether all of it was trained without a failure."""
-        return not self.failure and self.epochs >= self.of_epochs
-
-    @property
-    def best(self) -> Trial | None:
-        """Of a search that is finished."""
-        done = [trial for trial in self.trials if trial.state == "finished"] if self.is_finished else []
-        return max(done, key=lambda trial: trial.score or 0.0, default=None)
+        return bool(self.history) and not self.failure and len(self.history) >= self.of_epochs
 
     @property
     def seconds(self) -> float:
         """Of training."""
-        return float(self.history[-1]["cumulative_seconds"]) if self.history else 60 * self.minutes
+        return float(self.history[-1]["cumulative_seconds"]) if self.history else 0.0
+
+
+def best_of(found: Mapping[str, Reproduced], labels: str) -> TrainingConfig | None:
+    """Return the settings of the best of the rows whose labels begin so; ``None``: one is missing, or all failed."""
+    own = [run for label, run in found.items() if label.startswith(labels)]
+    finished = [run for run in own if run.is_finished]
+    if not finished or not all(run.is_finished or run.failure for run in own):
+        return None
+    return max(finished, key=lambda run: run.score or 0.0).row.config
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -107,9 +108,9 @@ class Experiment:
         default_factory=dict
     )
 
-    def known(self, found: Mapping[str, Reproduced]) -> dict[str, ExperimentRow]:
+    def known(self, found: Mapping[str, Reproduced]) -> Rows:
         """All rows that can be named so far."""
-        return {**self.rows, **(self.then(found) if self.then else {})}
+        return {**self.rows, **self.then(found)} if self.then else self.rows
 
     def select(self, patterns: Iterable[str], rows: Iterable[str] | None = None) -> list[str]:
         """Return the labels that patterns of them select, in the experiment's order; without patterns all.
@@ -141,3 +142,39 @@ def read_head(docstring: str) -> tuple[str, dict[str, str]]:
     if tuple(fields) != HEAD:
         raise ValueError(f"an experiment's head has the fields {', '.join(HEAD)}, not {', '.join(fields) or 'none'}")
     return docstring.partition("\n")[0].removesuffix("."), fields
+
+
+def names() -> list[str]:
+    """Return the names of all experiments: every file of :mod:`netdeconv.experiments` is one, or several."""
+    return list(_modules())
+
+
+def experiment(name: str) -> Experiment:
+    """Return one experiment.
+
+    Raises:
+        UnknownNameError: a ValueError with the nearest name, when there is no such experiment.
+    """
+    module = look_up("experiment", name, _modules())
+    title, head = read_head(module.__doc__ or "")
+    several = getattr(module, "ROWS", None)
+    return Experiment(
+        name=name,
+        title=title if several is None else f"{name}: {title}",
+        head=head,
+        rows=several[name]() if several else module.rows(),
+        then=getattr(module, "THEN", {}).get(name) or getattr(module, "then", None),
+        summarise=getattr(module, "summary", None),
+        parts=getattr(module, "PARTS", {}),
+    )
+
+
+def _modules() -> dict[str, ModuleType]:
+    found: dict[str, ModuleType] = {}
+    for info in pkgutil.iter_modules(experiments.__path__):
+        if not info.ispkg:
+            module = importlib.import_module(f"{experiments.__name__}.{info.name}")
+            found |= dict.fromkeys(getattr(module, "ROWS", [info.name.replace("_", "-")]), module)
+    # Numbers count as such: epoch20 comes before epoch100.
+    parts = {name: re.split(r"(\d+)", name) for name in found}
+    return {name: found[name] for name in sorted(found, key=lambda n: [int(p) if p.isdigit() else p for p in parts[n]])}

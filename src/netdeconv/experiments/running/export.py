@@ -31,12 +31,12 @@ def export(experiment: Experiment, found: Reproduction, arguments: Sequence[str]
     Raises:
         ValueError: when no row was trained yet.
     """
-    trained = [row for row in found.rows if row.epochs or row.failure]
+    trained = [row for row in found.rows if row.history or row.failure]
     if not trained:
         raise ValueError("no row was trained: there is nothing to export")
-    runs = {row.label: _folders(found.path, row) for row in trained}
-    folders = [folder for own in runs.values() for folder in own]
-    sessions = [session for folder in folders for session in _sessions(folder)]
+    folders = {row.label: folder_of(found.path, row.label) for row in trained}
+    configs = {label: read_config(folder) for label, folder in folders.items()}
+    sessions = [session for folder in folders.values() for session in _sessions(folder)]
     threads = " or ".join(str(count) for count in sorted({session["threads"] for session in sessions}))
     precisions = " or ".join(sorted({session["precision"] for session in sessions}))
     notes = [f"Per cent on the {found.evaluated_on} images, after the last epoch."]
@@ -48,16 +48,17 @@ def export(experiment: Experiment, found: Reproduction, arguments: Sequence[str]
     table = {
         "name": experiment.title,
         "command": f"netdeconv reproduce {_public(arguments)}",
-        "config": {label: _settings(own[0]) for label, own in runs.items()},
-        "seed": sorted({int(read_config(folder)["seed"]) for folder in folders}),
+        "config": {label: _settings(config) for label, config in configs.items()},
+        "seed": sorted({int(config["seed"]) for config in configs.values()}),
         "versions": {package: sessions[0][package] for package in _PACKAGES},
         "hardware": f"{sessions[0]['processor']}, {threads} threads, {precisions}",
-        "minutes": round(sum(row.minutes for row in trained), 1),
+        "minutes": round(sum(row.seconds for row in trained) / 60, 1),
         "rows": _aligned(experiment.summarise(trained) if experiment.summarise else list(map(_line, trained))),
         "note": " ".join(notes),
     }
     parts = [{"name": title, "rows": lines(trained)} for title, lines in experiment.parts.items()]
-    parts.append({"name": "The search, on images cut from the training set", "rows": _searched(trained)})
+    searched = [_searched(row) for row in trained if ", search" in row.label]
+    parts.append({"name": "The search, on images cut from the training set", "rows": searched})
     path = Path(file)
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(table | {"parts": [part for part in parts if part["rows"]]}, indent=1)
@@ -72,41 +73,28 @@ def _aligned(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _line(row: Reproduced) -> dict[str, Any]:
-    """One line a run; of a search its best."""
     return {
         "run": row.label,
         "train loss": [round(record["train_loss"], 4) for record in row.history] or None,
         "score": None if row.score is None else round(row.score, 2),
         "failure": row.failure or None,
-        "minutes": round(row.minutes, 1),
+        "minutes": round(row.seconds / 60, 1),
     }
 
 
-def _searched(trained: Sequence[Reproduced]) -> list[dict[str, Any]]:
-    return [
-        {
-            "run": row.label,
-            "lr": trial.lr,
-            "weight decay": trial.weight_decay,
-            "score": None if trial.score is None else round(trial.score, 2),
-            "state": trial.state,
-        }
-        for row in trained
-        for trial in row.trials
-    ]
+def _searched(row: Reproduced) -> dict[str, Any]:
+    return {
+        "run": row.label.partition(" lr ")[0],
+        "lr": row.row.config.optimizer.lr,
+        "weight decay": row.row.config.optimizer.weight_decay,
+        "score": None if row.score is None else round(row.score, 2),
+        "state": "diverged" if row.failure else "finished",
+    }
 
 
-def _folders(path: Path, row: Reproduced) -> list[Path]:
-    """The run directories of a row: one for each trial of a search."""
-    folder = folder_of(path, row.label)
-    return [folder / trial.folder for trial in row.trials] or [folder]
-
-
-def _settings(folder: Path) -> dict[str, Any]:
-    plain = dict(read_config(folder))
-    plain.pop("result_path")
-    plain["data"] = {name: value for name, value in plain["data"].items() if name != "data_dir"}
-    return plain
+def _settings(plain: dict[str, Any]) -> dict[str, Any]:
+    data = {name: value for name, value in plain["data"].items() if name != "data_dir"}
+    return {name: value for name, value in plain.items() if name != "result_path"} | {"data": data}
 
 
 def _public(arguments: Sequence[str]) -> str:

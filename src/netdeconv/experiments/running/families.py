@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from netdeconv.data import DataConfig
+from netdeconv.experiments.running.experiment import ExperimentRow, Rows
 from netdeconv.models import NormConfig
 from netdeconv.tasks import Classification
 from netdeconv.training import NetworkConfig, OptimizerConfig, TrainingConfig
 
 PAPER_LR = 0.1
-# How the tables of published numbers call a normalisation.
-NORMS = {"batch_norm": "batch_norm", "paper": "full"}
+# Who found a number: the paper's early version, 2019.
+EARLY = "early version"
 # How tables of this project do.
 NAMES = {"batch norm": "batch_norm", "default": "default", "channel": "channel", "full 16": "full16", "paper": "paper"}
 
@@ -67,10 +68,19 @@ def cifar(
     )
 
 
-def with_rates(config: TrainingConfig, lr: float, weight_decay: float, **changes: Any) -> TrainingConfig:
-    """Return a run with a learning rate, a weight decay, and other changes."""
+def with_rates(config: TrainingConfig, lr: float, weight_decay: float) -> TrainingConfig:
+    """Return a run with a learning rate and a weight decay."""
     optimizer = dataclasses.replace(config.optimizer, lr=lr, weight_decay=weight_decay)
-    return dataclasses.replace(config, optimizer=optimizer, **changes)
+    return dataclasses.replace(config, optimizer=optimizer)
+
+
+def searched(config: TrainingConfig, label: str, lrs: Sequence[float], decays: Sequence[float]) -> Rows:
+    """Return a run for every pair of a learning rate and a weight decay, by label; see :func:`best_of`."""
+    return {
+        f"{label} lr {lr:g} wd {decay:g}": ExperimentRow(config=with_rates(config, lr, decay))
+        for lr in lrs
+        for decay in decays
+    }
 
 
 def mean(values: Sequence[float]) -> float | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netdeconv.experiments.running.rows import Failure, read_history, require_one_process, train_rows
-from netdeconv.experiments.running.search_space import Axis, Search, Space, State, Trial
+from netdeconv.experiments.running.search_space import Search, Space, Trial
 from netdeconv.training import (
     Reporter,
     RunDirectory,
@@ -29,8 +29,6 @@ from netdeconv.training.run_directory import CONFIG
 if TYPE_CHECKING:  # it is imported when a search begins: other commands need not wait for it
     import optuna
 
-TRIALS = "sweep.json"
-_NAMES = ("lr", "weight_decay")
 _FOLDER, _FAILED = "folder", "failure"
 
 
@@ -79,27 +77,24 @@ def search(
     require_one_process(base)
     settings = {"space": dataclasses.asdict(space), "prune": prune}
     name = f"sweep-{base.network.arch.replace('/', '-')}-{base.data.dataset}"
-    with _quiet() as optuna, RunDirectory(path, name=name, resume=resume) as directory:
+    with _quiet(), RunDirectory(path, name=name, resume=resume) as directory:
         if resume:
             _require_same(directory.path, settings, base)
-        study = _Study(optuna, base, space, directory.path, prune=prune)
+        study = _open(directory.path, prune=prune)
         if not resume:
             for pair in space.grid() or []:
-                study.study.enqueue_trial(pair)
+                study.enqueue_trial(pair)
             directory.write_json(CONFIG, {**settings, "run": to_plain(base), "notes": dict(notes or {})})
-        while len(study.done()) < trials and study.train_next(reporter):
-            found = study.collect()
+        found = Search(directory.path, _collect(study), base.task.metric)
+        while len(found.trials) < trials and (space.grid() is None or _trials(study, "WAITING")):
+            # Seeded by what is there, so that an interrupted search proposes what an uninterrupted one would have.
+            _train(study, _proposed(study, space, base.seed + 1000 * len(found.trials)), base, directory.path, reporter)
+            found = dataclasses.replace(found, trials=_collect(study))
             best = None if found.best is None else dataclasses.asdict(found.best)
             plain = [dataclasses.asdict(trial) for trial in found.trials]
-            directory.write_json(TRIALS, {"metric": found.metric, "trials": plain, "best": best})
+            directory.write_json("sweep.json", {"metric": found.metric, "trials": plain, "best": best})
             noted(found)
-        return study.collect()
-
-
-def read_trials(folder: Path) -> tuple[Trial, ...]:
-    """Return what a search has noted in its directory; nothing where there is none."""
-    file = folder / TRIALS
-    return tuple(Trial(**plain) for plain in json.loads(file.read_text("utf-8"))["trials"]) if file.exists() else ()
+        return found
 
 
 def _require_same(path: Path, settings: Mapping[str, Any], base: TrainingConfig) -> None:
@@ -109,107 +104,111 @@ def _require_same(path: Path, settings: Mapping[str, Any], base: TrainingConfig)
         raise RunDirectoryError(f"{path} holds a search with other settings")
 
 
-class _Study:
-    """Optuna's study of one search."""
+def _open(path: Path, *, prune: bool) -> optuna.Study:
+    import optuna
 
-    def __init__(self, optuna: Any, base: TrainingConfig, space: Space, path: Path, *, prune: bool) -> None:
-        self._optuna, self._base, self._space, self._path = optuna, base, space, path
-        journal = optuna.storages.journal.JournalFileBackend(str(path / "search.journal"))
-        self.study = optuna.create_study(
-            storage=optuna.storages.JournalStorage(journal),
-            study_name="sweep",
-            direction="maximize",
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=4) if prune else optuna.pruners.NopPruner(),
-            load_if_exists=True,
+    journal = optuna.storages.journal.JournalFileBackend(str(path / "search.journal"))
+    study = optuna.create_study(
+        storage=optuna.storages.JournalStorage(journal),
+        study_name="sweep",
+        direction="maximize",
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=4) if prune else optuna.pruners.NopPruner(),
+        load_if_exists=True,
+    )
+    # What an earlier sitting left unfinished is queued again, in the folder that it began.
+    for trial in _trials(study, "RUNNING"):
+        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+        if trial.params:
+            study.enqueue_trial(trial.params, user_attrs={_FOLDER: _folder_of(trial)})
+    return study
+
+
+def _proposed(study: optuna.Study, space: Space, seed: int) -> optuna.Trial:
+    import optuna
+
+    study.sampler = optuna.samplers.TPESampler(seed=seed)
+    axes = {"lr": (space.lr_range, space.lr_grid), "weight_decay": (space.wd_range, space.wd_grid)}
+    distributions: dict[str, optuna.distributions.BaseDistribution] = {
+        name: optuna.distributions.FloatDistribution(*limits, log=True)
+        if values is None
+        else optuna.distributions.CategoricalDistribution(values)
+        for name, (limits, values) in axes.items()
+    }
+    return study.ask(distributions)
+
+
+def _train(
+    study: optuna.Study,
+    trial: optuna.Trial,
+    base: TrainingConfig,
+    path: Path,
+    reporter: Callable[[str], Reporter],
+) -> None:
+    """Train a trial, or what is left of it, and tell the study."""
+    folder = _folder_of(trial)
+    trial.set_user_attr(_FOLDER, folder)
+    config = dataclasses.replace(base, optimizer=dataclasses.replace(base.optimizer, **trial.params))
+    title = f"{folder} lr {trial.params['lr']:.2g} wd {trial.params['weight_decay']:.2g}"
+    watcher = _Watcher(trial, config, reporter(title))
+    for record in read_history(path / folder):  # of an earlier sitting
+        watcher.report(record)
+    try:
+        ((_, trained),) = train_rows({folder: config}, path, reporter=lambda name: watcher)
+    except _Pruned:
+        study.tell(trial, state=_state("PRUNED"))
+        return
+    if isinstance(trained, Failure):
+        trial.set_user_attr(_FAILED, trained.message)
+    # No score is worse than 0, and the search learns to keep away.
+    study.tell(trial, 0.0 if isinstance(trained, Failure) else trained.score)
+
+
+def _collect(study: optuna.Study) -> tuple[Trial, ...]:
+    """The trials that count."""
+    return tuple(
+        Trial(
+            trial.number,
+            **trial.params,
+            score=trial.intermediate_values[max(trial.intermediate_values)] if trial.intermediate_values else None,
+            epochs=len(trial.intermediate_values),
+            state="diverged"
+            if _FAILED in trial.user_attrs
+            else "pruned"
+            if trial.state == _state("PRUNED")
+            else "finished",
+            folder=_folder_of(trial),
         )
-        # What an earlier sitting left unfinished is queued again, in the folder that it began.
-        for trial in self._trials("RUNNING"):
-            self.study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-            if set(trial.params) == set(_NAMES):
-                self.study.enqueue_trial(trial.params, user_attrs={_FOLDER: _folder_of(trial)})
+        for trial in _trials(study, "COMPLETE", "PRUNED")
+    )
 
-    def _trials(self, *states: str) -> list[optuna.trial.FrozenTrial]:
-        kinds = tuple(self._optuna.trial.TrialState[state] for state in states)
-        found: list[optuna.trial.FrozenTrial] = self.study.get_trials(states=kinds)
-        return found
 
-    def done(self) -> list[optuna.trial.FrozenTrial]:
-        """Trials that count."""
-        return self._trials("COMPLETE", "PRUNED")
+def _trials(study: optuna.Study, *states: str) -> list[optuna.trial.FrozenTrial]:
+    return study.get_trials(states=tuple(map(_state, states)))
 
-    def train_next(self, reporter: Callable[[str], Reporter]) -> bool:
-        """Train one more trial; False when a grid has no more."""
-        if self._space.grid() is not None and not self._trials("WAITING"):
-            return False
-        # Seeded by what is there, so that an interrupted search proposes what an uninterrupted one would have.
-        self.study.sampler = self._optuna.samplers.TPESampler(seed=self._base.seed + 1000 * len(self.done()))
-        trial = self.study.ask({name: self._distribution(getattr(self._space, name)) for name in _NAMES})
-        folder = _folder_of(trial)
-        trial.set_user_attr(_FOLDER, folder)
-        config = dataclasses.replace(self._base, optimizer=dataclasses.replace(self._base.optimizer, **trial.params))
-        title = f"{folder} lr {trial.params['lr']:.2g} wd {trial.params['weight_decay']:.2g}"
-        watcher = _Watcher(trial, config, reporter(title))
-        for record in read_history(self._path / folder):  # of an earlier sitting
-            watcher.report(record)
-        try:
-            ((_, trained),) = train_rows({folder: config}, self._path, reporter=lambda name: watcher)
-        except _Pruned:
-            self.study.tell(trial, state=self._optuna.trial.TrialState.PRUNED)
-            return True
-        if isinstance(trained, Failure):
-            trial.set_user_attr(_FAILED, trained.message)
-        # No score is worse than 0, and the search learns to keep away.
-        self.study.tell(trial, 0.0 if isinstance(trained, Failure) else trained.score)
-        return True
 
-    def _distribution(self, axis: Axis) -> Any:
-        if axis.values is None:
-            return self._optuna.distributions.FloatDistribution(axis.low, axis.high, log=True)
-        return self._optuna.distributions.CategoricalDistribution(axis.values)
+def _state(name: str) -> optuna.trial.TrialState:
+    import optuna
 
-    def collect(self) -> Search:
-        """What there is so far."""
-        metric = self._base.task.metric
-        found = []
-        for trial in self.done():
-            history = read_history(self._path / _folder_of(trial))
-            state: State = "diverged" if _FAILED in trial.user_attrs else "finished"
-            state = "pruned" if trial.state == self._optuna.trial.TrialState.PRUNED else state
-            score = history[-1][metric] if history else None
-            found.append(
-                Trial(
-                    trial.number,
-                    **trial.params,
-                    score=score,
-                    epochs=len(history),
-                    state=state,
-                    folder=_folder_of(trial),
-                )
-            )
-        return Search(self._path, tuple(found), metric)
+    return optuna.trial.TrialState[name]
 
 
 class _Watcher(Reporter):
     """Hands on what happens, tells the search of every epoch's score, and stops what is not worth going on with."""
 
-    def __init__(self, trial: optuna.trial.Trial, config: TrainingConfig, reporter: Reporter) -> None:
+    def __init__(self, trial: optuna.Trial, config: TrainingConfig, reporter: Reporter) -> None:
         self._trial, self._config, self._reporter = trial, config, reporter
         self._known = 0
 
     def note(self, text: str) -> None:
-        """Hand it on."""
         self._reporter.note(text)
 
     def start(self, *, epochs: int, steps: int, first_epoch: int) -> None:
-        """Hand it on."""
         self._reporter.start(epochs=epochs, steps=steps, first_epoch=first_epoch)
 
     def step(self, *, epoch: int, step: int, images: int, loss: float) -> None:
-        """Hand it on."""
         self._reporter.step(epoch=epoch, step=step, images=images, loss=loss)
 
     def epoch(self, record: Mapping[str, Any]) -> None:
-        """Judge the score."""
         self._reporter.epoch(record)
         self.report(record)
         if record["epoch"] < self._config.epochs and self._trial.should_prune():
@@ -223,7 +222,7 @@ class _Watcher(Reporter):
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[Any]:
+def _quiet() -> Iterator[None]:
     """Optuna, which may warn, but does not tell of every trial."""
     try:
         import optuna
@@ -233,7 +232,7 @@ def _quiet() -> Iterator[Any]:
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        yield optuna
+        yield
     finally:
         optuna.logging.set_verbosity(before)
 

@@ -1,4 +1,4 @@
-"""What a search looks through, and what it found: data."""
+"""What a search looks through, and what it found: data, which need no torch."""
 
 from __future__ import annotations
 
@@ -8,68 +8,39 @@ import math
 from pathlib import Path
 from typing import Literal
 
-State = Literal["finished", "diverged", "pruned"]
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Axis:
-    """The values of one setting: a range, in which values are drawn log-uniformly, or a list of them.
+class Space:
+    """What is searched: ranges, in which values are drawn log-uniformly, or lists.
 
     Args:
-        low: smallest value of the range.
-        high: largest value of the range.
-        values: the list; ``None``: the range counts.
+        lr_range: draw learning rates log-uniformly from here.
+        wd_range: draw weight decays log-uniformly from here.
+        lr_grid: try these learning rates instead.
+        wd_grid: try these weight decays instead; with lr_grid: every pair.
 
     Raises:
         ValueError: when a number is out of range.
     """
 
-    low: float
-    high: float
-    values: tuple[float, ...] | None = None
+    lr_range: tuple[float, float] = (1e-3, 1.0)
+    wd_range: tuple[float, float] = (1e-5, 1e-2)
+    lr_grid: tuple[float, ...] | None = None
+    wd_grid: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.values is not None:
-            if not self.values or not all(0 <= value < math.inf for value in self.values):
-                raise ValueError(f"a grid needs values that are not negative, got {self.values}")
-        elif not 0 < self.low < self.high < math.inf:
-            raise ValueError(f"a range must be 0 < lowest < highest, got {self.low} and {self.high}")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Space:
-    """What is searched.
-
-    Args:
-        lr: learning rates.
-        weight_decay: weight decays.
-    """
-
-    lr: Axis = dataclasses.field(default_factory=lambda: Axis(low=1e-3, high=1.0))
-    weight_decay: Axis = dataclasses.field(default_factory=lambda: Axis(low=1e-5, high=1e-2))
-
-    @classmethod
-    def of(cls, lrs: tuple[float, ...], weight_decays: tuple[float, ...]) -> Space:
-        """All pairs of two lists."""
-        return cls(lr=Axis(low=1, high=2, values=lrs), weight_decay=Axis(low=1, high=2, values=weight_decays))
+        for low, high in (self.lr_range, self.wd_range):
+            if not 0 < low < high < math.inf:
+                raise ValueError(f"a range must be 0 < lowest < highest, got {low} and {high}")
+        for values in (self.lr_grid, self.wd_grid):
+            if values is not None and (not values or not all(0 <= value < math.inf for value in values)):
+                raise ValueError(f"a grid needs values that are not negative, got {values}")
 
     def grid(self) -> list[dict[str, float]] | None:
-        """All trials, where both axes are lists."""
-        if self.lr.values is None or self.weight_decay.values is None:
+        """All trials, where both are lists."""
+        if self.lr_grid is None or self.wd_grid is None:
             return None
-        pairs = itertools.product(self.lr.values, self.weight_decay.values)
-        return [{"lr": lr, "weight_decay": weight_decay} for lr, weight_decay in pairs]
-
-    def pairs(self) -> list[dict[str, float]]:
-        """The trials of a grid.
-
-        Raises:
-            ValueError: when an axis is a range.
-        """
-        found = self.grid()
-        if found is None:
-            raise ValueError("an experiment searches lists of values, not ranges")
-        return found
+        return [{"lr": lr, "weight_decay": wd} for lr, wd in itertools.product(self.lr_grid, self.wd_grid)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +62,7 @@ class Trial:
     weight_decay: float
     score: float | None
     epochs: int
-    state: State
+    state: Literal["finished", "diverged", "pruned"]
     folder: str
 
 
@@ -112,5 +83,5 @@ class Search:
     @property
     def best(self) -> Trial | None:
         """The finished trial with the highest score; the first of equals."""
-        finished = [trial for trial in self.trials if trial.state == "finished" and trial.score is not None]
+        finished = [trial for trial in self.trials if trial.state == "finished"]
         return max(finished, key=lambda trial: trial.score or 0.0, default=None)
