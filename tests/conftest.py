@@ -15,7 +15,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parent
 SEED = 20200426
 # What a test needs to find under the data root before it may use a data set.
 MARKERS = {
@@ -26,6 +27,23 @@ MARKERS = {
     "camvid": "camvid",
     "imagenet_sample": "imagenet_sample",
 }
+
+# The files and folders that take longest, longest first: workers begin with them, and none is left alone with one.
+SLOW = (
+    "surgery/test_torchvision",
+    "kernels/test_package",
+    "benchmarks/test_every_network",
+    "faults/",
+    "report/",
+    "experiments/",
+    "training/test_processes",
+    "cli/",
+    "fuzz/",
+    "nn/test_ranks",
+    "tasks/",
+    "benchmarks/",
+    "test_docs",
+)
 
 # Figures are drawn without a screen; the library itself never sets a backend.
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -46,6 +64,16 @@ def pytest_configure(config: pytest.Config) -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start, too
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow files first; the tests of a file stay together and in order."""
+
+    def place(item: pytest.Item) -> int:
+        name = item.path.relative_to(HERE).as_posix()
+        return next((number for number, start in enumerate(SLOW) if name.startswith(start)), len(SLOW))
+
+    items.sort(key=place)
 
 
 @pytest.fixture(autouse=True)

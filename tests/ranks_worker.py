@@ -1,8 +1,11 @@
-"""What the processes of test_ranks.py do; a module of its own, so that spawned processes can import it."""
+"""What test_ranks.py looks at: groups of ranks, forked after one import."""
 
 from __future__ import annotations
 
 import copy
+import functools
+import importlib
+import sys
 import warnings
 from pathlib import Path
 
@@ -11,8 +14,10 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 import netdeconv.nn as nnd
+from faults.children import Child
 
-STEPS, LR = 10, 0.05
+STEPS, LR = 5, 0.05
+GROUPS = {"2 ranks": [4, 4], "3 ranks, unequal and empty": [7, 1, 0]}
 SETTINGS = {
     "full": nnd.Whitening(group_size=2, sampling_stride=2, eps=1e-2),
     "channel": nnd.Whitening(structure="channel", group_size=2, sampling_stride=2, eps=1e-2),
@@ -131,27 +136,35 @@ def wrapped_and_sharded() -> dict[str, list[float]]:
     return results
 
 
-def main(rank: int, sizes: list[int], folder: str) -> None:
+def rank_of(group: str, rank: int, folder: Path) -> None:
     """A process: every case, results in a file of its own."""
+    sizes = GROUPS[group]
     torch.set_num_threads(1)
-    distributed.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=len(sizes))
+    distributed.init_process_group("gloo", f"file://{folder}/{group}", rank=rank, world_size=len(sizes))
     results = {(name, False): together(name, sizes, False) for name in SETTINGS}
     if len(set(sizes)) == 1:
         results["full", True] = together("full", sizes, True)
-    if len(sizes) == 2:
-        torch.save(wrapped_and_sharded(), Path(folder) / f"tools {rank}.pt")
+        results["tools"] = wrapped_and_sharded()
     copied = copy.deepcopy(nnd.sync_statistics(network(SETTINGS["full"])))
     assert copied[0].statistics.ranks is not None
-    torch.save(results, Path(folder) / f"{rank}.pt")
-    try:
-        too_few(rank)
-        message = ""
-    except ValueError as error:
-        message = str(error)
-    (Path(folder) / f"{rank}.txt").write_text(message)
+    results["too few"] = too_few(rank)
+    torch.save(results, folder / f"{group} {rank}.pt")
     distributed.destroy_process_group()
 
 
-def too_few(rank: int) -> None:
+def too_few(rank: int) -> str:
+    """The refusal of one row on all ranks together."""
     layer = nnd.sync_statistics(nnd.WhitenedLinear(3, 2))
-    layer(torch.randn(int(rank == 0), 3))
+    try:
+        layer(torch.randn(int(rank == 0), 3))
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+if __name__ == "__main__":
+    importlib.import_module("torch._dynamo")  # DistributedDataParallel does, in every process
+    for group, sizes in GROUPS.items():
+        act = functools.partial(rank_of, group, folder=Path(sys.argv[1]))
+        ended = [child.wait() for child in [Child(functools.partial(act, rank)) for rank in range(len(sizes))]]
+        assert not any(end.code for end in ended), ended

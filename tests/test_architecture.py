@@ -8,8 +8,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "netdeconv"
 
 # A part may import parts with a smaller number; parts with the same number stand beside each other and
@@ -105,32 +103,42 @@ def test_a_relative_import_is_resolved(tmp_path, monkeypatch):
     ]
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=module_name)
-def test_imports_point_downward(path):
-    own = part_of(module_name(path))
-    assert own in FLOORS, f"{own} has no floor: give it one in FLOORS, with the others' agreement"
+def test_imports_point_downward():
     upward = []
-    for line, name in imports(path):
-        if name.split(".")[0] != "netdeconv":
-            continue
-        other = part_of(name)
-        if other != own and not FLOORS.get(other, 99) < FLOORS[own]:
-            upward.append(f"{path.name}:{line} imports {name}")
-    assert not upward, f"{own or 'netdeconv'} may not import: {upward}"
+    for path in SOURCES:
+        own = part_of(module_name(path))
+        assert own in FLOORS, f"{own} has no floor: give it one in FLOORS, with the others' agreement"
+        for line, name in imports(path):
+            other = part_of(name)
+            if name.split(".")[0] == "netdeconv" and other != own and not FLOORS.get(other, 99) < FLOORS[own]:
+                upward.append(f"{path.relative_to(PACKAGE)}:{line} imports {name}")
+    assert not upward
 
 
-@pytest.mark.parametrize("path", [p for p in SOURCES if part_of(module_name(p)) in LIBRARY], ids=module_name)
-def test_the_library_imports_torch_and_the_standard_library_only(path):
-    allowed = {"torch", "netdeconv", *sys.stdlib_module_names}
-    if part_of(module_name(path)) == "kernels":
-        allowed.add("triton")
-    foreign = [
-        f"{path.name}:{line} imports {name}" for line, name in imports(path) if name.split(".")[0] not in allowed
-    ]
+def test_the_library_imports_torch_and_the_standard_library_only():
+    allowed, foreign = {"torch", "netdeconv", *sys.stdlib_module_names}, []
+    for path in SOURCES:
+        part = part_of(module_name(path))
+        for line, name in imports(path) if part in LIBRARY else ():
+            if name.split(".")[0] not in allowed | ({"triton"} if part == "kernels" else set()):
+                foreign.append(f"{path.relative_to(PACKAGE)}:{line} imports {name}")
     assert not foreign
 
 
-def test_importing_the_library_loads_nothing_of_the_training_extra():
-    code = f"import sys, netdeconv; print([m for m in {TRAINING_ONLY!r} if m in sys.modules])"
+def test_figures_choose_no_backend_and_open_no_pyplot():
+    named = [name for path in SOURCES for _, name in imports(path)]
+    assert any(name.startswith("matplotlib") for name in named)
+    assert not [name for name in named if name.startswith(("matplotlib.pyplot", "pylab"))]
+    assert not [path for path in SOURCES if "matplotlib.use(" in path.read_text(encoding="utf-8")]
+
+
+def test_importing_the_library_loads_nothing_of_the_training_extra_and_no_triton():
+    """Everything of it: its packages import their modules when a name is first asked for."""
+    code = (
+        "import sys\n"
+        f"for name in {sorted(LIBRARY)!r}:\n"
+        '    exec(f\'from {"netdeconv." + name if name else "netdeconv"} import *\')\n'
+        f"print([m for m in {(*TRAINING_ONLY, 'triton')!r} if m in sys.modules], 'torch' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.strip() == "[] True"

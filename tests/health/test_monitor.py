@@ -48,6 +48,7 @@ def test_numbers_are_those_of_a_known_covariance():
     assert health.rank_after == pytest.approx(4, abs=1e-2)
     assert health.gain == pytest.approx(2, rel=1e-2)
     assert health.variance == pytest.approx(sum(values) / 4, rel=1e-3)
+    assert health.relative_gain == pytest.approx(2 * (sum(values) / 4) ** 0.5, rel=1e-2)
     assert (health.rows, health.features, health.rows_per_feature) == (4000, 4, 1000)
     assert health.mean_distance == pytest.approx(0, abs=1e-6)  # the first batch counts fully
     assert health.whitening_distance == pytest.approx(0, abs=1e-6)
@@ -69,6 +70,23 @@ def test_a_frozen_layer_is_compared_with_the_batch_too():
     rows = mixed(4000, [1.0, 1.0, 1.0, 1.0])
     health = read(layer, rows, 3 * rows).latest["model"]
     assert health.whitening_distance == pytest.approx(8, rel=1e-2)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_matrix_that_is_not_symmetric_is_read_the_right_way_round(frozen):
+    """The covariance is white although the features' scales, which are taken out first, differ by ten thousand."""
+    schedule = nd.Freeze(active=1, period=100) if frozen else None
+    layer = exact(3, standardize=True, freeze=schedule)
+    white = mixed(4000, [1.0, 1.0, 1.0])
+    rows = white @ torch.tensor([[1.0, 0.5, 0.2], [0, 1, 0.3], [0, 0, 1]]).double() * torch.tensor([100.0, 1.0, 0.01])
+    health = read(layer, rows).latest["model"]
+    assert health.condition_after == pytest.approx(1, abs=2e-2)
+    assert health.whitening_distance == pytest.approx(0, abs=1e-2)
+    covariance = torch.cov(rows.T, correction=0)
+    matrix = layer.statistics.running_whitening[0]
+    assert (matrix - matrix.T).abs().max() > 1
+    assert health.gain == pytest.approx(float(torch.linalg.matrix_norm(matrix, 2)), rel=1e-2)
+    assert (matrix @ covariance @ matrix.T - torch.eye(3)).abs().max() < 1e-2
 
 
 @pytest.mark.parametrize(

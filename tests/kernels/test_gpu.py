@@ -57,35 +57,31 @@ def test_statistics_of_real_layers(name, dtype, channels_last):
     assert torch.equal(again[1], covariance)
 
 
-@pytest.mark.parametrize("precision", ["tf32x3", "tf32"])
-def test_precisions(precision):
+def test_float32_input_on_tensor_cores():
     x = images("blocks of 64", torch.float32, True)
-    covariance = kernels.patch_statistics(x, *arguments("blocks of 64"), precision=precision)[1]
+    covariance = kernels.patch_statistics(x, *arguments("blocks of 64"), precision="tf32")[1]
     _, wanted, rows = plain("blocks of 64", x)
-    # what is left out of a product: terms below 2^-20 of it with three products, 2 * 2^-10 with one
-    rounded = {"tf32x3": 4 * 2**-20, "tf32": 2 * 2**-10}[precision]
-    assert_within(covariance, wanted, rounded + tolerance(torch.float32, size=rows))
+    assert_within(covariance, wanted, 2 * 2**-10 + tolerance(torch.float32, size=rows))
 
 
-@pytest.mark.parametrize("precision", ["ieee", "tf32x3"])
 @pytest.mark.parametrize("steps", [1, 5, 15])
 @pytest.mark.parametrize("size", [1, 9, 16, 27, 32, 64, 100, 128])
-def test_roots_of_many_matrices(size, steps, precision):
+def test_roots_of_many_matrices(size, steps):
     factor = torch.randn(300, size, 2 * size, device="cuda")
     matrix = (factor @ factor.mT / (2 * size) + 1e-3 * torch.eye(size, device="cuda")).contiguous()
     grad = torch.randn_like(matrix)
-    root = kernels.newton_schulz_root(matrix, steps, precision)
-    gradient = kernels.newton_schulz_root_backward(matrix, root, grad, steps, precision)
+    root = kernels.newton_schulz_root(matrix, steps)
+    gradient = kernels.newton_schulz_root_backward(matrix, root, grad, steps)
     leaf = matrix.double().requires_grad_()
     wanted = NewtonSchulz(steps)(leaf)
     wanted.backward(grad.double())
-    condition = min(1.5**steps, 100.0) * (8 if precision == "tf32x3" else 1)
+    condition = min(1.5**steps, 100.0)
     assert_close(root, wanted, size=size * steps, condition=condition)
     assert_close(gradient, leaf.grad, size=size * steps, condition=condition, c=16)
     # no program may see another's matrices, nor an earlier state of its own
     for _ in range(3):
-        assert torch.equal(kernels.newton_schulz_root(matrix, steps, precision), root)
-        assert torch.equal(kernels.newton_schulz_root_backward(matrix, root, grad, steps, precision), gradient)
+        assert torch.equal(kernels.newton_schulz_root(matrix, steps), root)
+        assert torch.equal(kernels.newton_schulz_root_backward(matrix, root, grad, steps), gradient)
 
 
 def test_whole_graph_compilation():

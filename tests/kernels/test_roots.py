@@ -7,11 +7,12 @@ import torch
 
 from linalg_matrices import SPECTRA, with_spectrum
 from netdeconv import kernels
+from netdeconv.kernels import roots
 from netdeconv.linalg import NewtonSchulz
 from tolerances import assert_close, tolerance
 
-# size and steps: every padded size, sizes that fill it and sizes that do not, few steps and many
-SIZES = [(1, 5), (3, 15), (16, 2), (27, 5), (64, 2), (100, 1), (128, 2)]
+# size and steps: every padded size, sizes that fill it and sizes that do not, few steps and more
+SIZES = [(1, 2), (3, 8), (16, 2), (27, 4), (64, 2), (100, 1), (128, 2)]
 
 
 def scales(batch: int) -> torch.Tensor:
@@ -33,7 +34,7 @@ def plain(matrix: torch.Tensor, grad: torch.Tensor, steps: int) -> tuple[torch.T
 
 @pytest.mark.parametrize(("size", "steps"), SIZES)
 def test_root_and_gradient_are_the_plain_ones(size, steps, device):
-    matrix = matrices(size, device, batch=1 if size > 64 or steps > 5 else 2)
+    matrix = matrices(size, device, batch=1 if size > 64 or steps > 4 else 2)
     grad = torch.randn_like(matrix)
     root = kernels.newton_schulz_root(matrix, steps)
     gradient = kernels.newton_schulz_root_backward(matrix, root, grad, steps)
@@ -101,11 +102,21 @@ def test_strides_do_not_matter(device):
     assert torch.equal(gradient, kernels.newton_schulz_root_backward(matrix, root, ones.contiguous(), 2))
 
 
-def test_padding_is_never_seen_however_many_steps(device):
-    # 1.5^220 is above float32: padding that grew would become infinite, and not a number where it meets a zero
-    matrix = torch.diag(torch.tensor([4.0, 1.0]))[None].to(device)
-    root = kernels.newton_schulz_root(matrix, 220)
-    assert_close(root, torch.diag(torch.tensor([0.5, 1.0]))[None].to(device), size=2)
+def test_padding_stays_the_identity(device, monkeypatch):
+    """Padding that grew would become infinite after some steps, and not a number where it meets a zero."""
+    areas = []
+
+    def noted(*arguments):
+        areas.append(scratch(*arguments))
+        return areas[-1]
+
+    scratch = roots._scratch
+    monkeypatch.setattr(roots, "_scratch", noted)
+    kernels.newton_schulz_root(matrices(3, device, batch=1), 4)
+    eye = torch.eye(16, device=device)
+    for matrix in areas[0][0, :2]:  # the scaled matrix and the root
+        assert torch.equal(matrix[3:], eye[3:])
+        assert torch.equal(matrix[:, 3:], eye[:, 3:])
 
 
 def test_degenerate_matrices(device):
@@ -126,24 +137,12 @@ def test_one_bad_matrix_does_not_spoil_the_others(device):
         assert result[::2].isfinite().all()
 
 
-def test_tensor_core_products_are_near(device):
-    matrix = matrices(7, device)
-    grad = torch.randn_like(matrix)
-    wanted_root, wanted_gradient = plain(matrix, grad, 5)
-    # terms of 21 to 22 bits instead of 24: eight times the rounding unit
-    root = kernels.newton_schulz_root(matrix, 5, precision="tf32x3")
-    gradient = kernels.newton_schulz_root_backward(matrix, root, grad, 5, precision="tf32x3")
-    for index in range(2):  # each matrix by its own scale
-        assert_close(root[index], wanted_root[index], size=7 * 5, condition=8 * 1.5**5)
-        assert_close(gradient[index], wanted_gradient[index], size=7 * 5, condition=8 * 1.5**5, c=16)
-
-
 def test_the_operators_are_well_formed(device):
     matrix = matrices(3, device)
     root = kernels.newton_schulz_root(matrix, 2)
     operators = torch.ops.netdeconv
-    torch.library.opcheck(operators.newton_schulz_root.default, (matrix.mT, 2, "ieee"))
-    torch.library.opcheck(operators.newton_schulz_root_backward.default, (matrix, root, root, 2, "ieee"))
+    torch.library.opcheck(operators.newton_schulz_root.default, (matrix.mT, 2))
+    torch.library.opcheck(operators.newton_schulz_root_backward.default, (matrix, root, root, 2))
 
 
 def test_compilers_trace_through(device):

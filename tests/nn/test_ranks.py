@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import functools
 import pickle
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -12,49 +15,59 @@ import netdeconv.nn as nnd
 import ranks_worker
 from netdeconv.nn.ranks import Ranks
 
-# Ten steps in float64 with other orders of summation: far below 1e-6, which is what is promised.
+# Steps in float64 with other orders of summation: far below 1e-6, which is what is promised.
 PROMISED = 1e-6
+GROUPS = ranks_worker.GROUPS
 
 
-@pytest.fixture(params=[[4, 4], [5, 1, 0, 2]], ids=["2 ranks", "4 ranks, unequal and empty"], scope="module")
-def ranks(request, tmp_path_factory):
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory):
+    """What every rank of each group found."""
     folder = tmp_path_factory.mktemp("ranks")
-    torch.multiprocessing.spawn(ranks_worker.main, (request.param, str(folder)), nprocs=len(request.param))
-    results = [torch.load(folder / f"{rank}.pt") for rank in range(len(request.param))]
-    messages = [(folder / f"{rank}.txt").read_text() for rank in range(len(request.param))]
-    tools = [torch.load(folder / f"tools {rank}.pt") for rank in range(2)] if len(request.param) == 2 else []
-    return results, messages, tools
+    command = [sys.executable, ranks_worker.__file__, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return {
+        group: [torch.load(folder / f"{group} {rank}.pt") for rank in range(len(sizes))]
+        for group, sizes in GROUPS.items()
+    }
 
 
+@functools.cache
+def alone(name):
+    return ranks_worker.alone(name, 8)
+
+
+def assert_promised(found, expected):
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=PROMISED, atol=PROMISED)
+
+
+@pytest.mark.parametrize("group", GROUPS)
 @pytest.mark.parametrize("name", ranks_worker.SETTINGS)
-def test_losses_gradients_and_buffers_are_those_of_one_process(name, ranks):
-    expected = ranks_worker.alone(name, 8)
-    for result in ranks[0]:
-        for ours, theirs in zip(result[name, False], expected, strict=True):
-            torch.testing.assert_close(ours, theirs, rtol=PROMISED, atol=PROMISED)
+def test_losses_gradients_and_buffers_are_those_of_one_process(name, group, ranks):
+    for found in ranks[group]:
+        assert_promised(found[name, False], alone(name))
 
 
 def test_under_distributed_data_parallel(ranks):
-    results = [result["full", True] for result in ranks[0] if ("full", True) in result]
-    if not results:
-        assert len(ranks[0]) == 4  # unequal batches: its average of gradients is not that of the whole batch
-        return
-    expected = ranks_worker.alone("full", 8)
-    for result in results:
-        for ours, theirs in zip(result, expected, strict=True):
-            torch.testing.assert_close(ours, theirs, rtol=PROMISED, atol=PROMISED)
+    for found in ranks["2 ranks"]:
+        assert_promised(found["full", True], alone("full"))
 
 
 def test_data_parallel_and_sharded_models_take_the_steps_of_a_plain_one(ranks):
     """Averages of equal gradients are the gradients; ``static_graph``, ``find_unused_parameters``, ``fully_shard``."""
-    for results in ranks[2]:
+    for found in ranks["2 ranks"]:
+        results = found["tools"]
         assert results.keys() == {"plain", "static_graph", "find_unused_parameters", "sharded"}
-        for found in results.values():
-            torch.testing.assert_close(found, results["plain"], rtol=1e-4, atol=1e-6)
+        for losses in results.values():
+            torch.testing.assert_close(losses, results["plain"], rtol=1e-4, atol=1e-6)
 
 
-def test_one_row_on_all_ranks_together_is_refused_on_each(ranks):
-    assert all("at least two sampled rows on all ranks together, got 1" in message for message in ranks[1])
+@pytest.mark.parametrize("group", GROUPS)
+def test_one_row_on_all_ranks_together_is_refused_on_each(group, ranks):
+    message = "at least two sampled rows on all ranks together, got 1"
+    assert all(message in found["too few"] for found in ranks[group])
 
 
 def test_without_a_process_group_nothing_changes():

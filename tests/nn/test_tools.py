@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import warnings
 
 import pytest
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.checkpoint import checkpoint
 
 import netdeconv as nd
+from layers import SETTINGS, build
+from netdeconv.linalg import precision
+from netdeconv.nn import statistics
 from ranks_worker import small_network
+from tolerances import assert_close
 
 
 def test_an_overflow_in_a_batch_leaves_float16_training_sound():
@@ -60,3 +67,23 @@ def test_averaged_weights(use_buffers):
     assert same is not use_buffers
     nd.recalibrate(averaged, [torch.randn(8, 3, 6, 6)])
     assert averaged.eval()(torch.randn(2, 3, 6, 6)).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "gone"), [(precision, "_transformed", True), (statistics, "_backward_pass", -1)]
+)
+def test_a_torch_without_its_private_functions_computes_the_same(module, name, gone, monkeypatch):
+    """Checkpointed activations: without the second of them only the running statistics move once more."""
+    layer, x = build("conv2d", dataclasses.replace(SETTINGS[0], momentum=1.0))
+
+    def step(own: nn.Module) -> list[torch.Tensor]:
+        leaf = x.clone().requires_grad_()
+        y = checkpoint(own, leaf, use_reentrant=False)
+        y.square().sum().backward()
+        return [y, leaf.grad, own.weight.grad, own.statistics.running_whitening]
+
+    expected = step(copy.deepcopy(layer))
+    monkeypatch.setattr(module, name, lambda: gone)
+    for ours, theirs in zip(step(layer), expected, strict=True):
+        assert_close(ours, theirs, size=36, condition=100)
+    assert int(layer.statistics.num_batches_tracked) == (1 if gone is True else 2)

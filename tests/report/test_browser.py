@@ -17,40 +17,41 @@ sync_api = pytest.importorskip(
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="the browser test needs Chromium: apt-get install chromium")
 
 
-@pytest.fixture(scope="module")
-def page_file(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs")
+@pytest.fixture
+def page_file(tmp_path):
+    folder = tmp_path / "runs"
     run(small_config(folder / "whitened", epochs=2, recalibration=1), progress=False)
     run(plain_config(folder / "plain", epochs=2), progress=False)
     return write_report([folder / "whitened", folder / "plain"], folder / "report.html")
 
 
-@pytest.fixture(scope="module")
-def browser():
+@pytest.fixture
+def page():
+    """Of a phone at night."""
     with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield started
-        started.close()
-
-
-def opened(browser, width, height, scheme):
-    page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
-    page.set_default_timeout(300_000)  # of a machine that is busy with other things
-    return page
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        opened = browser.new_page(viewport={"width": 360, "height": 740}, color_scheme="dark")
+        opened.set_default_timeout(300_000)  # of a machine that is busy with other things
+        yield opened
+        browser.close()
 
 
 def trace(page, name="chart"):
     return page.evaluate(f"(() => {{ const t = document.getElementById('{name}').data[0]; return [t.x, t.y]; }})()")
 
 
-def test_the_page_works_by_mouse_and_keyboard_and_asks_nobody(browser, page_file):
-    page = opened(browser, 1280, 900, "light")
+def test_the_page_fits_a_phone_works_by_mouse_and_keyboard_and_asks_nobody(page, page_file):
     errors, requests = [], []
     page.on("console", lambda message: errors.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("request", lambda request: requests.append(request.url))
     page.goto(page_file.as_uri())
     page.wait_for_selector("#chart .main-svg")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.emulate_media(color_scheme="light")
+    page.wait_for_function("document.documentElement.dataset.theme === 'light'")
     assert page.evaluate("document.getElementById('chart').data.map(t => t.name)") == ["whitened", "plain"]
     assert trace(page)[0] == [1, 2]
 
@@ -88,13 +89,3 @@ def test_the_page_works_by_mouse_and_keyboard_and_asks_nobody(browser, page_file
     assert errors == []
     assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
     assert len([url for url in requests if url.startswith("file:")]) == 1
-    page.close()
-
-
-def test_nothing_is_wider_than_a_phone(browser, page_file):
-    page = opened(browser, 360, 740, "dark")
-    page.goto(page_file.as_uri())
-    page.wait_for_selector("#chart .main-svg")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
-    page.close()

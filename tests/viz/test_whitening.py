@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -15,9 +17,21 @@ from netdeconv.linalg import Eigen, NewtonSchulz
 from netdeconv.lookup import UnknownNameError
 from netdeconv.viz.layers import gain_curve, kurtosis
 from netdeconv.viz.samples import centre_filters
-from netdeconv.viz.whitening import centre_and_surround
 
 EXACT = nd.Whitening(root=Eigen(), eps=1e-10, sampling_stride=1)
+
+
+@pytest.fixture(autouse=True)
+def _all_correlations(monkeypatch):
+    """A share D / (n + D) of the correlations is left in by design; not here."""
+    monkeypatch.setattr(nd.nn.InputStatistics, "_shrinkage", staticmethod(lambda size, rows: 0.0))
+
+
+def sample_images(images, *, kernel, **settings):
+    """What a first layer of such a kernel sees of images."""
+    whitening = dataclasses.replace(EXACT, **settings)
+    layer = nd.WhitenedConv2d(images.shape[1], 2, kernel, whitening=whitening, dtype=torch.float64)
+    return viz.sample_layers(layer, images.double())[0]
 
 
 @pytest.fixture
@@ -39,11 +53,22 @@ def test_a_sample_is_what_the_layer_whitens(model, batch):
     assert (first.name, last.name, first.kernel, first.channels) == ("0", "3", (3, 3), 3)
     rows = model[0].sampled_rows(batch)[0].double()
     assert torch.equal(first.rows, rows[:: -(-len(rows) // 4000)])
-    # a share D / (n + D) of the correlations is left in by design
     assert (first.covariances()[1] - torch.eye(27)).abs().max() < 0.5
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in state.items())
     assert model.training
     assert [each.name for each in viz.sample_layers(model, batch, ["3"])] == ["3"]
+
+
+def test_a_matrix_that_is_not_symmetric_whitens_the_right_way_round(batch):
+    scaled = batch * torch.tensor([100.0, 1.0, 0.1]).view(3, 1, 1)
+    layer = nd.WhitenedConv2d(3, 8, 3, whitening=dataclasses.replace(EXACT, standardize=True))
+    (sample,) = viz.sample_layers(layer, scaled)
+    assert (sample.matrix - sample.matrix.T).abs().max() > 1
+    assert (sample.covariances()[1] - torch.eye(27)).abs().max() < 0.5
+    image = scaled[0].double()
+    patches = nn.functional.unfold(image[None], 3)[0].view(3, 9, -1).transpose(0, 1).flatten(0, 1).T
+    centres = ((patches - sample.mean) @ sample.matrix.T)[:, 12:15]
+    np.testing.assert_allclose(viz.deconvolve(image, sample).flatten(1).T, centres, rtol=1e-9, atol=1e-9)
 
 
 def test_a_layer_that_is_not_there_and_a_plain_network_are_named(model, batch):
@@ -68,7 +93,7 @@ def test_covariances_are_drawn_channel_by_channel(model, batch):
 
 def test_a_deconvolved_image_has_white_pixels(batch):
     photo = viz.photographs()["china"][:, ::3, ::3]
-    sample = viz.sample_images(photo[None], kernel=3, root=Eigen(), eps=1e-12)
+    sample = sample_images(photo[None], kernel=3, root=Eigen(), eps=1e-12)
     white = viz.deconvolve(photo, sample)
     assert white.shape == (3, photo.shape[1] - 2, photo.shape[2] - 2)
     pixels = white.flatten(1)
@@ -90,10 +115,11 @@ def test_a_deconvolved_image_has_white_pixels(batch):
 def test_whitening_filters_of_photographs_have_a_centre_and_a_surround(kernel, grey):
     images = viz.photograph_crops(40, 32)
     images = images.mean(1, keepdim=True) if grey else images
-    sample = viz.sample_images(images, kernel=kernel, root=NewtonSchulz(15))
+    sample = sample_images(images, kernel=kernel, root=NewtonSchulz(15))
     own = centre_filters(sample).diagonal(dim1=0, dim2=1).permute(2, 0, 1)  # each channel's filter of itself
-    centre, surround = centre_and_surround(own)
     middle = kernel // 2
+    centre = own[:, middle, middle]
+    surround = own.sum((1, 2)) - centre
     neighbours = torch.stack([own[:, middle - 1, middle], own[:, middle, middle + 1], own[:, middle, middle - 1]])
     assert (centre > 0).all()
     assert (surround < 0).all()
@@ -104,13 +130,13 @@ def test_whitening_filters_of_photographs_have_a_centre_and_a_surround(kernel, g
 
 
 def test_filters_are_drawn_by_channel_and_in_colour(batch):
-    sample = viz.sample_images(batch, kernel=5, root=NewtonSchulz(15))
+    sample = sample_images(batch, kernel=5, root=NewtonSchulz(15))
     axes = [axes for axes in viz.whitening_filters(sample).axes if axes.get_images()]
     assert len(axes) == 12
     np.testing.assert_array_equal(axes[1].get_images()[0].get_array(), centre_filters(sample)[0, 1])
     assert axes[3].get_images()[0].get_array().shape == (5, 5, 3)
     with pytest.raises(ValueError, match="whitens no patches"):
-        viz.whitening_filters(viz.sample_images(batch, kernel=1, root=NewtonSchulz(5)))
+        viz.whitening_filters(sample_images(batch, kernel=1, root=NewtonSchulz(5)))
 
 
 @pytest.mark.parametrize(("share", "steps", "left"), [(1e-2, 5, 0.659), (1e-4, 10, 0.529), (1e-1, 3, 0.829)])

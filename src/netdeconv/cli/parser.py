@@ -57,26 +57,7 @@ def parse(
 ) -> T:
     """Return the settings that were typed.
 
-    A command is a frozen dataclass of settings, and ``main``, which gets them from here::
-
-        @dataclasses.dataclass(frozen=True, kw_only=True)
-        class Options:
-            '''Draw a run.
-
-            Args:
-                run: run directory.
-                output: file to write.
-                device: where to compute.
-                grid: whether lines are drawn behind the curves.
-            '''
-
-            run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-            output: Annotated[str, tyro.conf.arg(aliases=("-o",))] = "curves.png"
-            device: DeviceName = "auto"  # a Literal: its values are the choices
-            grid: bool = True  # --grid, --no-grid, --grid False
-
-        def main(arguments: Sequence[str]) -> int:
-            options = parse(Options, arguments, prog="netdeconv draw")
+    A command is a frozen dataclass of settings and ``main``, which gets them from here: see :mod:`netdeconv.cli.watch`.
 
     A field's name is the option's (``batch_size``: ``--batch-size``), its line under Args the help. A field that is a
     dataclass itself gives its fields as options of this command, in a group of the help; no prefix. ``main`` raises a

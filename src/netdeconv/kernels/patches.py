@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from netdeconv.kernels.patch_plan import ROWS, Division, plan_patches
-from netdeconv.kernels.precision import check_precision
 
+# Triton's words: products of float32, or of terms rounded to TensorFloat32.
+_PRECISIONS = ("ieee", "tf32")
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -56,7 +57,7 @@ def patch_statistics(
         num_matrices: G.
         num_blocks: S.
         block_channels: B.
-        precision: of the products, "ieee", "tf32x3" or "tf32". If not said, "ieee" for float32 input and "tf32" for
+        precision: of the products, "ieee" or "tf32". If not said, "ieee" for float32 input and "tf32" for
             narrower.
 
     Shapes:
@@ -115,7 +116,8 @@ def _check(
         )
     if num_matrices * num_blocks * block_channels != x.shape[1]:
         raise ValueError(f"{num_matrices} x {num_blocks} x {block_channels} channels, but the input has {x.shape[1]}")
-    check_precision(precision)
+    if precision not in _PRECISIONS:
+        raise ValueError(f"precision must be one of {_PRECISIONS}, got {precision!r}")
 
 
 def _grid(size: int, kernel: int, step: int, before: int, after: int, dilation: int) -> tuple[int, bool]:

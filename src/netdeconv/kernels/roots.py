@@ -10,8 +10,6 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from netdeconv.kernels.precision import check_precision
-
 MAX_ROOT_SIZE = 128
 """The largest D. Above it one program for each matrix leaves too much of a GPU idle."""
 
@@ -59,13 +57,12 @@ def supports_newton_schulz_root(matrix: Tensor) -> bool:
     )
 
 
-def newton_schulz_root(matrix: Tensor, num_iterations: int, precision: str = "ieee") -> Tensor:
+def newton_schulz_root(matrix: Tensor, num_iterations: int) -> Tensor:
     """Inverse square roots by a fixed number of Newton-Schulz steps.
 
     Args:
         matrix: of which only the symmetric part counts.
         num_iterations: steps, at least 1.
-        precision: of the products, "ieee", "tf32x3" or "tf32".
 
     Shapes:
         matrix and result (B, D, D), D at most ``MAX_ROOT_SIZE``.
@@ -74,20 +71,16 @@ def newton_schulz_root(matrix: Tensor, num_iterations: int, precision: str = "ie
         The roots, symmetric. No derivative is registered.
 
     Raises:
-        ValueError: when the matrix is not of a kind :func:`supports_newton_schulz_root` accepts, when there is no step,
-            or when the precision has another name.
+        ValueError: when the matrix is not of a kind :func:`supports_newton_schulz_root` accepts, or there is no step.
 
     Numerics:
-        As ``linalg.NewtonSchulz`` in float32; sums are added up in another order. "tf32x3" loses about two bits,
-        "tf32" thirteen.
+        As ``linalg.NewtonSchulz`` in float32; sums are added up in another order.
     """
-    root: Tensor = _root_operator(matrix, num_iterations, precision)
+    root: Tensor = _root_operator(matrix, num_iterations)
     return root
 
 
-def newton_schulz_root_backward(
-    matrix: Tensor, root: Tensor, grad: Tensor, num_iterations: int, precision: str = "ieee"
-) -> Tensor:
+def newton_schulz_root_backward(matrix: Tensor, root: Tensor, grad: Tensor, num_iterations: int) -> Tensor:
     """The gradient of :func:`newton_schulz_root`: the derivative of the n-step polynomial.
 
     Args:
@@ -95,7 +88,6 @@ def newton_schulz_root_backward(
         root: what it returned.
         grad: gradient of the root, of which only the symmetric part counts.
         num_iterations: as given to the forward function.
-        precision: as in :func:`newton_schulz_root`.
 
     Shapes:
         all (B, D, D).
@@ -109,11 +101,11 @@ def newton_schulz_root_backward(
     Numerics:
         Iterates are computed again; as the plain derivative in float32 otherwise.
     """
-    result: Tensor = _backward_operator(matrix, root, grad, num_iterations, precision)
+    result: Tensor = _backward_operator(matrix, root, grad, num_iterations)
     return result
 
 
-def _check(matrix: Tensor, num_iterations: int, precision: str) -> None:
+def _check(matrix: Tensor, num_iterations: int) -> None:
     if not supports_newton_schulz_root(matrix):
         raise ValueError(
             f"the kernel takes float32 (B, D, D) with D at most {MAX_ROOT_SIZE}, "
@@ -121,7 +113,6 @@ def _check(matrix: Tensor, num_iterations: int, precision: str) -> None:
         )
     if num_iterations < 1:
         raise ValueError(f"num_iterations must be positive, got {num_iterations}")
-    check_precision(precision)
 
 
 def _scratch(matrix: Tensor, plan: RootPlan, count: int) -> Tensor:
@@ -131,10 +122,10 @@ def _scratch(matrix: Tensor, plan: RootPlan, count: int) -> Tensor:
 @torch.library.custom_op(
     "netdeconv::newton_schulz_root",
     mutates_args=(),
-    schema="(Tensor matrix, SymInt num_iterations, str precision) -> Tensor",
+    schema="(Tensor matrix, SymInt num_iterations) -> Tensor",
 )
-def _root_operator(matrix: Tensor, num_iterations: int, precision: str) -> Tensor:
-    _check(matrix, num_iterations, precision)
+def _root_operator(matrix: Tensor, num_iterations: int) -> Tensor:
+    _check(matrix, num_iterations)
     from netdeconv.kernels import root_kernels  # on first use: imports Triton
 
     plan = plan_root(matrix.shape[1])
@@ -150,7 +141,7 @@ def _root_operator(matrix: Tensor, num_iterations: int, precision: str) -> Tenso
             TINY=torch.finfo(torch.float32).tiny,
             SIZE=plan.size,
             CHUNK=plan.chunk,
-            PRECISION=precision,
+            PRECISION="ieee",
             num_warps=plan.num_warps,
             num_stages=1,
             enable_fp_fusion=True,
@@ -159,18 +150,18 @@ def _root_operator(matrix: Tensor, num_iterations: int, precision: str) -> Tenso
 
 
 @_root_operator.register_fake
-def _(matrix: Tensor, num_iterations: int, precision: str) -> Tensor:
+def _(matrix: Tensor, num_iterations: int) -> Tensor:
     return torch.empty_like(matrix, memory_format=torch.contiguous_format)
 
 
 @torch.library.custom_op(
     "netdeconv::newton_schulz_root_backward",
     mutates_args=(),
-    schema="(Tensor matrix, Tensor root, Tensor grad, SymInt num_iterations, str precision) -> Tensor",
+    schema="(Tensor matrix, Tensor root, Tensor grad, SymInt num_iterations) -> Tensor",
 )
-def _backward_operator(matrix: Tensor, root: Tensor, grad: Tensor, num_iterations: int, precision: str) -> Tensor:
+def _backward_operator(matrix: Tensor, root: Tensor, grad: Tensor, num_iterations: int) -> Tensor:
     for given in (matrix, root, grad):
-        _check(given, num_iterations, precision)
+        _check(given, num_iterations)
         if given.shape != matrix.shape:
             raise ValueError(f"shapes differ: {tuple(given.shape)} and {tuple(matrix.shape)}")
     from netdeconv.kernels import root_kernels  # on first use: imports Triton
@@ -190,7 +181,7 @@ def _backward_operator(matrix: Tensor, root: Tensor, grad: Tensor, num_iteration
             TINY=torch.finfo(torch.float32).tiny,
             SIZE=plan.size,
             CHUNK=plan.chunk,
-            PRECISION=precision,
+            PRECISION="ieee",
             num_warps=plan.num_warps,
             num_stages=1,
             enable_fp_fusion=True,
@@ -199,5 +190,5 @@ def _backward_operator(matrix: Tensor, root: Tensor, grad: Tensor, num_iteration
 
 
 @_backward_operator.register_fake
-def _(matrix: Tensor, root: Tensor, grad: Tensor, num_iterations: int, precision: str) -> Tensor:
+def _(matrix: Tensor, root: Tensor, grad: Tensor, num_iterations: int) -> Tensor:
     return torch.empty_like(matrix, memory_format=torch.contiguous_format)

@@ -55,14 +55,33 @@ class _WhitenedConvNd(WeightedWhitenedLayer, _ConvNd):
 
     _convolution: ClassVar[Callable[..., Tensor]]
 
-    def _set_up(self, whitening: Whitening | None) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, ...],
+        stride: int | tuple[int, ...] = 1,
+        padding: str | int | tuple[int, ...] = 0,
+        dilation: int | tuple[int, ...] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: PaddingMode = "zeros",
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        *,
+        whitening: Whitening | None = None,
+    ) -> None:
+        plain: Any = super().__init__  # of torch's layer of so many dimensions
+        plain(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
+        )
         axes = len(self.kernel_size)
         # torch keeps the padding of both sides, last axis first
         both = self._reversed_padding_repeated_twice
-        padding = tuple((both[2 * axis], both[2 * axis + 1]) for axis in reversed(range(axes)))
+        sides = tuple((both[2 * axis], both[2 * axis + 1]) for axis in reversed(range(axes)))
         if self.padding_mode != "zeros":
-            padding = ((0, 0),) * axes  # statistics see the input already padded
-        geometry = PatchGeometry(self.kernel_size, self.stride, padding, self.dilation)
+            sides = ((0, 0),) * axes  # statistics see the input already padded
+        geometry = PatchGeometry(self.kernel_size, self.stride, sides, self.dilation)
         self._whiten_input(geometry, self.in_channels, self.groups, whitening)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -101,37 +120,6 @@ class WhitenedConv1d(_WhitenedConvNd, nn.Conv1d):  # noqa: D101 (assigned)
     __doc__ = "1-dimensional convolution of whitened input patches, (N, C, L)." + _SECTIONS
     _convolution = torch.conv1d
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | tuple[int],
-        stride: int | tuple[int] = 1,
-        padding: str | int | tuple[int] = 0,
-        dilation: int | tuple[int] = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: PaddingMode = "zeros",
-        device: Any = None,
-        dtype: torch.dtype | None = None,
-        *,
-        whitening: Whitening | None = None,
-    ) -> None:
-        super().__init__(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-            groups,
-            bias,
-            padding_mode,
-            device,
-            dtype,
-        )
-        self._set_up(whitening)
-
 
 class WhitenedConv2d(_WhitenedConvNd, nn.Conv2d):  # noqa: D101 (assigned)
     __doc__ = (
@@ -146,69 +134,7 @@ class WhitenedConv2d(_WhitenedConvNd, nn.Conv2d):  # noqa: D101 (assigned)
     )
     _convolution = torch.conv2d
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | tuple[int, int],
-        stride: int | tuple[int, int] = 1,
-        padding: str | int | tuple[int, int] = 0,
-        dilation: int | tuple[int, int] = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: PaddingMode = "zeros",
-        device: Any = None,
-        dtype: torch.dtype | None = None,
-        *,
-        whitening: Whitening | None = None,
-    ) -> None:
-        super().__init__(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-            groups,
-            bias,
-            padding_mode,
-            device,
-            dtype,
-        )
-        self._set_up(whitening)
-
 
 class WhitenedConv3d(_WhitenedConvNd, nn.Conv3d):  # noqa: D101 (assigned)
     __doc__ = "3-dimensional convolution of whitened input patches, (N, C, D, H, W)." + _SECTIONS
     _convolution = torch.conv3d
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | tuple[int, int, int],
-        stride: int | tuple[int, int, int] = 1,
-        padding: str | int | tuple[int, int, int] = 0,
-        dilation: int | tuple[int, int, int] = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: PaddingMode = "zeros",
-        device: Any = None,
-        dtype: torch.dtype | None = None,
-        *,
-        whitening: Whitening | None = None,
-    ) -> None:
-        super().__init__(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-            groups,
-            bias,
-            padding_mode,
-            device,
-            dtype,
-        )
-        self._set_up(whitening)

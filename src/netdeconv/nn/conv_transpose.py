@@ -57,7 +57,26 @@ class _WhitenedConvTransposeNd(WeightedWhitenedLayer, _ConvTransposeNd):
 
     _convolution: ClassVar[Callable[..., Tensor]]
 
-    def _set_up(self, whitening: Whitening | None) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, ...],
+        stride: int | tuple[int, ...] = 1,
+        padding: int | tuple[int, ...] = 0,
+        output_padding: int | tuple[int, ...] = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: int | tuple[int, ...] = 1,
+        padding_mode: Literal["zeros"] = "zeros",
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        *,
+        whitening: Whitening | None = None,
+    ) -> None:
+        plain: Any = super().__init__  # of torch's layer of so many dimensions
+        sizes = (kernel_size, stride, padding, output_padding)
+        plain(in_channels, out_channels, *sizes, groups, bias, dilation, padding_mode, device, dtype)
         axes = len(self.kernel_size)
         pixels = PatchGeometry((1,) * axes, (1,) * axes, ((0, 0),) * axes, (1,) * axes)
         self._whiten_input(pixels, self.in_channels, self.groups, whitening)
@@ -103,39 +122,6 @@ class WhitenedConvTranspose1d(_WhitenedConvTransposeNd, nn.ConvTranspose1d):  # 
     __doc__ = "1-dimensional transposed convolution of a whitened input, (N, C, L)." + _TEXT
     _convolution = torch.conv_transpose1d
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | tuple[int],
-        stride: int | tuple[int] = 1,
-        padding: int | tuple[int] = 0,
-        output_padding: int | tuple[int] = 0,
-        groups: int = 1,
-        bias: bool = True,
-        dilation: int | tuple[int] = 1,
-        padding_mode: Literal["zeros"] = "zeros",
-        device: Any = None,
-        dtype: torch.dtype | None = None,
-        *,
-        whitening: Whitening | None = None,
-    ) -> None:
-        super().__init__(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            output_padding,
-            groups,
-            bias,
-            dilation,
-            padding_mode,
-            device,
-            dtype,
-        )
-        self._set_up(whitening)
-
 
 class WhitenedConvTranspose2d(_WhitenedConvTransposeNd, nn.ConvTranspose2d):  # noqa: D101 (assigned)
     __doc__ = (
@@ -149,73 +135,7 @@ class WhitenedConvTranspose2d(_WhitenedConvTransposeNd, nn.ConvTranspose2d):  # 
     )
     _convolution = torch.conv_transpose2d
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | tuple[int, int],
-        stride: int | tuple[int, int] = 1,
-        padding: int | tuple[int, int] = 0,
-        output_padding: int | tuple[int, int] = 0,
-        groups: int = 1,
-        bias: bool = True,
-        dilation: int | tuple[int, int] = 1,
-        padding_mode: Literal["zeros"] = "zeros",
-        device: Any = None,
-        dtype: torch.dtype | None = None,
-        *,
-        whitening: Whitening | None = None,
-    ) -> None:
-        super().__init__(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            output_padding,
-            groups,
-            bias,
-            dilation,
-            padding_mode,
-            device,
-            dtype,
-        )
-        self._set_up(whitening)
-
 
 class WhitenedConvTranspose3d(_WhitenedConvTransposeNd, nn.ConvTranspose3d):  # noqa: D101 (assigned)
     __doc__ = "3-dimensional transposed convolution of a whitened input, (N, C, D, H, W)." + _TEXT
     _convolution = torch.conv_transpose3d
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | tuple[int, int, int],
-        stride: int | tuple[int, int, int] = 1,
-        padding: int | tuple[int, int, int] = 0,
-        output_padding: int | tuple[int, int, int] = 0,
-        groups: int = 1,
-        bias: bool = True,
-        dilation: int | tuple[int, int, int] = 1,
-        padding_mode: Literal["zeros"] = "zeros",
-        device: Any = None,
-        dtype: torch.dtype | None = None,
-        *,
-        whitening: Whitening | None = None,
-    ) -> None:
-        super().__init__(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            output_padding,
-            groups,
-            bias,
-            dilation,
-            padding_mode,
-            device,
-            dtype,
-        )
-        self._set_up(whitening)

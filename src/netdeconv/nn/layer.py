@@ -170,7 +170,7 @@ def warn_unless_finite(layer: str, *folded: Tensor) -> None:
 
 def refuse_tracing(input: Any) -> None:
     """Raise where torch.fx traces symbolically, or the exporter to ONNX that traces; torch.export needs no folding."""
-    tracing = torch.onnx.is_in_onnx_export() and torch._C._get_tracing_state() is not None
+    tracing = torch.onnx.is_in_onnx_export() and torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     if tracing or isinstance(input, torch.fx.Proxy):
         raise TypeError(_FOLD_FIRST)
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from netdeconv.linalg import inverse_sqrt
+from netdeconv.linalg import Eigen, Root, inverse_sqrt
 from netdeconv.linalg.precision import inverse, statistics_dtype
 from netdeconv.nn.ranks import Ranks
 from netdeconv.nn.sampler import Sampler
@@ -23,6 +23,9 @@ Mode = Literal["scheduled", "average", "batch"]
 # Measured: with a row for 8 features the variances of other data spread by 1.5 of their mean, unwhitened by 1.7 to 2.5,
 # with a row for each by 0.8 (variances 1 / k of 48 and 128 features, five steps). A row for 16 features gains nothing.
 _FEATURES_OF_A_ROW = 8
+# Number of the backward pass that is under way, or -1. Torch has no public word for it; where its private one is gone,
+# activation checkpointing moves running statistics a second time.
+_backward_pass = getattr(torch._C, "_current_graph_task_id", lambda: -1)
 _RUNNING = ("running_mean", "running_whitening")
 
 
@@ -152,11 +155,11 @@ class InputStatistics(nn.Module):
         count: Tensor | int = rows
         if shared and self.ranks is not None:
             count, mean, covariance = self.ranks.pool(rows, mean, covariance, self.running_mean.clone())
-        return x, mean, self._root(self._regularized(covariance, count))
+        return x, mean, self.root(self._regularized(covariance, count))
 
-    def _root(self, covariance: Tensor) -> Tensor:
+    def root(self, covariance: Tensor, method: Root | None = None) -> Tensor:
         """D = C^(-1/2), or (S C S)^(-1/2) S with the deviations' inverse S: D C D^T = I both times."""
-        method = self.whitening.method
+        method = method or self.whitening.method
         if not self.whitening.standardize:
             return inverse_sqrt(covariance, method=method)
         scale = covariance.diagonal(dim1=-2, dim2=-1).rsqrt()
@@ -199,13 +202,7 @@ class InputStatistics(nn.Module):
         The covariance of a whitening matrix is (D^T D)^-1, which says how far few Newton-Schulz steps whitened.
         """
         covariance = _covariance(running).lerp(_covariance(new), weight.double())
-        scale = covariance.diagonal(dim1=-2, dim2=-1).rsqrt().unsqueeze(1)
-        if self.whitening.standardize:
-            covariance = scale.mT * covariance * scale
-        values, vectors = torch.linalg.eigh(covariance)
-        root = vectors * values.clamp_min(torch.finfo(values.dtype).tiny).rsqrt().unsqueeze(1) @ vectors.mT
-        root = root * scale if self.whitening.standardize else root
-        return torch.where(weight == 1, new, root.to(new.dtype))
+        return torch.where(weight == 1, new, self.root(covariance, Eigen()).to(new.dtype))
 
     def _weight_of_new(self) -> Tensor:
         """Momentum, bias-corrected: the first batch counts fully."""
@@ -294,4 +291,4 @@ def _value_of(flag: Tensor) -> bool | None:
 
 def _runs_again() -> bool:
     """Whether this forward pass is part of a backward one: activation checkpointing computes it a second time."""
-    return not torch.compiler.is_compiling() and torch._C._current_graph_task_id() >= 0
+    return not torch.compiler.is_compiling() and _backward_pass() >= 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -157,14 +157,6 @@ def _to_draw(picture: Tensor | None, batch: Tensor, channels: int) -> Tensor:
     mean, deviation = batch.mean((0, 2, 3)).view(-1, 1, 1), batch.std((0, 2, 3)).view(-1, 1, 1)
     own = (picture - picture.mean((1, 2), keepdim=True)) / picture.std((1, 2), keepdim=True).clamp_min(1e-6)
     return own * deviation + mean
-
-
-def histories_by_seed(runs: Sequence[SavedRun]) -> Mapping[str, list[list[dict[str, Any]]]]:
-    """Histories of runs that differ by their seed alone, under one label."""
-    groups: dict[str, list[list[dict[str, Any]]]] = {}
-    for run in runs:
-        groups.setdefault(family(run), []).append(run.history)
-    return {label: histories for label, histories in groups.items() if any(histories)}
 
 
 def family(run: SavedRun) -> str:

@@ -7,7 +7,7 @@ from netdeconv.viz.embedded import ImageError, photograph_crops, photographs, re
 from netdeconv.viz.layers import memory, ranks, sparsity, spectra, training_memory, weight_norms
 from netdeconv.viz.overlays import labelled_overlay, overlay, panels
 from netdeconv.viz.rates import rate_map
-from netdeconv.viz.samples import LayerSample, deconvolve, sample_images, sample_layers
+from netdeconv.viz.samples import LayerSample, deconvolve, sample_layers
 from netdeconv.viz.search import Point, search_map
 from netdeconv.viz.style import save
 from netdeconv.viz.whitening import covariances, images, whitening_filters
@@ -29,7 +29,6 @@ __all__ = [
     "ranks",
     "rate_map",
     "read_image",
-    "sample_images",
     "sample_layers",
     "save",
     "search_map",

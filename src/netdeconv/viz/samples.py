@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from netdeconv.linalg import Root, inverse_sqrt
+from netdeconv.linalg import Root
 from netdeconv.lookup import unknown_name
 from netdeconv.nn import WhitenedLayer
 from netdeconv.surgery import batch_statistics
@@ -48,7 +48,7 @@ class LayerSample:
     @property
     def whitened(self) -> Tensor:
         """The rows after whitening, (n, D)."""
-        return (self.rows - self.mean) @ self.matrix
+        return (self.rows - self.mean) @ self.matrix.T
 
     def covariances(self, *, by_channel: bool = False) -> tuple[Tensor, Tensor]:
         """Covariance before and after, (D, D); with features in order of channels, then taps, if so wished."""
@@ -114,27 +114,6 @@ def sample_layers(model: nn.Module, inputs: Any, names: Sequence[str] = ()) -> l
     return [found[name] for name in layers if name in found]
 
 
-def sample_images(images: Tensor, *, kernel: int, root: Root, eps: float = 1e-5) -> LayerSample:
-    """What a first layer of such a kernel sees of images, without any network.
-
-    Args:
-        images: a batch.
-        kernel: taps along both axes.
-        root: inverse square root.
-        eps: added to the covariance's diagonal.
-
-    Shapes:
-        images (N, C, H, W).
-    """
-    channels = images.shape[1]
-    patches = nn.functional.unfold(images.double(), kernel).unflatten(1, (channels, -1))  # N C K P
-    rows = patches.permute(0, 3, 2, 1).flatten(2).flatten(0, 1)
-    rows = rows[:: -(-len(rows) // (20 * _MOST_ROWS))]
-    covariance = torch.cov(rows.T, correction=0) + eps * torch.eye(rows.shape[1], dtype=torch.float64)
-    matrix = inverse_sqrt(covariance[None], method=root)[0]
-    return LayerSample("images", rows, rows.mean(0), matrix, (kernel, kernel), channels, root)
-
-
 def deconvolve(image: Tensor, sample: LayerSample) -> Tensor:
     """An image whose patches are whitened: of each whitened patch the centre pixel, edges left out.
 
@@ -155,5 +134,5 @@ def deconvolve(image: Tensor, sample: LayerSample) -> Tensor:
 
 def centre_filters(sample: LayerSample) -> Tensor:
     """Whitening filters of the patch's centre, one for each channel: (B, B, kernel), output channel first."""
-    taps = sample.matrix.view(-1, sample.channels, sample.matrix.shape[1] // sample.channels, sample.channels)
-    return taps[:, :, taps.shape[2] // 2].permute(2, 1, 0).unflatten(2, sample.kernel)
+    rows = sample.matrix.unflatten(0, (-1, sample.channels))
+    return rows[len(rows) // 2].unflatten(1, (-1, sample.channels)).transpose(1, 2).unflatten(2, sample.kernel)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import AsinhNorm
 from matplotlib.figure import Figure
@@ -168,12 +167,3 @@ def _label(panel: Axes, title: str, side: str) -> None:
     panel.set_yticks([])
     panel.set_title(title, fontsize="small")
     panel.set_ylabel(side, fontsize="small")
-
-
-def centre_and_surround(filters: Tensor) -> tuple[Tensor, Tensor]:
-    """The centre tap of square filters (..., k, k), and the mean of the others, each (...)."""
-    taps = filters.flatten(-2)
-    centre = taps[..., taps.shape[-1] // 2]
-    return centre, (taps.sum(-1) - centre) / max(1, taps.shape[-1] - 1) if taps.shape[-1] > 1 else torch.zeros_like(
-        centre
-    )

@@ -1,0 +1,11 @@
+"""What every command's tests do without."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page that `compare` ends with has tests of its own, and is drawn for seconds."""
+    monkeypatch.setattr("netdeconv.cli.compare.page", lambda folder: f"report, for a browser: {folder}\n")
