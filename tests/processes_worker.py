@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib
+import os
+import shutil
 import signal
 import sys
 import time
@@ -11,12 +14,15 @@ from pathlib import Path
 
 import torch
 
+import segmentation_worker
+import small_scenes
 from faults.children import Child
 from faults.kinds import ranks, require_done
-from faults.runs import train
+from faults.runs import import_as, tiny, train
 from netdeconv.data import DataConfig
 from netdeconv.models import NormConfig
 from netdeconv.training import NetworkConfig, ParallelConfig, TrainingConfig, run
+from netdeconv.training.stopping import TERMINATED
 from small_runs import StopAt, small_config
 
 
@@ -24,7 +30,7 @@ def config(path: Path, **parallel: object) -> TrainingConfig:
     norm = NormConfig(name="paper", group_size=4, linear_group_size=32, freeze=False, eps=1e-2)
     return small_config(
         path,
-        data=DataConfig(dataset="digits", batch_size=256),
+        data=DataConfig(dataset="digits", train_size=768, batch_size=256, evaluation_size=200),
         network=NetworkConfig(arch="lenet", width=0.5, norm=norm),
         device="cpu",
         precision="32-true",
@@ -33,8 +39,36 @@ def config(path: Path, **parallel: object) -> TrainingConfig:
     )
 
 
+class TerminateAt(StopAt):
+    """SIGTERM to this process after a step, as a cluster sends it."""
+
+    def step(self, *, epoch: int, step: int, images: int, loss: float) -> None:
+        del images, loss
+        if (epoch, step) == self.at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def own_statistics(path: Path) -> TrainingConfig:
+    """Within an epoch every process has statistics, losses and random numbers of its own."""
+    return tiny(path, parallel=ParallelConfig(strategy="ddp"), checkpoint_minutes=0.0)
+
+
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
+    import_as(own_statistics(folder / "first"))
+    importlib.import_module("torch.distributed.fsdp")
+
+    small_scenes.camvid(folder)
+    require_done([Child(functools.partial(segmentation_worker.main, 0, 1, str(folder)))])
+    require_done([Child(functools.partial(segmentation_worker.main, rank, 2, str(folder))) for rank in range(2)])
+
+    require_done(ranks(own_statistics(folder / "whole")))
+    stopped = own_statistics(folder / "stopped")
+    told = ranks(stopped, lambda rank: run(stopped, progress=TerminateAt(1, 2) if rank == 0 else False))
+    assert [child.wait().code for child in told] == [TERMINATED] * 2
+    shutil.copy(folder / "stopped/checkpoint.pt", folder / "within.pt")
+    require_done(ranks(stopped))
+
     require_done([Child(functools.partial(train, config(folder / "alone")))])
     require_done(ranks(config(folder / "together", strategy="ddp")))
 

@@ -1,4 +1,4 @@
-"""What the processes of tests/tasks/test_segmentation_ranks.py do; a module of its own, so that they can import it."""
+"""What processes that measure a segmentation network do, for processes_worker.py."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from netdeconv.data.segmentation import Views
 from netdeconv.models import NormConfig
 from netdeconv.tasks import Segmentation
 from netdeconv.training import NetworkConfig
-from netdeconv.training.evaluation import evaluate
+from netdeconv.training.measuring import evaluate
 
 TASK = Segmentation(views=Views(crop=(24, 32), evaluation_batch=2))
 

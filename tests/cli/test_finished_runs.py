@@ -12,7 +12,7 @@ from PIL import Image
 from netdeconv.cli import main
 from netdeconv.data import read
 from netdeconv.models import NormConfig
-from netdeconv.tasks.classifier import TrainedClassifier
+from netdeconv.tasks.trained import TrainedClassifier
 from netdeconv.training import run
 from small_runs import small_config
 

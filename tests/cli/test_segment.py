@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 import small_scenes
 from netdeconv.cli import main, segment
 from netdeconv.data.segmentation import segmentation_info
 from netdeconv.models import NormConfig
-from netdeconv.tasks import TASKS
-from netdeconv.training import from_plain, load_checkpoint, read_config, run
-from small_runs import numbers
 
-SOURCE = Path(__file__).resolve().parents[2] / "src"
 PUBLISHED = (
     "--dataset cityscapes --model deeplabv3_resnet50 -b 8 --epochs 30 --deconv True "
     "--pretrained-backbone False --lr 0.1"
@@ -49,7 +38,7 @@ def finished(root):
 
 
 def settings(line: str):
-    return segment.weighted(segment.options_of(shlex.split(line))).config
+    return segment.options_of(shlex.split(line)).config
 
 
 def refused(line: str, capsys) -> tuple[int, str]:
@@ -87,14 +76,7 @@ def test_options_of_the_task_arrive():
     assert (views.size, views.crop, views.scale, views.flip) == ((180, 240), (90, 120), (0.75, 1.5), False)
     assert (views.evaluate_on, views.evaluation_batch) == ("test", 3)
     assert (task.window, task.average_flip, task.output_stride) == ((50, 60), True, 16)
-    assert (task.auxiliary, task.auxiliary_weight, task.class_weights) == (False, 0.3, None)
-
-
-def test_class_weights_are_counted_when_asked_for(root):
-    weights = settings(f"--dataset camvid --data-dir {root} --class-weights median").task.class_weights
-    assert len(weights) == 11
-    assert weights[3] > 0
-    assert weights[4] == 0
+    assert (task.auxiliary, task.auxiliary_weight) == (False, 0.3)
 
 
 def test_a_run_leaves_curves_overlays_and_scores(finished):
@@ -176,7 +158,6 @@ def test_compare_takes_the_metric_of_the_task(root, tmp_path, capsys):
         ),
         ("segment --scale 2 1", "scale must be a smaller and a larger positive factor"),
         ("segment --evaluate-on tst --dataset camvid", "unknown part to evaluate on 'tst'; did you mean 'test'?"),
-        ("segment --class-weights mdian", "unknown kind of class weights 'mdian'; did you mean 'median'?"),
         ("segment --model fcn_resnet50d --deconv False", "'fcn_resnet50d' means 'fcn_resnet50' converted"),
         (
             "segment --model fcn_resnet50 --output-stride 16 --crop 32x24",
@@ -244,29 +225,3 @@ def test_resuming_keeps_the_settings(finished, tmp_path, capsys):
     code, text = refused(f"segment --resume {finished} --size 16x16", capsys)
     assert (code, "task.views.size was None, not (16, 16)" in text) == (2, True)
     assert refused(f"segment --resume {tmp_path}", capsys)[0] == 1
-
-
-def test_a_process_killed_in_the_midst_resumes_bit_for_bit(root, tmp_path):
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
-    line = f"segment {SMALL} --data-dir {root} --epochs 8 --overlays 0 --result-path {killed}"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "netdeconv", *shlex.split(line)],
-        env={**os.environ, "PYTHONPATH": str(SOURCE)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    deadline = time.monotonic() + 180
-    while not (killed / "metrics.jsonl").exists() or not (killed / "metrics.jsonl").read_text().count("\n"):
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert not (killed / "summary.json").exists()
-    config = from_plain(read_config(killed), TASKS)
-    resumed = run(config, progress=False, resume=True)
-    again = run(from_plain({**read_config(killed), "result_path": str(whole)}, TASKS), progress=False)
-    assert numbers(resumed.history) == numbers(again.history)
-    first, second = (load_checkpoint(path / "checkpoint.pt")["model"] for path in (killed, whole))
-    assert all(torch.equal(value, second[key]) for key, value in first.items())

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from faults import kinds
-from faults.runs import finished, tiny
+from faults.runs import finished, import_as, tiny
 from netdeconv.training import environment
 
 # Kind, moments in all, and at how many one run is hit.
@@ -39,7 +39,9 @@ def main() -> int:
     """Return how many kinds have findings."""
     parser = argparse.ArgumentParser(prog="faults", description=__doc__)
     parser.add_argument("result", type=Path, help="file of counts to write")
-    parser.add_argument("--share", type=float, default=1.0, help="of the moments; at least one part of each kind")
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="of the moments; kinds of which none is left are not tried"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--only", default="", help="part of the names of kinds to try; the result keeps others' rows")
     options = parser.parse_args()
@@ -51,11 +53,15 @@ def main() -> int:
         minutes = before["minutes"]
     with tempfile.TemporaryDirectory(prefix="faults-") as made:
         work = Path(made)
+        import_as(tiny(work / "first"))
         whole = kinds.Whole(work / "whole", finished(tiny(work / "whole")))
         for name, (fault, moments, at_once) in KINDS.items():
             if options.only not in name:
                 continue
-            rows[name] = _row(name, fault, max(round(options.share * moments), 1), at_once, work, whole, options.seed)
+            count = round(options.share * moments)
+            if count == 0:
+                continue
+            rows[name] = _row(name, fault, count, at_once, work, whole, options.seed)
             print(f"{name}: {rows[name]}", flush=True)
             _write(options, [row for row in rows.values() if row], minutes + (time.monotonic() - begun) / 60)
     return sum(bool(row["findings"]) for row in rows.values() if row)

@@ -12,9 +12,10 @@ import random
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from faults.children import Child, Ended
@@ -29,7 +30,7 @@ WRITES = ("partly written", "before renaming", "after renaming")
 
 @dataclasses.dataclass(frozen=True)
 class Whole:
-    """The run that no fault hit: its directory, and the seconds that it took."""
+    """The run that no fault hit: its directory, and the seconds that it computed."""
 
     path: Path
     seconds: float
@@ -41,7 +42,7 @@ def signals(folder: Path, whole: Whole, chance: random.Random, count: int, *, nu
     hit = 0
     for _ in range(count):
         child = Child(functools.partial(train, config))
-        time.sleep(chance.uniform(0.1, 1.0) * whole.seconds)
+        child.computed(chance.uniform(0.05, 0.8) * whole.seconds)
         child.send(number)
         ended = child.wait()
         if ended.code != 0:
@@ -57,7 +58,7 @@ def writes(folder: Path, whole: Whole, chance: random.Random, count: int) -> int
     config = tiny(folder / "run")
     hit = 0
     for _ in range(count):
-        ended = _killed_in_write(functools.partial(train, config), chance, 40)
+        ended = _killed_in_write(functools.partial(train, config), chance, 10)
         hit += ended.code != 0
     finished(config)
     require_same(folder / "run", whole.path)
@@ -76,8 +77,8 @@ def exports(folder: Path, whole: Whole, chance: random.Random, count: int) -> in
     assert ended.code == 0, ended
     before = file.read_bytes()
     hit = 0
-    for _ in range(count):
-        hit += _killed_in_write(functools.partial(main, arguments), chance, 3).code != 0
+    for _ in range(count):  # a table of the rows, then the file
+        hit += _killed_in_write(functools.partial(main, arguments), chance, 2).code != 0
         assert file.read_bytes() == before, "a part of a file was left"
     return hit
 
@@ -102,9 +103,9 @@ def _die_at_write(wanted: int, kind: str, keep: float) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     def synced(descriptor: int) -> None:
-        if kind == "partly written" and next(seen) == wanted:
-            with contextlib.suppress(OSError):  # a folder is synchronised as well
-                os.ftruncate(descriptor, int(keep * os.fstat(descriptor).st_size))
+        found = os.fstat(descriptor)
+        if kind == "partly written" and stat.S_ISREG(found.st_mode) and next(seen) == wanted:
+            os.ftruncate(descriptor, int(keep * found.st_size))
             end()
         fsync(descriptor)
 
@@ -204,7 +205,7 @@ def two_at_once(folder: Path, whole: Whole, chance: random.Random, count: int) -
     for number in range(count):
         path = folder / f"run-{number}"
         first = Child(functools.partial(train, tiny(path)))
-        time.sleep(chance.uniform(0, 0.3 * whole.seconds))
+        first.computed(chance.uniform(0, 0.5) * whole.seconds)
         ended = [child.wait() for child in (first, Child(functools.partial(train, tiny(path))))]
         assert any(one.code == 0 for one in ended), ended
         for one in ended:
@@ -217,43 +218,34 @@ def two_at_once(folder: Path, whole: Whole, chance: random.Random, count: int) -
 def killed_rank(folder: Path, whole: Whole, chance: random.Random, count: int) -> int:
     """Kill one of two processes that train together: the other ends, and both go on to the same numbers."""
     del whole
-    settings = {"parallel": ParallelConfig(strategy="ddp", sync_statistics=True), "averaging": 0.0}
-    # Within an epoch every process has running statistics of its own, of which one's are saved.
-    settings["checkpoint_minutes"] = 0.0
-    begun = time.monotonic()
-    require_done(ranks(tiny(folder / "reference", **settings)))
-    seconds = time.monotonic() - begun
+    parallel = ParallelConfig(strategy="ddp")
+    seconds = require_done(ranks(tiny(folder / "reference", parallel=parallel)))
     hit = 0
     for number in range(count):
         path = folder / f"run-{number}"
-        children = ranks(tiny(path, **settings))
-        time.sleep(chance.uniform(0.2, 1.0) * seconds)
+        children = ranks(tiny(path, parallel=parallel))
         victim, other = chance.sample(children, 2)
+        victim.computed(chance.uniform(0.05, 0.9) * seconds)
         victim.send(signal.SIGKILL)
         killed = victim.wait()
         other.send(signal.SIGTERM)  # as torchrun does when one is dead
-        survived = other.wait(90)
+        survived = other.wait()
         hit += killed.code != 0
         assert killed.code == 0 or survived.code != 0 or (path / "summary.json").exists(), survived
-        require_done(ranks(tiny(path, **settings)))
+        require_done(ranks(tiny(path, parallel=parallel)))
         require_same(path, folder / "reference")
     return hit
 
 
-def _rank(config: TrainingConfig, resume: bool) -> None:
-    train(config, resume=resume)
-    time.sleep(0.5)  # as an interpreter takes to end: the connections of one that ends at once are reset
+def require_done(children: list[Child]) -> float:
+    """Wait for processes that have to end well, and return the fewest seconds that one computed."""
+    ended = [child.wait() for child in children]
+    assert all(one.code == 0 for one in ended), ended
+    return min(one.seconds for one in ended)
 
 
-def require_done(children: list[Child]) -> None:
-    """Wait for processes that have to end well."""
-    for child in children:
-        ended = child.wait()
-        assert ended.code == 0, ended
-
-
-def ranks(config: TrainingConfig) -> list[Child]:
-    """Two processes as torchrun starts them, that begin the run or go on with it."""
+def ranks(config: TrainingConfig, action: Callable[[int], object] | None = None) -> list[Child]:
+    """Two processes as torchrun starts them, that begin the run or go on with it, or do something else."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -262,7 +254,15 @@ def ranks(config: TrainingConfig) -> list[Child]:
         **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)},
     }
     resume = (Path(str(config.result_path)) / CONFIG).exists()
+
+    def child(rank: int) -> None:
+        if action is not None:
+            action(rank)
+            return
+        train(config, resume=resume)
+        time.sleep(0.5)  # as an interpreter takes to end: the connections of one that ends at once are reset
+
     return [
-        Child(functools.partial(_rank, config, resume), {**common, "RANK": str(rank), "LOCAL_RANK": str(rank)})
+        Child(functools.partial(child, rank), {**common, "RANK": str(rank), "LOCAL_RANK": str(rank)})
         for rank in range(2)
     ]

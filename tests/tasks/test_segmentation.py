@@ -1,4 +1,4 @@
-"""The task of segmentation: ignored pixels, auxiliary loss, class weights, one confusion matrix."""
+"""The task of segmentation: ignored pixels, auxiliary loss, one confusion matrix."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import torch
 from sklearn.metrics import accuracy_score, jaccard_score
 from torch.nn import functional
 
-import small_scenes
 from netdeconv.data import DataConfig
 from netdeconv.data.segmentation import IGNORE, Views, segmentation_info
 from netdeconv.models import NormConfig
@@ -39,8 +38,8 @@ def test_ignored_pixels_count_neither_in_the_loss_nor_in_its_gradient():
     assert (scores.grad.abs().sum(1) > 0).equal(kept)
 
 
-@pytest.mark.parametrize("task", [Segmentation(), Segmentation(class_weights=(1.0, 2.0, 0.0, 3.0))])
-def test_a_batch_of_ignored_pixels_has_no_loss_and_no_nan(task):
+def test_a_batch_of_ignored_pixels_has_no_loss_and_no_nan():
+    task = Segmentation()
     scores, targets = batch(ignored=1.1)
     scores.requires_grad_()
     loss = task.compute_loss({"out": scores, "aux": scores * 2}, targets)
@@ -59,13 +58,6 @@ def test_the_auxiliary_loss_has_its_share(weight):
     task = Segmentation(auxiliary_weight=weight)
     parts = [task.compute_loss(each, targets) for each in (scores, other)]
     torch.testing.assert_close(task.compute_loss({"out": scores, "aux": other}, targets), parts[0] + weight * parts[1])
-
-
-def test_class_weights_are_those_of_torch():
-    scores, targets = batch()
-    weights = (0.5, 3.0, 1.0, 0.0)
-    expected = functional.cross_entropy(scores, targets, weight=torch.tensor(weights), ignore_index=IGNORE)
-    torch.testing.assert_close(Segmentation(class_weights=weights).compute_loss(scores, targets), expected)
 
 
 def test_the_loss_is_computed_in_single_precision():
@@ -134,7 +126,7 @@ def test_a_class_that_is_only_predicted_counts_as_zero():
 
 
 def test_settings_become_plain_data_and_back():
-    task = Segmentation(views=Views(size=(18, 24), evaluate_on="test"), class_weights=(1.0, 2.0), window=(5, 6))
+    task = Segmentation(views=Views(size=(18, 24), evaluate_on="test"), window=(5, 6))
     config = TrainingConfig(task=task, data=DataConfig(dataset="camvid"))
     assert from_plain(json.loads(json.dumps(to_plain(config))), TASKS) == config
 
@@ -183,14 +175,7 @@ def test_weights_of_the_backbone_mean_nothing_in_a_whitened_network():
         built(Segmentation(pretrained_backbone=True), width=1.0, norm=NormConfig(name="paper"))
 
 
-@pytest.mark.parametrize("settings", [{"class_weights": (1.0, -1.0)}, {"auxiliary_weight": float("nan")}])
+@pytest.mark.parametrize("settings", [{"auxiliary_weight": -1.0}, {"auxiliary_weight": float("nan")}])
 def test_senseless_weights_are_refused(settings):
     with pytest.raises(ValueError, match="finite and not negative"):
         Segmentation(**settings)
-
-
-def test_class_weights_of_another_number_of_classes_are_refused(tmp_path):
-    config = DataConfig(dataset="camvid", data_dir=str(small_scenes.camvid(tmp_path)), batch_size=4)
-    task = Segmentation(views=Views(crop=(8, 8)), class_weights=(1.0,) * 10)
-    with pytest.raises(ValueError, match="10 class weights for 11 classes"):
-        task.open(config, seed=0, device=CPU)

@@ -14,7 +14,7 @@ from netdeconv.data.segmentation import Views, load_image
 from netdeconv.tasks import Segmentation
 from netdeconv.tasks.trained import BEST, TrainedSegmentation
 from netdeconv.training import CheckpointError, RunDirectoryError, run
-from small_runs import plain_config
+from small_runs import StopAt, numbers, plain_config
 from small_scenes import small_segmentation
 
 
@@ -39,6 +39,17 @@ def test_the_network_measures_what_the_run_measured(finished):
     assert trained.measure("test")["iou"] != measured["iou"]
 
 
+def test_a_stopped_run_goes_on_bit_for_bit(finished, tmp_path):
+    _, config, result = finished
+    config = dataclasses.replace(config, result_path=str(tmp_path / "run"))
+    with pytest.raises(KeyboardInterrupt):
+        run(config, progress=StopAt(2, 1))
+    resumed = run(config, progress=False, resume=True)
+    assert numbers(resumed.history) == numbers(result.history)
+    for key, value in result.model.state_dict().items():
+        assert torch.equal(resumed.model.state_dict()[key], value), key
+
+
 def test_an_image_is_predicted_as_in_evaluation(finished):
     root, _, result = finished
     trained = TrainedSegmentation.load(root / "run")
@@ -56,7 +67,7 @@ def test_an_image_of_any_size_is_predicted_at_the_size_of_the_run(finished):
     root, _, _ = finished
     trained = TrainedSegmentation.load(root / "run")
     task = dataclasses.replace(trained.task, views=Views(size=(24, 32)))
-    sized = dataclasses.replace(trained, task=task)
+    sized = dataclasses.replace(trained, config=dataclasses.replace(trained.config, task=task))
     image = load_image(root / "camvid/val/val_01.png")
     large = functional.interpolate(image[None], scale_factor=3)[0]
     predicted = sized.predict(large)

@@ -13,7 +13,7 @@ from torchmetrics import MeanMetric
 from netdeconv.data import TrainingImages
 from netdeconv.tasks import Classification
 from netdeconv.training import OptimizerConfig, run
-from netdeconv.training.evaluation import finite, has_diverged
+from netdeconv.training.measuring import finite, has_diverged
 from small_runs import plain_config, small_config
 
 
@@ -65,8 +65,10 @@ def test_inputs_that_are_not_finite_are_named_before_the_learning_rate(tmp_path,
 
     monkeypatch.setattr(TrainingImages, "epoch", poisoned)
     message = refusal(linear(tmp_path / "run"))
-    assert "is nan at step 1 (epoch 1, step 1), before any update of the weights: 3 of the " in message
-    assert "values of the first batch are NaN or infinite" in message
+    assert (
+        "is nan at step 1 (epoch 1, step 1), before any update of the weights: the input of layer '0' has 3 NaN"
+        in message
+    )
     assert "learning rate" not in message
 
 
@@ -81,7 +83,7 @@ def test_weights_that_are_not_finite_are_named_before_the_learning_rate(tmp_path
 
     monkeypatch.setattr(Classification, "build_network", poisoned)
     message = refusal(linear(tmp_path / "run"))
-    assert "before any update of the weights: the initial weights '1.weight' are NaN or infinite" in message
+    assert "before any update of the weights: the inputs of all layers are finite, the weights of the last" in message
     assert "learning rate" not in message
 
 

@@ -83,8 +83,3 @@ def test_another_optimizers_state_is_refused():
     other = torch.optim.SGD(model.parameters(), 0.1)
     with pytest.raises(ValueError, match="not of Muon"):
         build(model).load_state_dict(other.state_dict())
-
-
-def test_a_weight_with_gaps_in_memory_is_refused():
-    with pytest.raises(ValueError, match="with gaps"):
-        MuonAndAdamW([nn.Parameter(torch.randn(4, 6, 8)[:, ::2, ::2])], lr=0.1, momentum=0.9, weight_decay=0.0)

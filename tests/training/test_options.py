@@ -14,7 +14,7 @@ from netdeconv.surgery import recalibrate
 from netdeconv.tasks import TASKS, Classification
 from netdeconv.training import from_plain, load_checkpoint, read_config, run, to_plain
 from netdeconv.training.checkpoint import evaluated_weights
-from netdeconv.training.session import _averaged
+from netdeconv.training.session import averaged
 from small_runs import plain_config, small_config
 
 
@@ -47,7 +47,7 @@ def test_every_part_is_whitened_with_its_own_statistics(tmp_path):
 def test_averaged_weights_are_the_exponential_average_from_the_start_on():
     torch.manual_seed(0)
     model = nn.Linear(3, 2)
-    average = _averaged(model, 0.75)
+    average = averaged(model, 0.75)
     expected = model.weight.detach().clone()
     for _ in range(5):
         with torch.no_grad():

@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from faults.runs import require_same
 from netdeconv.training import ParallelConfig, RunDirectoryError, load_checkpoint
 from netdeconv.training.devices import build_fabric
 from netdeconv.training.run_directory import open_directory
@@ -67,8 +69,29 @@ def test_a_run_of_one_process_goes_on_in_two_that_share_the_parameters(runs):
     assert processes == [1, 2, 1]
 
 
+def test_sigterm_to_one_of_two_processes_saves_what_each_has_and_both_go_on_bit_for_bit(runs):
+    saved = load_checkpoint(runs / "within.pt")
+    first, second = saved["processes"]
+    assert (saved["epoch"], len(first["losses"]), len(second["losses"])) == (0, 3, 3)
+    assert first["losses"] != second["losses"]
+    different = [name for name, value in first["buffers"].items() if not torch.equal(value, second["buffers"][name])]
+    assert any("running_mean" in name for name in different)
+    assert any(name.startswith("average.") for name in different)
+    require_same(runs / "stopped", runs / "whole")
+
+
 def test_a_run_of_two_processes_killed_goes_on_in_one(runs):
     assert_near(history(runs / "killed"), history(runs / "alone"))
+
+
+def test_two_processes_measure_a_segmentation_network_as_one(runs):
+    alone, *results = [json.loads((runs / f"{name}.json").read_text()) for name in ("1-0", "2-0", "2-1")]
+    for result in results:
+        # counts of pixels: exactly; the loss is a sum in another order
+        assert {**result, "loss": None} == {**alone, "loss": None}
+        assert result["loss"] == pytest.approx(alone["loss"], rel=1e-12)
+    assert 0 < alone["accuracy"] < 100
+    assert len([value for value in alone["iou"] if value is not None]) > 2
 
 
 class Two:

@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from netdeconv.training import LiveBars, PlainLines, run
+from netdeconv.training import PlainLines, live_bars, run
 from netdeconv.training.progress import epoch_line
 from small_runs import plain_config
 
@@ -50,8 +50,8 @@ def test_silence_is_silent(tmp_path, capfd):
 def test_bars_show_loss_rate_and_what_remains(tmp_path):
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=160, color_system=None)
-    with LiveBars(console) as bars:
-        run(plain_config(tmp_path / "run", epochs=2), progress=bars.bar("mlp"))
+    with live_bars(console) as bar:
+        run(plain_config(tmp_path / "run", epochs=2), progress=bar("mlp"))
     text = out.getvalue()
     assert "mlp: epoch 2/2  train loss" in text
     assert "20/20" in text

@@ -11,7 +11,7 @@ from netdeconv.data import open_splits
 from netdeconv.models import NormConfig
 from netdeconv.tasks import Classification
 from netdeconv.training import CheckpointError, RunDirectoryError, run
-from netdeconv.training.start import started_network
+from netdeconv.training.network import started_network
 from small_runs import plain_config
 from tolerances import assert_close
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from netdeconv.export import Agreement
-    from netdeconv.tasks.classifier import TrainedClassifier
+    from netdeconv.tasks.trained import TrainedClassifier
 
 Format = Literal["onnx", "int8", "program", "weights", "package"]
 FILES: dict[Format, str] = {
@@ -60,7 +60,7 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Write the files, and export.json about them."""
     options = parse(Options, arguments, prog="netdeconv export")
-    from netdeconv.tasks.classifier import BEST, LAST, TrainedClassifier
+    from netdeconv.tasks.trained import BEST, LAST, TrainedClassifier
     from netdeconv.training import to_plain
     from netdeconv.training.precision import process_settings
 

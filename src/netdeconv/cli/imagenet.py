@@ -131,10 +131,9 @@ def _evaluated(options: Options) -> dict[str, Any]:
 
     from netdeconv.data import explained_deaths
     from netdeconv.training import evaluate, load_checkpoint
-    from netdeconv.training.checkpoint import evaluated_weights
+    from netdeconv.training.checkpoint import evaluated_weights, restore_model
     from netdeconv.training.devices import build_fabric
     from netdeconv.training.precision import process_settings
-    from netdeconv.training.state import load_model
 
     config = options.config
     if options.resume is None and not config.network.pretrained:
@@ -148,7 +147,7 @@ def _evaluated(options: Options) -> dict[str, Any]:
         if options.resume is not None:
             named = Path(options.resume).expanduser()
             checkpoint = named if named.is_file() else named / "checkpoint.pt"
-            load_model(network, evaluated_weights(load_checkpoint(checkpoint)), checkpoint)
+            restore_model(network, evaluated_weights(load_checkpoint(checkpoint)), checkpoint)
         network = network.to(fabric.device).to(memory_format=torch.channels_last).eval()
         meter = config.task.meter(splits.info.num_classes, fabric.device)
         with fabric.autocast():

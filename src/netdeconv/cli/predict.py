@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from netdeconv.data.segmentation import SegmentationInfo
-    from netdeconv.tasks.classifier import TrainedClassifier
-    from netdeconv.tasks.trained import TrainedSegmentation
+    from netdeconv.tasks.trained import TrainedClassifier, TrainedSegmentation
 
 _SHOWN = 3
 

@@ -20,13 +20,13 @@ def reporters(show: bool) -> Iterator[Callable[[str], Reporter]]:
     """
     from rich.console import Console
 
-    from netdeconv.training import LiveBars, PlainLines, Silent
+    from netdeconv.training import PlainLines, Silent, live_bars
 
     if not show:
         yield lambda label: Silent()
     elif (console := Console()).is_terminal:
-        with LiveBars(console) as bars:
-            yield bars.bar
+        with live_bars(console) as bar:
+            yield bar
     else:
         yield PlainLines
 

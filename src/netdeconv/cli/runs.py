@@ -16,8 +16,7 @@ from netdeconv.tasks import TASKS, Classification, Segmentation
 from netdeconv.training.config import DeviceName, TrainingConfig
 
 if TYPE_CHECKING:
-    from netdeconv.tasks.classifier import TrainedClassifier
-    from netdeconv.tasks.trained import TrainedSegmentation
+    from netdeconv.tasks.trained import TrainedClassifier, TrainedSegmentation
     from netdeconv.training import Reporter, RunResult
 
 T = TypeVar("T", bound="Options")
@@ -82,11 +81,9 @@ class SegmentationOptions(Options):
 
     Args:
         overlays: pictures of predictions, drawn when all epochs are done.
-        class_weights: of the classes in the loss, by the masks of the training images: none, median or inverse.
     """
 
     overlays: int = 4
-    class_weights: Annotated[str | None, arg(metavar="{none,median,inverse}")] = None
     config: SegmentationRun = dataclasses.field(default_factory=SegmentationRun)  # type: ignore[assignment]
 
 
@@ -205,8 +202,7 @@ def _require_same(asked: TrainingConfig, saved: TrainingConfig) -> None:
 
 def load_trained(run: str, *, best: bool, device: DeviceName) -> TrainedClassifier | TrainedSegmentation:
     """Return the network of a finished run, of its best epoch or of the last."""
-    from netdeconv.tasks.classifier import BEST, LAST, TrainedClassifier
-    from netdeconv.tasks.trained import TrainedSegmentation
+    from netdeconv.tasks.trained import BEST, LAST, TrainedClassifier, TrainedSegmentation
     from netdeconv.training import read_config
     from netdeconv.training.devices import device_type
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from netdeconv.cli.parser import UsageError
 from netdeconv.cli.runs import PixelData, SegmentationOptions, SegmentationRun, settings, trained
@@ -46,7 +44,7 @@ def split(name: str) -> tuple[str, bool]:
 
 def main(arguments: Sequence[str]) -> int:
     """Train as the arguments say."""
-    options = weighted(options_of(arguments))
+    options = options_of(arguments)
     result = trained(options)
     if result is None:
         return 0
@@ -60,22 +58,6 @@ def main(arguments: Sequence[str]) -> int:
         f"results in {result.path}"
     )
     return 0
-
-
-def weighted(options: SegmentationOptions) -> SegmentationOptions:
-    """Return the options with the weights of the classes counted, which reads all masks."""
-    from netdeconv.data.segmentation import segmentation_info
-    from netdeconv.lookup import look_up
-    from netdeconv.tasks.class_weights import CLASS_WEIGHTS, class_weights
-
-    config: Any = options.config
-    segmentation_info(config.data.dataset)
-    if options.class_weights is None:
-        return options
-    look_up("kind of class weights", options.class_weights, CLASS_WEIGHTS)
-    weights = class_weights(options.class_weights, config.data, config.task.views)
-    task = dataclasses.replace(config.task, class_weights=weights)
-    return dataclasses.replace(options, config=dataclasses.replace(config, task=task))
 
 
 def draw(folder: Path, count: int) -> None:

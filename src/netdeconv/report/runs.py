@@ -18,7 +18,7 @@ from netdeconv.training.checkpoint import CheckpointError, evaluated_weights, lo
 from netdeconv.training.health_log import HEALTH
 from netdeconv.training.run_directory import CONFIG
 
-_FORMATS = (1, 2)  # of checkpoints; they differ in what a run needs to go on
+_FORMATS = (1, 2, 3)  # of checkpoints; they differ in what a run needs to go on
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ Shape letters: N batch, C classes, H height, W width.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -20,34 +20,23 @@ from netdeconv.data.segmentation.registry import IGNORE
 Outputs = Tensor | Mapping[str, Tensor]
 
 
-def mean_loss(
-    outputs: Outputs, targets: Tensor, class_weights: Sequence[float] | None, auxiliary_weight: float
-) -> Tensor:
+def mean_loss(outputs: Outputs, targets: Tensor, auxiliary_weight: float) -> Tensor:
     """Return the mean cross entropy of the pixels that count, that of the auxiliary head added in its share.
 
     Shapes: outputs (N, C, H, W) or a dictionary of such, targets (N, H, W).
     """
     if isinstance(outputs, Tensor):
         outputs = {"out": outputs}
-    loss = _mean(*_sums(outputs["out"], targets, class_weights))
+    counted = (targets != IGNORE).sum().clamp_min(1)
+    loss = _sum(outputs["out"], targets)
     if "aux" in outputs:
-        loss = loss + auxiliary_weight * _mean(*_sums(outputs["aux"], targets, class_weights))
-    return loss
+        loss = loss + auxiliary_weight * _sum(outputs["aux"], targets)
+    return loss / counted
 
 
-def _sums(scores: Tensor, targets: Tensor, class_weights: Sequence[float] | None) -> tuple[Tensor, Tensor]:
-    """The weighted sum of all pixels' losses, and the sum of the weights."""
-    scores = scores.float()
-    weights = None if class_weights is None else scores.new_tensor(class_weights)
-    loss = functional.cross_entropy(scores, targets, weight=weights, ignore_index=IGNORE, reduction="sum")
-    counted = targets != IGNORE
-    if weights is None:
-        return loss, counted.sum().to(loss.dtype)
-    return loss, weights[targets.where(counted, 0)].where(counted, 0).sum()
-
-
-def _mean(loss: Tensor, weight: Tensor) -> Tensor:
-    return loss / weight.where(weight > 0, 1)
+def _sum(scores: Tensor, targets: Tensor) -> Tensor:
+    """The sum of the losses of all pixels that count."""
+    return functional.cross_entropy(scores.float(), targets, ignore_index=IGNORE, reduction="sum")
 
 
 class SegmentationMeter:
@@ -56,24 +45,22 @@ class SegmentationMeter:
     Counts are integers: the same images give the same result in whatever batches, on however many processes.
     """
 
-    def __init__(self, class_weights: Sequence[float] | None, num_classes: int, device: torch.device) -> None:
-        self._class_weights = class_weights
+    def __init__(self, num_classes: int, device: torch.device) -> None:
         common: dict[str, Any] = {"ignore_index": IGNORE, "validate_args": False}
         # A class that neither occurs nor is predicted has no IoU.
         iou = MulticlassJaccardIndex(num_classes, average="none", zero_division=math.nan, **common)
         self._iou = iou.to(device)
         self._accuracy = MulticlassAccuracy(num_classes, average="micro", **common).to(device)
         # A network whose scores overflow has a loss that is no number, and that is what is said.
-        self._loss, self._weight = (
+        self._loss, self._counted = (
             SumMetric(nan_strategy="disable").set_dtype(torch.float64).to(device) for _ in range(2)
         )
 
     def update(self, outputs: Outputs, targets: Tensor) -> None:
         """Take one batch of class scores (N, C, H, W), the auxiliary head's left out, and labels (N, H, W)."""
         scores = outputs if isinstance(outputs, Tensor) else outputs["out"]
-        loss, weight = _sums(scores, targets, self._class_weights)
-        self._loss.update(loss.double())
-        self._weight.update(weight.double())
+        self._loss.update(_sum(scores, targets).double())
+        self._counted.update((targets != IGNORE).sum().double())
         classes = scores.argmax(1)
         self._iou.update(classes, targets)
         self._accuracy.update(classes, targets)
@@ -83,11 +70,11 @@ class SegmentationMeter:
 
         A class that neither occurs nor is predicted takes no part in the mean.
         """
-        weight = float(self._weight.compute())
+        counted = float(self._counted.compute())
         iou = 100 * self._iou.compute().double().cpu()
         known = iou[~iou.isnan()]
         return {
-            "loss": float(self._loss.compute()) / weight if weight else 0.0,
+            "loss": float(self._loss.compute()) / counted if counted else 0.0,
             "accuracy": round(100 * float(self._accuracy.compute()), 4),
             "mean_iou": round(float(known.mean()), 4) if len(known) else 0.0,
             "iou": [None if math.isnan(value) else round(value, 4) for value in iou.tolist()],

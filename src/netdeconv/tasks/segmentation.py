@@ -10,8 +10,6 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-import tyro
-
 from netdeconv.data.segmentation.views import WIDTH_X_HEIGHT, Views
 
 if TYPE_CHECKING:
@@ -32,14 +30,13 @@ class Segmentation:
         views: size, crops and the part to evaluate on.
         auxiliary: whether networks that can have an auxiliary head have one.
         auxiliary_weight: of its loss, beside the weight 1 of the network's own.
-        class_weights: of each class in the loss; ``None``: all 1.
         output_stride: image pixels to one of the last feature map; ``None``: the network's usual.
         pretrained_backbone: whether the backbone starts from weights of ImageNet.
         window: height and width of the windows that evaluation slides over an image; ``None``: whole images.
         average_flip: whether evaluation averages an image's scores and those of its mirror image.
 
     Raises:
-        ValueError: when a weight is negative or infinite.
+        ValueError: when the weight is negative or infinite.
     """
 
     name: ClassVar[str] = "segmentation"
@@ -48,29 +45,20 @@ class Segmentation:
     views: Views = dataclasses.field(default_factory=Views)
     auxiliary: bool = True
     auxiliary_weight: float = 0.5
-    class_weights: Annotated[tuple[float, ...] | None, tyro.conf.Suppress] = None
     output_stride: int | None = None
     pretrained_backbone: bool = False
     window: Annotated[tuple[int, int] | None, WIDTH_X_HEIGHT] = None
     average_flip: bool = False
 
     def __post_init__(self) -> None:
-        for weight in (self.auxiliary_weight, *(self.class_weights or ())):
-            if not 0 <= weight < float("inf"):
-                raise ValueError(f"weights of the loss must be finite and not negative, got {weight}")
+        if not 0 <= self.auxiliary_weight < float("inf"):
+            raise ValueError(f"auxiliary_weight must be finite and not negative, got {self.auxiliary_weight}")
 
     def open(self, config: DataConfig, *, seed: int, device: torch.device, shard: tuple[int, int] = (0, 1)) -> Splits:
-        """Return images and masks, in memory where they fit.
-
-        Raises:
-            ValueError: when there are not as many class weights as classes, and as :func:`open_segmentation` says.
-        """
+        """Return images and masks, in memory where they fit."""
         from netdeconv.data.segmentation import open_segmentation
 
-        splits = open_segmentation(config, self.views, seed=seed, device=device, shard=shard)
-        if self.class_weights is not None and len(self.class_weights) != splits.info.num_classes:
-            raise ValueError(f"{len(self.class_weights)} class weights for {splits.info.num_classes} classes")
-        return splits
+        return open_segmentation(config, self.views, seed=seed, device=device, shard=shard)
 
     def build_network(self, config: NetworkConfig, info: SegmentationInfo) -> nn.Module:
         """Return the network of the settings, converted where they say so.
@@ -114,10 +102,10 @@ class Segmentation:
         """
         from netdeconv.tasks.pixels import mean_loss
 
-        return mean_loss(outputs, targets, self.class_weights, self.auxiliary_weight)
+        return mean_loss(outputs, targets, self.auxiliary_weight)
 
     def meter(self, num_classes: int, device: torch.device) -> SegmentationMeter:
         """Return an empty meter of intersection over union, accuracy of pixels and mean loss."""
         from netdeconv.tasks.pixels import SegmentationMeter
 
-        return SegmentationMeter(self.class_weights, num_classes, device)
+        return SegmentationMeter(num_classes, device)

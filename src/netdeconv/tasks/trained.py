@@ -1,21 +1,21 @@
-"""A finished segmentation run: its network, what it predicts, and how good that is.
+"""A finished run: its network, what it predicts, and how good that is.
 
-Shape letters: C channels, H height, W width.
+Shape letters: N batch, C channels, H height, W width.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision import tv_tensors
 
+from netdeconv.data import DatasetInfo, EvaluationData, Splits, info, open_splits
 from netdeconv.data.segmentation import (
     Pairs,
     SegmentationInfo,
@@ -25,41 +25,44 @@ from netdeconv.data.segmentation import (
     training_source,
     whole_batches,
 )
+from netdeconv.surgery import batch_statistics
+from netdeconv.tasks.classification import Classification
 from netdeconv.tasks.segmentation import Segmentation
 from netdeconv.training.checkpoint import CheckpointError, evaluated_weights, load_checkpoint, restore_model
 from netdeconv.training.config import TrainingConfig
-from netdeconv.training.evaluation import evaluate
+from netdeconv.training.measuring import evaluate, in_float32
 from netdeconv.training.plain import from_plain
-from netdeconv.training.precision import resolve_precision
+from netdeconv.training.precision import autocast
 from netdeconv.training.run_directory import RunDirectoryError, read_config
 
 LAST, BEST = "checkpoint.pt", "best.pt"
-# Every network ends in a convolution to classes; its weight is the last of the network's own head.
+# Brightness of red, green and blue (ITU-R BT.601).
+_LUMA = (0.299, 0.587, 0.114)
+# Every segmentation network ends in a convolution to classes; its weight is the last of the network's own head.
 _HEADS = ("classifier.4.weight", "classifier.low_classifier.weight")
 
 
-@dataclasses.dataclass(frozen=True)
-class TrainedSegmentation:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainedNetwork:
     """The network of a run, in evaluation mode.
 
     Args:
         path: the run directory.
         config: its settings.
-        task: the task of the settings.
-        info: the data set that it was trained on, with the classes.
-        network: with the weights.
+        info: the data set that it was trained on, with the shape and number of classes of the network.
+        network: with the weights; averaged ones where the run evaluated those.
         device: where it is.
     """
 
+    task_type: ClassVar[Any]
     path: Path
     config: TrainingConfig
-    task: Segmentation
-    info: SegmentationInfo
+    info: Any
     network: nn.Module = dataclasses.field(repr=False)
     device: torch.device
 
     @classmethod
-    def load(cls, path: str | Path, *, file: str = LAST, device: torch.device | str = "cpu") -> TrainedSegmentation:
+    def load(cls, path: str | Path, *, file: str = LAST, device: torch.device | str = "cpu") -> Self:
         """Read a run directory.
 
         Args:
@@ -68,33 +71,128 @@ class TrainedSegmentation:
             device: where to put the network.
 
         Raises:
-            RunDirectoryError: when there is no run of segmentation.
-            CheckpointError: when the checkpoint is damaged, or has other classes or another network.
-            FileNotFoundError: when there is no such checkpoint.
+            RunDirectoryError: when there is no run of this task.
+            CheckpointError: when the checkpoint is absent, damaged, of another network or other classes.
         """
         folder, device = Path(path).expanduser(), torch.device(device)
-        plain = read_config(folder)
+        plain, name = read_config(folder), cls.task_type.name
         kind = plain.get("task", {}).get("name")
-        if kind != Segmentation.name:
-            raise RunDirectoryError(f"{folder} holds no run of segmentation" + (f", but of {kind}" if kind else ""))
-        config = from_plain(plain, {Segmentation.name: Segmentation})
-        info = segmentation_info(config.data.dataset)
-        assert isinstance(config.task, Segmentation)
-        # The checkpoint has the weights of the backbone: none are fetched.
-        task = dataclasses.replace(config.task, pretrained_backbone=False)
-        state = load_checkpoint(folder / file)
-        _require_classes(state["model"], info, config.data.dataset, folder / file)
-        network = task.build_network(config.network, info)
-        restore_model(network, evaluated_weights(state), folder / file)
-        network.to(device).to(memory_format=torch.channels_last)
-        return cls(folder, config, task, info, network.eval(), device)
+        if kind != name:
+            raise RunDirectoryError(f"{folder} holds no run of {name}" + (f", but of {kind}" if kind else ""))
+        config = from_plain(plain, {name: cls.task_type})
+        try:
+            weights = evaluated_weights(load_checkpoint(folder / file))
+        except FileNotFoundError as error:
+            raise CheckpointError(f"{folder} has no {file}: no epoch was finished, or none was kept") from error
+        entry = cls._info(config, weights, folder / file)
+        # The checkpoint has all weights: none are fetched, none read from where the run started.
+        task: Any = config.task
+        if isinstance(task, Segmentation):
+            task = dataclasses.replace(task, pretrained_backbone=False)
+        network = task.build_network(dataclasses.replace(config.network, pretrained=False), entry)
+        restore_model(network, weights, folder / file)
+        network = network.to(device).to(memory_format=torch.channels_last).eval()
+        return cls(path=folder, config=config, info=entry, network=network, device=device)
+
+    @classmethod
+    def _info(cls, config: TrainingConfig, weights: dict[str, Tensor], file: Path) -> Any:
+        """The entry of the data set, as the run used it."""
+        raise NotImplementedError
 
     @torch.no_grad()
     def scores(self, inputs: Tensor) -> Any:
-        """The network's outputs in the run's precision."""
-        with self._autocast():
-            outputs = self.network(inputs)
-        return {name: values.float() for name, values in outputs.items()}
+        """Return the network's outputs for normalised images (N, C, H, W), computed in the run's precision."""
+        with autocast(self.config.precision, self.device):
+            return in_float32(self.network, inputs)
+
+    def measured(self, data: EvaluationData) -> dict[str, Any]:
+        """Return what the task's meter measures on some data."""
+        return evaluate(self.scores, data, self.config.task.meter(self.info.num_classes, self.device))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainedClassifier(TrainedNetwork):
+    """The network of a run of classification."""
+
+    task_type = Classification
+    info: DatasetInfo
+
+    @classmethod
+    def _info(cls, config: TrainingConfig, weights: dict[str, Tensor], file: Path) -> DatasetInfo:
+        """The entry with the run's image size; a folder has as many classes as the network's last layer."""
+        entry = info(config.data.dataset)
+        if entry.reader != "folder":
+            return entry
+        size = config.data.image_size or entry.shape[1]
+        resize = config.data.resize or round(size * (entry.resize or entry.shape[1]) / entry.shape[1])
+        last = [value for name, value in weights.items() if name.endswith((".bias", ".weight"))][-1]
+        return dataclasses.replace(entry, shape=(3, size, size), resize=resize, num_classes=len(last))
+
+    def splits(self, *, data_dir: str | None = None, test: bool = False) -> Splits:
+        """Return the run's images.
+
+        Args:
+            data_dir: folder with the data sets, where it is not the run's.
+            test: evaluate on the test images, also where the run cut others from the training images.
+        """
+        changes: dict[str, Any] = {} if data_dir is None else {"data_dir": data_dir}
+        if test:
+            changes["validation_size"] = 0
+        config = dataclasses.replace(self.config.data, **changes)
+        return open_splits(config, seed=self.config.seed, device=self.device)
+
+    def measure(self, splits: Splits, *, batch: bool = False) -> dict[str, float]:
+        """Return what the task's meter measures on the evaluation images.
+
+        Args:
+            splits: from :meth:`splits`.
+            batch: whether layers use each batch's own statistics instead of the running ones.
+        """
+        with batch_statistics(self.network) if batch else contextlib.nullcontext():
+            return self.measured(splits.evaluation)
+
+    def predict(self, image: Tensor) -> Tensor:
+        """Return the probability of every class: uint8 (3, H, W) to (classes).
+
+        The shorter side is brought to the size of evaluation, and the middle is cut out.
+        """
+        from torchvision.transforms.v2 import functional as transforms  # only when needed: it takes a second
+
+        channels, height, width = self.info.shape
+        image = transforms.resize(image, [self.info.resize or height], antialias=True)
+        image = transforms.center_crop(image, [height, width])
+        pixels = transforms.to_dtype(image, torch.float32, scale=True)
+        if channels == 1:
+            # torchvision's weights add up to 0.9999: a grey image would come out darker than it is.
+            pixels = (pixels * torch.tensor(_LUMA)[:, None, None]).sum(0, keepdim=True)
+        pixels = transforms.normalize(pixels, list(self.info.mean), list(self.info.std))
+        probabilities: Tensor = self.scores(pixels[None].to(self.device))[0].softmax(0).cpu()
+        return probabilities
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainedSegmentation(TrainedNetwork):
+    """The network of a run of segmentation."""
+
+    task_type = Segmentation
+    info: SegmentationInfo
+
+    @classmethod
+    def _info(cls, config: TrainingConfig, weights: dict[str, Tensor], file: Path) -> SegmentationInfo:
+        entry = segmentation_info(config.data.dataset)
+        for name, weight in weights.items():
+            if name.endswith(_HEADS) and len(weight) != entry.num_classes:
+                raise CheckpointError(
+                    f"{file} predicts {len(weight)} classes, and {config.data.dataset} has {entry.num_classes}: "
+                    f"{', '.join(entry.class_names)}"
+                )
+        return entry
+
+    @property
+    def task(self) -> Segmentation:
+        """The task of the settings."""
+        assert isinstance(self.config.task, Segmentation)
+        return self.config.task
 
     def predict(self, image: Tensor) -> tv_tensors.Mask:
         """Return the class of every pixel of an image.
@@ -113,14 +211,9 @@ class TrainedSegmentation:
 
     def measure(self, split: str, *, data_dir: str | None = None) -> dict[str, Any]:
         """Return what the task's meter measures on a part of the run's data set."""
-        batches = whole_batches(
-            self.source(split, data_dir=data_dir),
-            self.info,
-            self.task.views.batch_of(self.info),
-            device=self.device,
-            workers=self.config.data.num_workers,
-        )
-        return evaluate(self.scores, batches, self.task.meter(self.info.num_classes, self.device))
+        source, size = self.source(split, data_dir=data_dir), self.task.views.batch_of(self.info)
+        workers = self.config.data.num_workers
+        return self.measured(whole_batches(source, self.info, size, device=self.device, workers=workers))
 
     def evaluation_source(self) -> Pairs:
         """The pairs that the run was evaluated on, at its size."""
@@ -133,19 +226,3 @@ class TrainedSegmentation:
         """The pairs of a part of the run's data set, at the run's size."""
         config = self.config.data if data_dir is None else dataclasses.replace(self.config.data, data_dir=data_dir)
         return evaluation_source(config, split).resized(self.task.views.size)
-
-    @contextlib.contextmanager
-    def _autocast(self) -> Iterator[None]:
-        precision = resolve_precision(self.config.precision, self.device)
-        dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
-        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
-            yield
-
-
-def _require_classes(saved: dict[str, Tensor], info: SegmentationInfo, dataset: str, path: Path) -> None:
-    for name, weight in saved.items():
-        if name.endswith(_HEADS) and len(weight) != info.num_classes:
-            raise CheckpointError(
-                f"{path} predicts {len(weight)} classes, and {dataset} has {info.num_classes}: "
-                f"{', '.join(info.class_names)}"
-            )

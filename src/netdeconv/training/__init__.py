@@ -10,14 +10,15 @@ if TYPE_CHECKING:
     from netdeconv.training.checkpoint import CheckpointError, load_checkpoint, restore_model, save_checkpoint
     from netdeconv.training.config import NetworkConfig, OptimizerConfig, ParallelConfig, TrainingConfig
     from netdeconv.training.devices import is_first_process
-    from netdeconv.training.evaluation import evaluate
     from netdeconv.training.loop import run
+    from netdeconv.training.measuring import evaluate
     from netdeconv.training.network import build_network
     from netdeconv.training.optimizers import OPTIMIZERS, SCHEDULES
     from netdeconv.training.plain import differing_settings, from_plain, to_plain
-    from netdeconv.training.progress import LiveBars, PlainLines, Reporter, Silent
+    from netdeconv.training.progress import PlainLines, Reporter, Silent, live_bars
     from netdeconv.training.result import RunResult
-    from netdeconv.training.run_directory import RunDirectory, RunDirectoryError, environment, read_config
+    from netdeconv.training.run_directory import RunDirectory, RunDirectoryError, read_config
+    from netdeconv.training.versions import environment
 else:
     __getattr__ = lazy_names(__name__)
 
@@ -25,7 +26,6 @@ __all__ = [
     "OPTIMIZERS",
     "SCHEDULES",
     "CheckpointError",
-    "LiveBars",
     "NetworkConfig",
     "OptimizerConfig",
     "ParallelConfig",
@@ -42,6 +42,7 @@ __all__ = [
     "evaluate",
     "from_plain",
     "is_first_process",
+    "live_bars",
     "load_checkpoint",
     "read_config",
     "restore_model",

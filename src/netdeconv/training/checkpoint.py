@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
+from torch.distributed.tensor import DTensor
 
 _SHOWN_KEYS = 4
 
@@ -70,37 +72,28 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         CheckpointError: when the file is truncated, damaged, or holds more than tensors and plain data.
         OSError: when there is no such file, or it cannot be read.
     """
-    with path.open("rb") as file:
-        file.read(1)
-        try:
-            with zipfile.ZipFile(file) as archive:
-                part = archive.testzip()  # torch does not compare the checksums
-        except Exception as error:
-            raise _damaged(path, error) from error
+    path.open("rb").close()  # an error of the system is one of its own
+    try:
+        with zipfile.ZipFile(path) as archive:
+            part = archive.testzip()  # torch does not compare the checksums
+        if part is None:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        code = re.search(r"GLOBAL (\S+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
+        if code is not None:
+            raise CheckpointError(
+                f"{path} is refused: it names {code[1]}, which could run as code, and is not a checkpoint of this "
+                "program, whose checkpoints hold tensors and plain data only"
+            ) from error
+        reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+        if isinstance(error, pickle.UnpicklingError):
+            reason = "its contents cannot be read"  # torch goes on with advice to read them without protection
+        raise CheckpointError(f"{path} is truncated, damaged or not a checkpoint ({reason})") from error
     if part is not None:
         raise CheckpointError(f"{path} is damaged: the checksum of {part} is wrong")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        code = re.search(r"GLOBAL (\S+)", str(error))
-        if code is None:
-            raise _damaged(path, error) from error
-        raise CheckpointError(
-            f"{path} is refused: it names {code[1]}, which could run as code, and is not a checkpoint of this program, "
-            "whose checkpoints hold tensors and plain data only"
-        ) from error
-    except Exception as error:
-        raise _damaged(path, error) from error
     if not isinstance(state, dict) or "model" not in state:
         raise CheckpointError(f"{path} is not a checkpoint of a run: it holds no model")
     return state
-
-
-def _damaged(path: Path, error: Exception) -> CheckpointError:
-    reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-    if isinstance(error, pickle.UnpicklingError):
-        reason = "its contents cannot be read"  # torch goes on with advice to read them without protection
-    return CheckpointError(f"{path} is truncated, damaged or not a checkpoint ({reason})")
 
 
 def require_fit(model: nn.Module, saved: Mapping[str, Tensor], path: Path) -> None:
@@ -119,19 +112,31 @@ def require_fit(model: nn.Module, saved: Mapping[str, Tensor], path: Path) -> No
             if key in saved and own[key].shape != saved[key].shape
         ],
     }
-    found = [f"{len(keys)} {what}: {_shorten(keys)}" for what, keys in differences.items() if keys]
+    found = [
+        f"{len(keys)} {what}: {', '.join(keys[:_SHOWN_KEYS])}{', ...' if len(keys) > _SHOWN_KEYS else ''}"
+        for what, keys in differences.items()
+        if keys
+    ]
     if found:
         raise CheckpointError(f"{path} belongs to another network. Keys {'; '.join(found)}")
 
 
 def restore_model(model: nn.Module, saved: Mapping[str, Tensor], path: Path) -> None:
-    """Load weights and buffers, all of them or none.
+    """Load whole weights and buffers, all of them or none; every process of a sharded network has to call it.
 
     Raises:
         CheckpointError: when the network is another one, with the keys that differ.
     """
     require_fit(model, saved, path)
-    model.load_state_dict(saved)
+    if is_sharded(model):
+        set_model_state_dict(model, dict(saved), options=StateDictOptions(full_state_dict=True))
+    else:
+        model.load_state_dict(saved)
+
+
+def is_sharded(model: nn.Module) -> bool:
+    """Whether parameters are spread over processes."""
+    return any(isinstance(parameter, DTensor) for parameter in model.parameters())
 
 
 def evaluated_weights(state: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -142,7 +147,3 @@ def evaluated_weights(state: Mapping[str, Any]) -> dict[str, Tensor]:
         if key.startswith("module.")
     }
     return own or state["model"]
-
-
-def _shorten(keys: list[str]) -> str:
-    return ", ".join(keys[:_SHOWN_KEYS]) + (", ..." if len(keys) > _SHOWN_KEYS else "")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 from pathlib import Path
 
 from torch import nn
@@ -13,6 +12,7 @@ from netdeconv.health import Monitor, monitor
 from netdeconv.health.monitor import as_numbers
 from netdeconv.nn import WhitenedLayer
 from netdeconv.training.checkpoint import write_atomically
+from netdeconv.training.measuring import finite
 
 HEALTH = "health.jsonl"
 _EVERY = 50
@@ -46,11 +46,7 @@ class HealthLog:
 
     def _note(self, seen: Monitor) -> None:
         step = self._done + -(-seen.step // self._parts)
-        layers = {name: dict(as_numbers(health)) for name, health in seen.latest.items()}
-        for numbers in layers.values():
-            for key, value in numbers.items():
-                if value is not None and not math.isfinite(value):
-                    numbers[key] = None
+        layers = {name: finite(dict(as_numbers(health))) for name, health in seen.latest.items()}
         warned: dict[str, dict[str, str]] = {}
         for (name, kind), text in seen.warned.items():
             warned.setdefault(name, {})[kind] = text

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from lightning_fabric.loggers.csv_logs import CSVLogger
 from lightning_fabric.loggers.logger import Logger
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
 from netdeconv.training.config import LoggerName
-
-
-def _csv(folder: Path, session: str) -> Logger:
-    return CSVLogger(folder, name="csv", version=session, flush_logs_every_n_steps=1)
-
-
-def _tensorboard(folder: Path, session: str) -> Logger:
-    return TensorBoardLogger(folder, name="tensorboard", version=session)
 
 
 def _wandb(folder: Path, session: str) -> Logger:
@@ -34,19 +25,16 @@ def _wandb(folder: Path, session: str) -> Logger:
     return logger
 
 
-LOGGERS: dict[LoggerName, Callable[[Path, str], Logger]] = {"csv": _csv, "tensorboard": _tensorboard, "wandb": _wandb}
+LOGGERS: dict[LoggerName, Callable[[Path, str], Logger]] = {
+    "csv": lambda folder, session: CSVLogger(folder, name="csv", version=session, flush_logs_every_n_steps=1),
+    "tensorboard": lambda folder, session: TensorBoardLogger(folder, name="tensorboard", version=session),
+    "wandb": _wandb,
+}
 
 
 def build_loggers(names: Sequence[LoggerName], folder: Path) -> list[Logger]:
     """Return the loggers; each writes into a folder of its own for every session of a run."""
-    session = next(
-        name
-        for number in range(1, 10_000)
-        if not any((folder / kind / (name := f"session_{number}")).exists() for kind in LOGGERS)
-    )
-    return [LOGGERS[name](folder, session) for name in names]
-
-
-def scalars(record: dict[str, Any]) -> dict[str, float]:
-    """Return the numbers of a record."""
-    return {name: value for name, value in record.items() if isinstance(value, (int, float))}
+    number = 1
+    while any((folder / kind / f"session_{number}").exists() for kind in LOGGERS):
+        number += 1
+    return [LOGGERS[name](folder, f"session_{number}") for name in names]

@@ -10,7 +10,7 @@ from rich.console import Console
 from netdeconv.training.config import TrainingConfig
 from netdeconv.training.devices import build_fabric
 from netdeconv.training.precision import process_settings
-from netdeconv.training.progress import LiveBars, PlainLines, Reporter, Silent
+from netdeconv.training.progress import PlainLines, Reporter, Silent, live_bars
 from netdeconv.training.result import RunResult
 from netdeconv.training.run_directory import open_directory
 from netdeconv.training.session import Session
@@ -58,7 +58,7 @@ def _reporter(progress: bool | Reporter) -> Iterator[Reporter]:
     elif progress is not True:
         yield progress
     elif (console := Console()).is_terminal:
-        with LiveBars(console) as bars:
-            yield bars.bar("training")
+        with live_bars(console) as bar:
+            yield bar("training")
     else:
         yield PlainLines()

@@ -6,15 +6,14 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 
 class MuonAndAdamW(torch.optim.Optimizer):
     """``torch.optim.Muon`` for weights of two and more dimensions, ``torch.optim.AdamW`` for the rest.
 
-    torch's Muon takes matrices only. A convolution's weight (O, I, k, k) is one of O rows; its columns may stand in
-    any order, as the orthogonalised update does not depend on it, so the view follows the memory format and nothing
-    is copied. Steps of Muon are scaled to AdamW's size, so that one learning rate and one weight decay serve both.
+    torch's Muon takes matrices only: it works on copies, in which a convolution's weight (O, I, k, k) has O rows. Steps
+    of Muon are scaled to AdamW's size, so that one learning rate and one weight decay serve both.
 
     Args:
         params: parameters; those of two and more dimensions get Muon.
@@ -22,36 +21,39 @@ class MuonAndAdamW(torch.optim.Optimizer):
         momentum: Muon's momentum, AdamW's first beta.
         weight_decay: of both, decoupled.
 
-    Raises:
-        ValueError: when a weight lies in memory so that it is no matrix without a copy.
-
     Source:
         Jordan et al., "Muon", 2024; the scale of the steps: Liu et al., "Muon is Scalable for LLM Training", 2025.
     """
 
     def __init__(self, params: Iterable[nn.Parameter], *, lr: float, momentum: float, weight_decay: float) -> None:
         weights = list(params)
-        super().__init__(weights, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
-        self._matrices = [(weight, _matrix(weight)) for weight in weights if weight.ndim >= 2]
-        rest = [weight for weight in weights if weight.ndim < 2]
         common: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay}
+        super().__init__(weights, {**common, "momentum": momentum})
+        self._matrices = [(weight, nn.Parameter(weight.detach().flatten(1))) for weight in weights if weight.ndim > 1]
+        rest = [weight for weight in weights if weight.ndim < 2]
         self._parts: list[torch.optim.Optimizer] = []
         if self._matrices:
             matrices = [matrix for _, matrix in self._matrices]
             self._parts.append(torch.optim.Muon(matrices, momentum=momentum, adjust_lr_fn="match_rms_adamw", **common))
         if rest:
             self._parts.append(torch.optim.AdamW(rest, betas=(momentum, 0.999), **common))
-        # a learning rate is set in all groups
+        self._share_groups()
+
+    def _share_groups(self) -> None:
+        """Let a learning rate that is set here be that of the parts."""
         self.param_groups = [group for part in self._parts for group in part.param_groups]
 
+    @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Update all weights."""
         loss = None if closure is None else closure()
         for weight, matrix in self._matrices:
-            gradient = weight.grad
-            matrix.grad = None if gradient is None else gradient.permute(0, *_order(weight)).reshape(matrix.shape)
+            matrix.copy_(weight.flatten(1))
+            matrix.grad = None if weight.grad is None else weight.grad.flatten(1)
         for part in self._parts:
             part.step()
+        for weight, matrix in self._matrices:
+            weight.copy_(matrix.view_as(weight))
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -74,19 +76,4 @@ class MuonAndAdamW(torch.optim.Optimizer):
             raise ValueError("the state is not of Muon with AdamW for the same network")
         for part, state in zip(self._parts, state_dict["parts"], strict=True):
             part.load_state_dict(state)
-        self.param_groups = [group for part in self._parts for group in part.param_groups]
-
-
-def _matrix(weight: nn.Parameter) -> nn.Parameter:
-    """The weight's own memory as a matrix."""
-    try:
-        rows = weight.detach().permute(0, *_order(weight)).view(len(weight), -1)
-    except RuntimeError as error:
-        raise ValueError(f"a weight of shape {tuple(weight.shape)} lies in memory with gaps") from error
-    return nn.Parameter(rows, requires_grad=weight.requires_grad)
-
-
-def _order(weight: Tensor) -> list[int]:
-    """All axes but the first, as they lie in memory."""
-    strides: tuple[int, ...] = weight.stride()
-    return sorted(range(1, weight.ndim), key=lambda axis: -strides[axis])
+        self._share_groups()

@@ -1,12 +1,24 @@
-"""From settings to a network: built with batch norm, then converted, whichever normalisation it trains with."""
+"""The network that a run trains: built with batch norm, then converted; or another run's, with its weights."""
 
 from __future__ import annotations
 
-from torch import nn
+import dataclasses
+import itertools
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
 
 from netdeconv import models
-from netdeconv.data import DatasetInfo
-from netdeconv.training.config import NetworkConfig
+from netdeconv.data import DatasetInfo, Splits
+from netdeconv.models import BATCH_NORM, NormConfig
+from netdeconv.nn import WhitenedLayer, sync_statistics
+from netdeconv.training.checkpoint import CheckpointError, load_checkpoint, require_fit
+from netdeconv.training.config import NetworkConfig, TrainingConfig
+from netdeconv.training.run_directory import RunDirectoryError, read_config
+
+_CALIBRATION_BATCHES = 8
 
 
 def build_network(config: NetworkConfig, data: DatasetInfo) -> nn.Module:
@@ -16,18 +28,72 @@ def build_network(config: NetworkConfig, data: DatasetInfo) -> nn.Module:
         UnknownNameError: when there is no such network.
         ValueError: when it cannot be for such images, or has no pretrained weights for so many classes.
     """
-    return models.normalise(_built(config, data), config.norm, models.architecture(config.arch))
-
-
-def _built(config: NetworkConfig, data: DatasetInfo) -> nn.Module:
+    entry = models.architecture(config.arch)
     if config.pretrained:
-        models.architecture(config.arch)
         name = config.arch.removeprefix(models.IMAGENET)
-        return models.build_imagenet(name, num_classes=data.num_classes, pretrained=True)
-    return models.build(
-        config.arch,
-        num_classes=data.num_classes,
-        in_channels=data.shape[0],
-        width=config.width,
-        image_size=data.shape[1],
-    )
+        network = models.build_imagenet(name, num_classes=data.num_classes, pretrained=True)
+    else:
+        channels, size, _ = data.shape
+        classes = data.num_classes
+        network = models.build(
+            config.arch, num_classes=classes, in_channels=channels, width=config.width, image_size=size
+        )
+    return models.normalise(network, config.norm, entry)
+
+
+def initial_network(config: TrainingConfig, data: Splits, fabric: Fabric) -> nn.Module:
+    """Return the network of a run with its initial weights, on the device of this process.
+
+    Raises:
+        RunDirectoryError, CheckpointError: as :func:`started_network` does.
+        ValueError: when its statistics cannot be synchronised.
+    """
+    torch.manual_seed(config.seed)
+    if config.start is None:
+        network = config.task.build_network(config.network, data.info)
+    else:
+        network = started_network(config, data, fabric.device)
+    if config.parallel.sync_statistics:
+        whitened = any(isinstance(module, WhitenedLayer) for module in network.modules())
+        if fabric.device.type == "cuda":
+            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        elif not whitened and fabric.world_size > 1:
+            raise ValueError("torch synchronises batch norm on graphics cards only: leave --sync-statistics out")
+        network = sync_statistics(network) if whitened else network
+    network = network.to(fabric.device)
+    if config.parallel.strategy != "fsdp":  # which shards contiguous parameters only
+        network = network.to(memory_format=torch.channels_last)
+    return network
+
+
+def started_network(config: TrainingConfig, data: Splits, device: torch.device) -> nn.Module:
+    """Return the network of the settings with the weights of the run that they start from.
+
+    A head of another size is drawn anew. The outputs are those of the network with batch norm, also where the settings
+    convert it: calibration sees the first training batches.
+
+    Raises:
+        RunDirectoryError: when there is no such run, or its network has no batch norm.
+        CheckpointError: when more than the head differs.
+    """
+    folder = Path(str(config.start)).expanduser()
+    before = read_config(folder)["network"]["norm"]["name"]
+    if before != BATCH_NORM:
+        raise RunDirectoryError(f"{folder} holds a network with {before}: only one with batch norm can be started from")
+    plain = dataclasses.replace(config.network, norm=NormConfig())
+    network = config.task.build_network(plain, data.info)
+    file = folder / "checkpoint.pt"
+    _load_but_head(network, load_checkpoint(file)["model"], file)
+    calibration = (inputs for inputs, _ in itertools.islice(data.train.epoch(1), _CALIBRATION_BATCHES))
+    entry = models.architecture(config.network.arch)
+    return models.normalise(network.to(device), config.network.norm, entry, calibration=calibration)
+
+
+def _load_but_head(network: nn.Module, saved: dict[str, Tensor], file: Path) -> None:
+    own = network.state_dict()
+    fitting = {name: value for name, value in saved.items() if name in own and own[name].shape == value.shape}
+    others = {name.rpartition(".")[0] for name in {*own, *saved} if name not in fitting}
+    if len(others) > 1 or not all(isinstance(network.get_submodule(name), nn.Linear) for name in others):
+        require_fit(network, saved, file)
+        raise CheckpointError(f"{file} belongs to another network")
+    network.load_state_dict(own | fitting)

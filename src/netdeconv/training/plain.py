@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from netdeconv.training.config import TrainingConfig
+from netdeconv.training.run_directory import RunDirectory, RunDirectoryError, read_config
 
 T = TypeVar("T")
 
@@ -101,3 +102,25 @@ def _differences(here: Mapping[str, Any], there: Mapping[str, Any], prefix: str 
             yield from _differences(now, before, f"{prefix}{name}.")
         elif now != before:
             yield prefix + name, now, before
+
+
+def changed_settings(config: TrainingConfig, directory: RunDirectory) -> str:
+    """Return what a run that is continued does otherwise, in words.
+
+    Raises:
+        RunDirectoryError: when it cannot be continued with these settings.
+    """
+    if not directory.is_resumed or not directory.has_results():
+        return ""
+    if not directory.checkpoint.exists():
+        raise RunDirectoryError(
+            f"{directory.path} cannot be continued: its {directory.checkpoint.name} is gone, and its metrics are of "
+            "weights that no longer exist; train anew with another --result-path"
+        )
+    saved = read_config(directory.path)
+    conflicts = differing_settings(config, saved)
+    if conflicts:
+        raise RunDirectoryError(f"{directory.path} has other settings: {'; '.join(conflicts.values())}")
+    if config.epochs == saved["epochs"]:
+        return ""
+    return f"{config.epochs} epochs instead of {saved['epochs']}; the learning rate stays {config.optimizer.lr:g}"

@@ -27,6 +27,12 @@ def resolve_precision(requested: Precision, device: torch.device) -> Resolved:
     return "bf16-mixed" if fast else "32-true"
 
 
+def autocast(precision: Precision, device: torch.device) -> torch.autocast:
+    """Return the context in which torch computes in a precision, outside of a run."""
+    dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(resolve_precision(precision, device))
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
+
+
 def _processor_multiplies_bfloat16() -> bool:
     """Whether the processor has AMX or AVX512 instructions for bfloat16 products."""
     capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()

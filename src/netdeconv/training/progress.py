@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import sys
 import time
-from collections.abc import Mapping
-from types import TracebackType
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -44,30 +44,7 @@ def epoch_line(record: Mapping[str, Any], epochs: int) -> str:
     )
 
 
-class _Counting(Reporter):
-    """Knows the totals, and images a second since the start."""
-
-    def start(self, *, epochs: int, steps: int, first_epoch: int) -> None:
-        """Note the totals."""
-        del first_epoch
-        self._epochs, self._steps = epochs, steps
-        self._begun, self._seen, self._done = time.perf_counter(), 0, 0
-
-    def step(self, *, epoch: int, step: int, images: int, loss: float) -> None:
-        """Count."""
-        del epoch, step, loss
-        self._seen += images
-        self._done += 1
-
-    def _rate(self) -> str:
-        return f"{self._seen / max(time.perf_counter() - self._begun, 1e-9):.0f} images/s"
-
-    def _remaining(self, steps: int) -> str:
-        seconds = steps * (time.perf_counter() - self._begun) / max(self._done, 1)
-        return str(datetime.timedelta(seconds=round(seconds)))
-
-
-class PlainLines(_Counting):
+class PlainLines(Reporter):
     """Prints a line every so many steps, at least every so many seconds, and after every epoch.
 
     Args:
@@ -87,14 +64,23 @@ class PlainLines(_Counting):
         self._printed = time.perf_counter()
         print(self._prefix + text, file=self._file or sys.stdout, flush=True)
 
+    def start(self, *, epochs: int, steps: int, first_epoch: int) -> None:
+        """Note the totals."""
+        del first_epoch
+        self._epochs, self._steps = epochs, steps
+        self._begun, self._images, self._done = time.perf_counter(), 0, 0
+
     def step(self, *, epoch: int, step: int, images: int, loss: float) -> None:
         """Print the loss, images a second and the time that remains, now and then."""
-        super().step(epoch=epoch, step=step, images=images, loss=loss)
-        if step % self._every == 0 or time.perf_counter() - self._printed > self._seconds:
-            remaining = self._remaining((self._epochs - epoch) * self._steps + self._steps - step)
+        self._images += images
+        self._done += 1
+        now = time.perf_counter()
+        if step % self._every == 0 or now - self._printed > self._seconds:
+            seconds = max(now - self._begun, 1e-9)
+            remaining = ((self._epochs - epoch) * self._steps + self._steps - step) * seconds / self._done
             self.note(
-                f"epoch {epoch}/{self._epochs}  step {step}/{self._steps}  loss {loss:.4f}  {self._rate()}  "
-                f"ETA {remaining}"
+                f"epoch {epoch}/{self._epochs}  step {step}/{self._steps}  loss {loss:.4f}  "
+                f"{self._images / seconds:.0f} images/s  ETA {datetime.timedelta(seconds=round(remaining))}"
             )
 
     def epoch(self, record: Mapping[str, Any]) -> None:
@@ -102,35 +88,22 @@ class PlainLines(_Counting):
         self.note(epoch_line(record, self._epochs))
 
 
-class LiveBars:
-    """A terminal's live bars, one for each run; use as a context manager."""
+@contextlib.contextmanager
+def live_bars(console: Console | None = None) -> Iterator[Callable[[str], Reporter]]:
+    """Draw bars in a terminal for as long as the context lasts.
 
-    def __init__(self, console: Console | None = None) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[state]}"),
-            TextColumn("ETA"),
-            TimeRemainingColumn(),
-            console=console,
-        )
-
-    def __enter__(self) -> LiveBars:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
-
-    def bar(self, name: str) -> Reporter:
-        """Return the reporter of one run, drawn as one bar."""
-        return _Bar(self._progress, name)
+    Yields:
+        A function from a run's name to its reporter, which is drawn as one bar.
+    """
+    columns = (
+        *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[state]}")),
+        *(TextColumn("ETA"), TimeRemainingColumn()),
+    )
+    with Progress(*columns, console=console) as progress:
+        yield lambda name: _Bar(progress, name)
 
 
-class _Bar(_Counting):
+class _Bar(Reporter):
     def __init__(self, progress: Progress, name: str) -> None:
         self._progress, self._name = progress, name
         self._task = progress.add_task(name, total=None, state="", start=False)
@@ -139,17 +112,17 @@ class _Bar(_Counting):
         self._progress.console.print(f"{self._name}: {text}", highlight=False, markup=False)
 
     def start(self, *, epochs: int, steps: int, first_epoch: int) -> None:
-        super().start(epochs=epochs, steps=steps, first_epoch=first_epoch)
+        self._epochs, self._steps = epochs, steps
         self._progress.start_task(self._task)
         self._progress.update(self._task, total=epochs * steps, completed=(first_epoch - 1) * steps)
 
     def step(self, *, epoch: int, step: int, images: int, loss: float) -> None:
-        super().step(epoch=epoch, step=step, images=images, loss=loss)
+        rate = images * (self._progress.tasks[self._task].speed or 0)
         self._progress.update(
             self._task,
             completed=(epoch - 1) * self._steps + step,
             description=f"{self._name} epoch {epoch}/{self._epochs}",
-            state=f"loss {loss:.3f}  {self._rate()}",
+            state=f"loss {loss:.3f}  {rate:.0f} images/s",
         )
 
     def epoch(self, record: Mapping[str, Any]) -> None:

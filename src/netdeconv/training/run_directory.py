@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import importlib.metadata
 import json
-import os
-import platform
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import filelock
-import torch
 from lightning_fabric import Fabric
 
 from netdeconv.training.checkpoint import write_atomically
@@ -24,7 +19,6 @@ CONFIG = "config.json"
 # A killed run's processes, and its data loaders' that hold the same lock, may need seconds to end (torch: 5).
 RESUME_PATIENCE_S = 10.0
 _RESULTS = ("checkpoint.pt", "best.pt", "summary.json", "search.journal")
-_PACKAGES = ("netdeconv", "torch", "torchvision", "lightning-fabric", "torchmetrics", "scikit-learn", "numpy")
 
 
 class RunDirectoryError(RuntimeError):
@@ -36,9 +30,9 @@ class RunDirectory:
 
     The claim is a lock of the operating system, so it ends with the process, however that ends. A run to resume may
     have been killed a moment ago: its lock is waited for, up to ``RESUME_PATIENCE_S``. A run that failed before it
-    had anything to show does not keep the folder from the next. What fails before it begins takes away the files that
-    it wrote, and the folder if it made it. A KeyboardInterrupt that passes gets a message that says how to go on; where
-    runs are in folders of one another, that of the outermost.
+    had anything to show does not keep the folder from the next. What fails before it begins leaves the folder as it
+    was, and none that it made. A KeyboardInterrupt that passes gets a message that says how to go on; where runs are in
+    folders of one another, that of the outermost.
 
     Args:
         path: the folder; ``None`` for a new one in ``runs``.
@@ -61,8 +55,10 @@ class RunDirectory:
         option: str = "--resume",
     ) -> None:
         self.path = Path(path).expanduser() if path is not None else _new_folder(name)
+        self.checkpoint, self.best = self.path / "checkpoint.pt", self.path / "best.pt"
+        self.metrics = self.path / "metrics.jsonl"
         self.is_resumed = resume
-        self._claims, self._option, self._written = claim, option, list[Path]()
+        self._claims, self._option = claim, option
         if not claim:
             return
         if resume and not (self.path / CONFIG).is_file():
@@ -73,9 +69,9 @@ class RunDirectory:
         except FileExistsError:
             kind = "a link to nothing" if self.path.is_symlink() else "not a folder"
             raise RunDirectoryError(f"{self.path} is {kind}") from None
-        file = self.path / "run.lock"
-        self._note(file)
-        self._lock = filelock.FileLock(file)
+        lock = self.path / "run.lock"
+        self._new_files = [file for file in (lock, self.path / "environment.json") if not file.exists()]
+        self._lock = filelock.FileLock(lock)
         try:
             self._lock.acquire(timeout=RESUME_PATIENCE_S if resume else 0)
         except filelock.Timeout:
@@ -101,30 +97,11 @@ class RunDirectory:
             error.args = (self._how_to_go_on(),)
         if not (self.path / CONFIG).exists():
             with contextlib.suppress(OSError):  # it must not hide what the run failed of
-                for file in self._written:
+                for file in self._new_files:
                     file.unlink(missing_ok=True)
                 if self._is_new:
                     self.path.rmdir()
         self._lock.release()
-        # What several runs are in stands above the one that was stopped.
-        said = str(error) if isinstance(error, KeyboardInterrupt) else ""
-        if "--resume" in said and f"--resume {self.path} " not in said:
-            raise KeyboardInterrupt(f"stopped; --resume {self.path} continues it") from error
-
-    @property
-    def checkpoint(self) -> Path:
-        """The file with the state after the last finished epoch, or within one."""
-        return self.path / "checkpoint.pt"
-
-    @property
-    def best(self) -> Path:
-        """The file with the network of the best epoch."""
-        return self.path / "best.pt"
-
-    @property
-    def metrics(self) -> Path:
-        """The file with one line of JSON an epoch."""
-        return self.path / "metrics.jsonl"
 
     def has_results(self) -> bool:
         """Whether there is more than what a run begins with: something that it, or runs in folders of it, achieved."""
@@ -162,12 +139,7 @@ class RunDirectory:
 
     def _write(self, path: Path, text: str) -> None:
         if self._claims:
-            self._note(path)
             write_atomically(path, text.encode())
-
-    def _note(self, path: Path) -> None:
-        if not path.exists():
-            self._written.append(path)
 
 
 def open_directory(fabric: Fabric, path: str | Path | None, *, name: str, resume: bool) -> RunDirectory:
@@ -206,39 +178,6 @@ def read_config(path: str | Path) -> dict[str, Any]:
     except ValueError as error:
         raise RunDirectoryError(f"{file} is damaged: it is no JSON ({error})") from error
     return settings
-
-
-def environment(device: torch.device, precision: str, processes: int = 1) -> dict[str, Any]:
-    """Return versions and hardware, for the record beside a run's numbers."""
-    return {
-        "python": platform.python_version(),
-        **{name: _version(name) for name in _PACKAGES},
-        "system": platform.platform(),
-        "processor": _processor_name(),
-        "logical_processors": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "precision": precision,
-        "processes": processes,
-        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": sys.argv,
-    }
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
-
-
-def _processor_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
 
 
 def _new_folder(name: str) -> Path:

@@ -8,124 +8,113 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_model_state_dict,
     get_optimizer_state_dict,
-    set_model_state_dict,
     set_optimizer_state_dict,
 )
-from torch.distributed.tensor import DTensor
 from torch.optim.swa_utils import AveragedModel
 
-from netdeconv.training.checkpoint import CheckpointError, load_checkpoint, require_fit
+from netdeconv.training.checkpoint import CheckpointError, is_sharded, load_checkpoint, restore_model
 
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
-def _nothing() -> Tensor:
-    return torch.zeros(0, dtype=torch.float64)
-
-
-@dataclasses.dataclass(frozen=True)
-class Progress:
-    """How far a run is.
-
-    Args:
-        history: one record for each finished epoch.
-        losses: of every step of the epoch that is not finished, float64.
-        seconds: of the same steps.
-    """
-
-    history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    losses: Tensor = dataclasses.field(default_factory=_nothing)
-    seconds: Tensor = dataclasses.field(default_factory=_nothing)
-
-    def and_steps(self, losses: Tensor, seconds: float) -> Progress:
-        """Return the progress after some more steps, each of which took so many seconds."""
-        more = torch.full_like(losses, seconds)
-        return Progress(self.history, torch.cat([self.losses, losses]), torch.cat([self.seconds, more]))
-
-
+@dataclasses.dataclass
 class State:
-    """Collects and restores all that decides how a run goes on.
+    """All that decides how a run goes on.
 
     Args:
         network: that is trained; its parameters may be sharded.
         optimizer: its.
         average: of its weights, if there is one.
         fabric: device, precision and processes.
+        history: one record for each finished epoch.
+        losses: this process's, of every step of the epoch that is not finished.
+        seconds: of the same steps.
     """
 
-    def __init__(
-        self, network: nn.Module, optimizer: torch.optim.Optimizer, average: AveragedModel | None, fabric: Fabric
-    ) -> None:
-        self._network, self._optimizer, self._average, self._fabric = network, optimizer, average, fabric
-        self._random: dict[str, Tensor] = {}
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    average: AveragedModel | None
+    fabric: Fabric
+    history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    losses: list[float] = dataclasses.field(default_factory=list)
+    seconds: list[float] = dataclasses.field(default_factory=list)
 
-    def collect(self, progress: Progress) -> dict[str, Any]:
-        """Return tensors and plain data; every process has to call it."""
-        cuda = self._fabric.device.type == "cuda"
+    def collect(self) -> dict[str, Any]:
+        """Return tensors and plain data; every process has to call it.
+
+        Random numbers are every process's own. So are, within an epoch, running statistics and losses.
+        """
+        own = {"random": self._random(), "losses": self.losses, "buffers": self._buffers() if self.losses else {}}
         state = {
-            "format": 2,
-            "epoch": len(progress.history),
-            "history": progress.history,
-            "within": {"losses": progress.losses, "seconds": progress.seconds},
-            "model": whole_model(self._network),
-            "optimizer": whole_optimizer(self._network, self._optimizer),
-            "precision": self._fabric.strategy.precision.state_dict(),
-            "rng": self._of_all(torch.get_rng_state()),
-            "rng_cuda": self._of_all(torch.cuda.get_rng_state()) if cuda else torch.empty(0),
+            "format": 3,
+            "epoch": len(self.history),
+            "history": self.history,
+            "seconds": self.seconds,
+            "processes": self._of_all(own),
+            "model": get_model_state_dict(self.network, options=_WHOLE)
+            if is_sharded(self.network)
+            else self.network.state_dict(),
+            "optimizer": whole_optimizer(self.network, self.optimizer),
+            "precision": self.fabric.strategy.precision.state_dict(),
         }
-        if self._average is not None:
-            state["average"] = self._average.state_dict()
+        if self.average is not None:
+            state["average"] = self.average.state_dict()
         return state
 
-    def load(self, path: Path) -> Progress:
-        """Restore what :meth:`collect` returned.
+    def load(self, path: Path) -> None:
+        """Restore what :meth:`collect` returned; a process that was not there has the first one's state.
 
         Raises:
             CheckpointError: when the file is damaged, of another network or optimiser, or not of a run.
         """
-        state = load_checkpoint(path)
+        saved = load_checkpoint(path)
         try:
-            load_model(self._network, state["model"], path)
-            load_optimizer(self._network, self._optimizer, state["optimizer"], path)
-            if self._average is not None:
-                self._average.load_state_dict(state["average"])
-            self._fabric.strategy.precision.load_state_dict(state["precision"])
-            self._random = {name: state[name] for name in ("rng", "rng_cuda")}
-            progress = Progress(state["history"], **state["within"])
+            restore_model(self.network, saved["model"], path)
+            load_optimizer(self.network, self.optimizer, saved["optimizer"], path)
+            if self.average is not None:
+                self.average.load_state_dict(saved["average"])
+            self.fabric.strategy.precision.load_state_dict(saved["precision"])
+            self.history, self.seconds = saved["history"], saved["seconds"]
+            processes, rank = saved["processes"], self.fabric.global_rank
+            own = processes[rank if rank < len(processes) else 0]
+            self.losses = own["losses"]
+            with torch.no_grad():
+                for name, value in own["buffers"].items():
+                    self._buffers()[name].copy_(value)
         except KeyError as error:
             raise CheckpointError(f"{path} is not a checkpoint that a run can go on from: it lacks {error}") from error
+        self._saved_random = processes[rank]["random"] if rank < len(processes) else self._random()
         self.restore_random()
-        return progress
 
     def restore_random(self) -> None:
         """Set the random numbers of this process as they were; one that was not there keeps its own."""
-        rank = self._fabric.global_rank
-        if rank < len(self._random["rng"]):
-            torch.set_rng_state(self._random["rng"][rank])
-        if rank < len(self._random["rng_cuda"]) and self._fabric.device.type == "cuda":
-            torch.cuda.set_rng_state(self._random["rng_cuda"][rank])
+        torch.set_rng_state(self._saved_random["cpu"])
+        if "cuda" in self._saved_random and self.fabric.device.type == "cuda":
+            torch.cuda.set_rng_state(self._saved_random["cuda"])
 
-    def _of_all(self, own: Tensor) -> Tensor:
-        """The processes' tensors as one, process by process."""
-        if self._fabric.world_size == 1:
-            return own[None]
-        gathered: Any = self._fabric.all_gather(own)
-        return gathered.cpu()
+    def _random(self) -> dict[str, torch.Tensor]:
+        cuda = {"cuda": torch.cuda.get_rng_state()} if self.fabric.device.type == "cuda" else {}
+        return {"cpu": torch.get_rng_state(), **cuda}
 
+    def _buffers(self) -> dict[str, torch.Tensor]:
+        """Running statistics of the network and of its average."""
+        own = {f"model.{name}": buffer for name, buffer in self.network.named_buffers()}
+        if self.average is not None:
+            own |= {f"average.{name}": buffer for name, buffer in self.average.named_buffers()}
+        return own
 
-def is_sharded(model: nn.Module) -> bool:
-    """Whether parameters are spread over processes."""
-    return any(isinstance(parameter, DTensor) for parameter in model.parameters())
-
-
-def whole_model(model: nn.Module) -> dict[str, Any]:
-    """Return the state_dict of the whole network; every process has to call it."""
-    return get_model_state_dict(model, options=_WHOLE) if is_sharded(model) else model.state_dict()
+    def _of_all(self, own: dict[str, Any]) -> list[Any]:
+        """What every process has, process by process; empty in all but the first."""
+        if self.fabric.world_size == 1:
+            return [own]
+        everyone: list[Any] | None = [None] * self.fabric.world_size if self.fabric.is_global_zero else None
+        torch.distributed.gather_object(own, everyone)
+        return everyone or []
 
 
 def whole_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
@@ -134,23 +123,7 @@ def whole_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[
         return optimizer.state_dict()
     named: dict[str, Any] = get_optimizer_state_dict(model, optimizer, options=_WHOLE)
     number = {name: index for index, (name, _) in enumerate(model.named_parameters())}
-    groups = [
-        {**group, "params": [number[name] for name in group["params"]]} for group in named.get("param_groups", [])
-    ]
-    return {"state": {number[name]: state for name, state in named.get("state", {}).items()}, "param_groups": groups}
-
-
-def load_model(model: nn.Module, saved: dict[str, Any], path: Path) -> None:
-    """Load a whole network's weights and buffers, all of them or none.
-
-    Raises:
-        CheckpointError: when the network is another one, with the keys that differ.
-    """
-    require_fit(model, saved, path)
-    if is_sharded(model):
-        set_model_state_dict(model, saved, options=StateDictOptions(full_state_dict=True))
-    else:
-        model.load_state_dict(saved)
+    return _renamed(named, number) if named else {}
 
 
 def load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, saved: dict[str, Any], path: Path) -> None:
@@ -163,10 +136,13 @@ def load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, saved: di
         if not is_sharded(model):
             optimizer.load_state_dict(saved)
             return
-        names = [name for name, _ in model.named_parameters()]
-        groups = [{**group, "params": [names[index] for index in group["params"]]} for group in saved["param_groups"]]
-        state = {names[index]: value for index, value in saved["state"].items()}
-        whole: dict[str, Any] = {"state": state, "param_groups": groups}
+        whole = _renamed(saved, dict(enumerate(name for name, _ in model.named_parameters())))
         set_optimizer_state_dict(model, optimizer, whole, options=StateDictOptions(full_state_dict=True))
     except (ValueError, KeyError, IndexError) as error:
         raise CheckpointError(f"{path} belongs to another optimizer: {error}") from error
+
+
+def _renamed(state: dict[str, Any], names: dict[Any, Any]) -> dict[str, Any]:
+    """An optimiser's state_dict with other names of the parameters."""
+    groups = [{**group, "params": [names[name] for name in group["params"]]} for group in state["param_groups"]]
+    return {"state": {names[name]: value for name, value in state["state"].items()}, "param_groups": groups}
