@@ -14,6 +14,8 @@ import copy
 import json
 import multiprocessing
 import os
+import resource
+import signal
 import sys
 import time
 import warnings
@@ -32,11 +34,15 @@ from benchmarks.harness import environment, tables
 from netdeconv.nn import WhitenedLayer
 from netdeconv.surgery.batches import relative_difference
 from netdeconv.surgery.norms import is_norm
+from netdeconv.surgery.notices import counted
 from netdeconv.surgery.plain import plain_base
+from netdeconv.surgery.policy import make_plan
 
 BATCH, BATCHES, LR, MOMENTUM = 16, 4, 0.01, 0.9
-# networks with more operations an image, forwards, make a fourth of the steps
-_MANY_OPERATIONS = 2e8
+# networks with more operations an image, forwards, or more weights make a fourth of the steps
+_MANY_OPERATIONS, _MANY_WEIGHTS = 2e7, 1e7
+# A process that waits may take so many times its seconds.
+_WALL = 20
 
 
 def images_and_labels(root: Path) -> tuple[Tensor, Tensor]:
@@ -83,6 +89,7 @@ class Check:
         self.row["calibration, difference"] = self._calibration(with_norms)
         del with_norms
         self._train(model, steps, "converted", evaluate=True)
+        nd.recalibrate(model, self.inputs[:2])
         model.eval()
         with torch.no_grad():
             expected = model(self.held_out[0])
@@ -95,14 +102,17 @@ class Check:
             model(self.inputs[0][:1])
         operations = counter.get_total_flops()
         self.row["GFLOP an image"] = round(operations / 1e9, 3)
-        return self.steps if operations <= _MANY_OPERATIONS else max(2, self.steps // 4)
+        many = operations > _MANY_OPERATIONS or sum(p.numel() for p in model.parameters()) > _MANY_WEIGHTS
+        return max(2, self.steps // 4) if many else self.steps
 
     def _count(self, model: nn.Module, notes: list[str]) -> None:
         layers = sum(plain_base(m) is not None or isinstance(m, WhitenedLayer) for m in model.modules())
         whitened = sum(isinstance(m, WhitenedLayer) for m in model.modules())
         norms = [sum(is_norm(m) for m in net.modules()) for net in (model, self.original)]
         self.row |= {"whitened": f"{whitened} of {layers}", "norms left": f"{norms[0]} of {norms[1]}"}
-        self.row["warning"] = " ".join(notes)[:600]
+        kept = make_plan(self.original).skipped
+        of_norms = (kept[name] for name, module in self.original.named_modules() if name in kept and is_norm(module))
+        self.row |= {"norms left, why": counted(of_norms), "warning": " ".join(notes)[:600]}
 
     def _loss(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
         return nn.functional.cross_entropy(logits(model(batch[0])), batch[1])
@@ -140,11 +150,13 @@ class Check:
     def _calibration(self, trained: nn.Module) -> float:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model = nd.convert(trained.eval(), calibration=self.inputs[:2]).eval()
-        return relative_difference(model(self.inputs[0]), trained(self.inputs[0]))
+            nd.recalibrate(trained, self.inputs[:2])  # after few steps running statistics are those of no network
+            model = nd.convert(trained.eval(), calibration=self.inputs[:1]).eval()
+        return relative_difference(model(self.held_out[0]), trained(self.held_out[0]))
 
 
-def _child(name: str, images: Tensor, labels: Tensor, steps: int, results: Connection) -> None:
+def _child(name: str, images: Tensor, labels: Tensor, steps: int, limit: int, results: Connection) -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     row: dict[str, Any] = {"network": name}
@@ -161,21 +173,23 @@ def _child(name: str, images: Tensor, labels: Tensor, steps: int, results: Conne
     results.send(row)
 
 
-def check(name: str, images: Tensor, labels: Tensor, *, steps: int, limit: float) -> dict[str, Any]:
+def check(name: str, images: Tensor, labels: Tensor, *, steps: int, limit: int) -> dict[str, Any]:
     """One network in a process of its own, forked so that it need not import everything again."""
     context = multiprocessing.get_context("fork")
     receiving, sending = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(name, images, labels, steps, sending), daemon=True)
+    process = context.Process(target=_child, args=(name, images, labels, steps, limit, sending), daemon=True)
     process.start()
     sending.close()
     try:
-        if not receiving.poll(limit):
-            return {"network": name, "error": f"no result after {limit:.0f} seconds"}
+        if not receiving.poll(_WALL * limit):
+            return {"network": name, "error": f"no result after {_WALL * limit} seconds"}
         row: dict[str, Any] = receiving.recv()
         return row
     except EOFError:
         process.join(10)
-        return {"network": name, "error": f"its process died with status {process.exitcode}"}
+        slow = process.exitcode == -signal.SIGXCPU
+        died = f"its process died with status {process.exitcode}"
+        return {"network": name, "error": f"no result after {limit} seconds of the processor" if slow else died}
     finally:
         process.kill()
         process.join()
@@ -187,8 +201,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compatibility", description=__doc__)
     parser.add_argument("--names", nargs="+", default=NAMES, help="library/network")
     parser.add_argument("--again", nargs="*", default=None, help="run these again")
-    parser.add_argument("--steps", type=int, default=20, help="a fourth for networks of more than 0.2 GFLOP an image")
-    parser.add_argument("--limit", type=float, default=600, help="seconds for a network")
+    parser.add_argument("--merge", nargs="*", type=Path, default=[], help="files of other runs, whose rows come along")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=20,
+        help="a fourth for networks of more than 0.02 GFLOP an image or 10 million weights",
+    )
+    parser.add_argument("--limit", type=int, default=120, help="seconds of the processor for a network")
     parser.add_argument("--output", type=Path, default=Path("results/checks/compatibility.json"))
     options = parser.parse_args(given)
     begun = time.perf_counter()
@@ -196,26 +216,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     images, labels = images_and_labels(Path(os.environ.get("NETDECONV_DATA", "data")))
     with contextlib.suppress(ImportError):
         import timm  # noqa: F401 (once, before the processes are forked)
-    known = (
-        {row["network"]: row for row in json.loads(options.output.read_text())["rows"]}
-        if options.output.exists()
-        else {}
-    )
-    for name in options.names:
-        if name in known and name not in (options.again or ()):
-            continue
+    files = [json.loads(file.read_text()) for file in (options.output, *options.merge) if file.exists()]
+    known = {row["network"]: row for file in reversed(files) for row in file["rows"]}
+    before = sum(file["minutes"] for file in files)
+    missing = [name for name in options.names if name not in known or name in (options.again or ())]
+    for name in missing:
         known[name] = check(name, images, labels, steps=options.steps, limit=options.limit)
         print(known[name], flush=True)
-        table = tables.build(
-            "Other libraries' networks",
-            command=f"python -m benchmarks.compatibility --steps {options.steps}",
-            config={"batch_size": BATCH, "images": BATCH * BATCHES, "lr": LR, "momentum": MOMENTUM},
-            seed=0,
-            device=device,
-            begun=begun,
-            rows=[known[name] for name in NAMES if name in known] + [r for n, r in known.items() if n not in NAMES],
-        )
-        tables.write(table, options.output)
+        _write(options, known, device, begun - 60 * before)
+    if options.merge:
+        _write(options, known, device, begun - 60 * before)
+
+
+def _write(options: argparse.Namespace, known: dict[str, dict[str, Any]], device: torch.device, begun: float) -> None:
+    table = tables.build(
+        "Other libraries' networks",
+        command=f"python -m benchmarks.compatibility --steps {options.steps}",
+        config={"batch_size": BATCH, "images": BATCH * BATCHES, "lr": LR, "momentum": MOMENTUM},
+        seed=0,
+        device=device,
+        begun=begun,
+        rows=[known[name] for name in NAMES if name in known] + [r for n, r in known.items() if n not in NAMES],
+    )
+    tables.write(table, options.output)
 
 
 if __name__ == "__main__":

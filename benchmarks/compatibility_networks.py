@@ -11,37 +11,27 @@ from torch import Tensor, nn
 CLASSES = 10
 # Each row a family: its smallest network, and further ones that are built otherwise.
 _TIMM = """
-botnet26t_256 eca_botnext26ts_256 lambda_resnet26t gernet_s mobileone_s0 repvgg_a0
-seresnext26ts gcresnet33ts eca_resnext26ts seresnet33ts regnetz_b16 mixnet_s bat_resnext26ts coat_lite_tiny convit_tiny
-convmixer_768_32 convnext_atto convnextv2_atto cpubone_nano csatv2 cs3darknet_s cspdarknet53
-cspresnet50 cspnext_tiny darknet53 davit_tiny deit_tiny_patch16_224 densenet121 densenetblur121d dla34 dla46_c
-dla60_res2net dpn48b dpn68b edgenext_xx_small efficientformer_l1 efficientformerv2_s0 efficientnet_b0
-efficientnet_lite0 efficientnet_es efficientnetv2_rw_t tf_efficientnet_b0 tf_efficientnetv2_b0
-tf_mobilenetv3_small_100 tf_mixnet_s fbnetc_100 spnasnet_100 mnasnet_small mobilenetv2_100 mobilenetv4_conv_small
-tinynet_e gc_efficientnetv2_rw_t efficientvit_b0 efficientvit_m0 eva02_tiny_patch14_224 fasternet_t0 fastvit_t8
-focalnet_tiny_srf gcvit_xxtiny ghostnet_050 ghostnetv2_100 ghostnetv3_050 hardcorenas_a hgnetv2_b0 hgnet_tiny
-hrnet_w18_small iformer_t inception_next_atto inception_resnet_v2 inception_v3 inception_v4 lcnetv2_small levit_128s
-levit_conv_128s lowformer_b0 mambaout_femto coatnet_nano_rw_224 maxvit_nano_rw_256 poolformer_s12 caformer_s18
-convformer_s18 gmlp_ti16_224 mixer_s32_224 resmlp_12_224 fbnetv3_b lcnet_050 mobilenetv3_small_050
-mobilenetv3_small_100 mobilenetv3_large_100 mobilevit_xxs mobilevitv2_050 mvitv2_tiny nasnetalarge nest_tiny
-nextvit_small dm_nfnet_f0 nfnet_l0 nf_regnet_b0 nf_resnet26 pit_ti_224 pnasnet5large pvt_v2_b0 rdnet_tiny regnetx_002
-regnety_002 regnetv_040 repghostnet_050 repvit_m0_9 res2net50_14w_8s resnest14d ecaresnet26t resnet10t resnet18
-resnet26d resnetaa50 resnetblur18 resnetrs50 seresnet18 resnetv2_18 resnetv2_50 resnetv2_50x1_bit resnetv2_50d_gn
-rexnet_100 selecsls42 legacy_seresnet18 sequencer2d_s shvit_s1 skresnet18 starnet_s050 swiftformer_xs
-swin_tiny_patch4_window7_224 swinv2_tiny_window8_256 tiny_vit_5m_224 tresnet_m twins_svt_small vgg11_bn visformer_tiny
-vit_tiny_patch16_224 vit_tiny_r_s16_p8_224 vitamin_small_224 ese_vovnet19b_slim_dw vovnet39a legacy_xception
-xception41 xcit_nano_12_p16_224
+botnet26t_256 lambda_resnet26t gernet_s mobileone_s0 repvgg_a0 seresnext26ts regnetz_b16 mixnet_s coat_lite_tiny
+convit_tiny convmixer_768_32 convnext_atto cpubone_nano csatv2 cs3darknet_s cspresnet50 cspnext_tiny davit_tiny
+deit_tiny_patch16_224 densenet121 dla46_c dpn48b edgenext_xx_small efficientformer_l1 efficientformerv2_s0
+efficientnet_b0 efficientnet_lite0 efficientnetv2_rw_t tf_efficientnetv2_b0 fbnetc_100 spnasnet_100 mnasnet_small
+mobilenetv2_100 mobilenetv4_conv_small tinynet_e efficientvit_b0 efficientvit_m0 eva02_tiny_patch14_224 fasternet_t0
+fastvit_t8 focalnet_tiny_srf gcvit_xxtiny ghostnet_050 ghostnetv2_100 ghostnetv3_050 hardcorenas_a hgnetv2_b0
+hrnet_w18_small iformer_t inception_next_atto inception_v3 inception_v4 lcnetv2_small levit_128s levit_conv_128s
+lowformer_b0 mambaout_femto coatnet_nano_rw_224 maxvit_nano_rw_256 poolformer_s12 caformer_s18 gmlp_ti16_224
+mixer_s32_224 resmlp_12_224 fbnetv3_b lcnet_050 mobilenetv3_small_100 mobilenetv3_large_100 mobilevit_xxs
+mobilevitv2_050 mvitv2_tiny nest_tiny nextvit_small dm_nfnet_f0 nfnet_l0 nf_regnet_b0 pit_ti_224 pnasnet5large
+pvt_v2_b0 rdnet_tiny regnetx_002 regnety_002 regnetv_040 repghostnet_050 repvit_m0_9 res2net50_14w_8s resnest14d
+ecaresnet26t resnet10t resnet18 seresnet18 resnetv2_18 resnetv2_50x1_bit resnetv2_50d_gn rexnet_100 selecsls42
+sequencer2d_s shvit_s1 skresnet18 starnet_s050 swiftformer_xs swin_tiny_patch4_window7_224 tiny_vit_5m_224 tresnet_m
+twins_svt_small visformer_tiny vit_tiny_patch16_224 vitamin_small_224 ese_vovnet19b_slim_dw legacy_xception
+xcit_nano_12_p16_224
 """
 _TORCHVISION = """
-alexnet convnext_tiny convnext_small convnext_base convnext_large densenet121 densenet161 densenet169 densenet201
-efficientnet_b0 efficientnet_b1 efficientnet_b2 efficientnet_b3 efficientnet_b4 efficientnet_b5 efficientnet_b6
-efficientnet_b7 efficientnet_v2_s efficientnet_v2_m efficientnet_v2_l googlenet inception_v3 maxvit_t mnasnet0_5
-mnasnet0_75 mnasnet1_0 mnasnet1_3 mobilenet_v2 mobilenet_v3_small mobilenet_v3_large regnet_x_400mf regnet_x_800mf
-regnet_x_1_6gf regnet_x_3_2gf regnet_x_8gf regnet_x_16gf regnet_x_32gf regnet_y_400mf regnet_y_800mf regnet_y_1_6gf
-regnet_y_3_2gf regnet_y_8gf regnet_y_16gf regnet_y_32gf resnet18 resnet34 resnet50 resnet101 resnet152
-resnext50_32x4d resnext101_32x8d resnext101_64x4d shufflenet_v2_x0_5 shufflenet_v2_x1_0 shufflenet_v2_x1_5
-shufflenet_v2_x2_0 squeezenet1_0 squeezenet1_1 vgg11 vgg13 vgg16 vgg19 vgg11_bn vgg13_bn vgg16_bn vgg19_bn
-wide_resnet50_2 wide_resnet101_2 fcn_resnet50 deeplabv3_resnet50 deeplabv3_mobilenet_v3_large
+alexnet convnext_tiny densenet121 efficientnet_b0 efficientnet_b1 efficientnet_v2_s googlenet inception_v3 maxvit_t
+mnasnet0_5 mnasnet1_0 mobilenet_v2 mobilenet_v3_small mobilenet_v3_large regnet_x_400mf regnet_x_800mf regnet_y_400mf
+regnet_y_800mf resnet18 resnet34 resnet50 resnext50_32x4d shufflenet_v2_x0_5 shufflenet_v2_x1_0 squeezenet1_0
+squeezenet1_1 vgg11 vgg11_bn wide_resnet50_2 fcn_resnet50 deeplabv3_resnet50 deeplabv3_mobilenet_v3_large
 lraspp_mobilenet_v3_large resnet50_fpn mobilenet_v3_large_fpn r3d_18 mc3_18 r2plus1d_18 s3d
 """
 NAMES = [f"torchvision/{name}" for name in _TORCHVISION.split()] + [f"timm/{name}" for name in _TIMM.split()]
@@ -54,7 +44,7 @@ _SIZES: Mapping[str, int] = {
     **dict.fromkeys(("torchvision/inception_v3", "timm/inception_v3", "timm/inception_v4"), 96),
     **dict.fromkeys(("timm/inception_resnet_v2", "timm/legacy_xception"), 96),
     **dict.fromkeys(("timm/nasnetalarge", "timm/pnasnet5large"), 96),
-    "torchvision/maxvit_t": 224,
+    **dict.fromkeys(("torchvision/maxvit_t", "timm/efficientformer_l1"), 224),
 }
 
 

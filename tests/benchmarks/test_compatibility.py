@@ -12,7 +12,8 @@ from benchmarks import compatibility, compatibility_page
 
 NUMBER = (compatibility.BATCHES + 1) * compatibility.BATCH
 GOOD = {
-    **{"network": "a", "first loss, batch norm": 2.3, "last loss, batch norm": 2.0, "first loss, converted": 2.4},
+    **{"network": "a", "norms left": "0 of 5", "norms left, why": "", "first loss, batch norm": 2.3},
+    **{"last loss, batch norm": 2.0, "first loss, converted": 2.4},
     **{"last loss, converted": 2.2, "evaluated, batch statistics": 2.3, "evaluated, running": 9.0},
     **{"evaluated, recalibrated": 2.5, "folded, difference": 1e-6, "calibration, difference": 1e-6},
 }
@@ -37,6 +38,8 @@ def test_a_network_and_an_error_are_rows(tmp_path, monkeypatch):
     ("change", "reason"),
     [
         ({}, []),
+        ({"norms left": "2 of 5"}, ["norms left without a reason"]),
+        ({"norms left": "2 of 5", "norms left, why": "2 x ..."}, []),
         ({"first loss, converted": 4.0}, ["first loss"]),
         ({"last loss, converted": float("nan")}, ["last loss"]),
         ({"evaluated, recalibrated": float("inf")}, ["evaluation"]),

@@ -106,6 +106,23 @@ def test_one_setting_is_for_all_kinds():
     assert Settings.of(OWN, stem=HELD, linear=FEATURES).stem == HELD
 
 
+@pytest.mark.parametrize("layer", [nn.Conv2d(4, 6, 3), nn.ConvTranspose2d(4, 6, 3, groups=2), nn.Linear(4, 6)])
+def test_rows_are_cut_to_the_scale_of_the_norm_that_went(layer):
+    linear = isinstance(layer, nn.Linear)
+    norm = nn.BatchNorm1d(6) if linear else nn.BatchNorm2d(6)
+    following = nn.Linear(6, 6) if linear else nn.Conv2d(6, 6, 1)
+    with torch.no_grad():
+        for weight in (layer.weight, following.weight):
+            weight.normal_(0, 3)
+        norm.weight.copy_(torch.tensor([0, 0.5, -0.25, 1, 2, 100]))
+    first, _, second = nd.convert(nn.Sequential(layer, norm, following))
+    lengths = first._weight_rows(first.weight).flatten(1).norm(dim=1).view(6, -1)
+    before = first._weight_rows(layer.weight).flatten(1).norm(dim=1).view(6, -1)
+    expected = torch.minimum(norm.weight.detach().abs().unsqueeze(1).expand_as(before), before)
+    torch.testing.assert_close(lengths, expected)
+    torch.testing.assert_close(second.weight.flatten(1).norm(dim=1), torch.ones(6))
+
+
 def test_trains_and_folds():
     torch.manual_seed(0)
     model = nd.convert(network())

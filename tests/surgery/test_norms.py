@@ -203,3 +203,16 @@ def lived_in_images(model: nn.Module) -> nn.Module:
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.normal_(module.running_mean, std=0.3)
     return model.eval()
+
+
+def test_a_group_norm_of_one_group_is_a_layer_norm_and_stays():
+    model = nd.convert(nn.Sequential(nn.Conv2d(3, 4, 1), nn.GroupNorm(1, 4), nn.Conv2d(4, 4, 1), nn.GroupNorm(2, 4)))
+    assert [type(module) for module in model][1::2] == [nn.GroupNorm, nn.Identity]
+
+
+def test_of_a_norm_that_stays_it_is_said_why(caplog):
+    gate = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), nn.Sigmoid())
+    with caplog.at_level("INFO", "netdeconv.surgery"):
+        model = nd.convert(nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), gate))
+    assert [isinstance(norm, nn.BatchNorm2d) for norm in (model[1], model[2][2])] == [False, True]
+    assert "2.2: skipped, the layers beside it stay as they are" in caplog.messages

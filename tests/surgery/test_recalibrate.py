@@ -97,9 +97,9 @@ def test_forward_takes_batches_of_any_kind():
     layer = nd.WhitenedLinear(4, 2)
     seen = []
 
-    def forward(batch):
+    def forward(model, batch):
         seen.append(batch["name"])
-        layer(batch["rows"])
+        model(batch["rows"])
 
     nd.recalibrate(layer, ({"rows": rows, "name": number} for number, rows in enumerate(data)), forward=forward)
     assert seen == [0, 1]

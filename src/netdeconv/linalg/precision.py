@@ -46,5 +46,7 @@ def either(
 
 def inverse(matrix: Tensor) -> Tensor:
     """Inverses of matrices (..., D, D), one after the other: torch 2.14's batched LU fails with several threads."""
+    if matrix.shape[-1] == 1:  # depthwise layers have hundreds
+        return matrix.reciprocal()
     flat = matrix.reshape(-1, *matrix.shape[-2:])
     return torch.stack([torch.linalg.inv(one) for one in flat]).reshape(matrix.shape)

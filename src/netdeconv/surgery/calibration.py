@@ -126,7 +126,8 @@ def _refuse_tied(model: nn.Module, names: Iterable[str]) -> None:
 def _observer(twin: WhitenedLayer, name: str) -> Any:
     def observe(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         try:
-            twin.observe(padded(layer, args[0] if args else kwargs["input"]))
+            with torch._C.DisableTorchFunction():  # what the twin reads is no read of the model's
+                twin.observe(padded(layer, args[0] if args else kwargs["input"]))
         except ValueError as error:
             raise _UnusableBatchError(f"calibrating layer {name!r}: {error}") from error
 

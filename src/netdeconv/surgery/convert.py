@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from netdeconv.nn import WhitenedLayer
 from netdeconv.nn.layer import WeightedWhitenedLayer
@@ -51,10 +51,10 @@ def convert(
 ) -> nn.Module:
     r"""Replace convolutions and linear layers by whitened ones, and remove the norms they make redundant.
 
-    Without ``calibration`` the weights are kept, but for outputs whose weights have a norm over 1, which are scaled to
-    1 (a whitened input would give them the square of it as variance), and the function changes: train from here. With
-    it, weights become :math:`W D^{-1}`, so that in evaluation mode the outputs stay what they were: fine-tune
-    from here.
+    Without ``calibration`` the weights are kept, but for outputs whose weights have a norm over 1, or over the scale
+    :math:`|\gamma|` of the norm that is removed behind them: these are scaled to it, for of a whitened input it is the
+    output's deviation. The function changes: train from here. With it, weights become :math:`W D^{-1}`, so that in
+    evaluation mode the outputs stay what they were: fine-tune from here.
 
     Converted are convolutions, transposed ones and linear layers, subclasses too where they inherit ``forward`` and
     hold their weight as a parameter. Others may compute something else (pad dynamically, standardise their weight)
@@ -143,27 +143,35 @@ def _keeping_weights(model: nn.Module, plan: Plan) -> tuple[dict[nn.Module, nn.M
     removed = {name: parts for name, parts in plan.norms.items() if not parts.fixed}
     for name in plan.norms.keys() - removed.keys():
         plan.skipped[name] = "its statistics are fixed: only calibration can absorb it"
+    norms = {name: parts.statistics or model.get_submodule(name) for name, parts in removed.items()}
+    scales = {layer: norms[name].weight for name, layer in plan.feeding.items() if name in removed}
     for name, whitening in plan.layers.items():
         layer = model.get_submodule(name)
         assert is_plain(layer)
         layers[layer] = twin = whitened_twin(layer, whitening, bias=bool(removed))
-        _shorten_rows(twin)
+        _shorten_rows(twin, scales.get(name))
     return layers, {model.get_submodule(name): parts.after or nn.Identity() for name, parts in removed.items()}
 
 
 @torch.no_grad()
-def _shorten_rows(layer: nn.Module) -> None:
-    """Cut every output's weights to norm 1, where it is larger; in place, for an optimiser may hold them.
+def _shorten_rows(layer: nn.Module, scale: object) -> None:
+    """Cut every output's weights to norm 1, or to the scale (O,) that a norm gave it, where their norm is larger.
 
     Of a whitened input the output's variance is that norm, squared. Weights that a norm used to scale start far larger
-    in many networks, and residual sums of them grow with depth.
+    in many networks, and residual sums of them grow with depth: many a network's norm starts a branch at scale zero.
+    In place, for an optimiser may hold the weights.
     """
     assert isinstance(layer, WeightedWhitenedLayer)
     rows = layer._weight_rows(layer.weight)
-    norms = torch.linalg.vector_norm(
+    lengths = torch.linalg.vector_norm(
         rows, dim=(1, 2), keepdim=True, dtype=torch.promote_types(rows.dtype, torch.float32)
     )
-    layer.weight.copy_(layer._from_rows(rows / norms.clamp_min(1)))
+    longest = torch.ones_like(lengths)
+    if isinstance(scale, Tensor):
+        each = scale.detach().abs().to(lengths.dtype)  # a transposed layer has a row for every tap
+        longest = each.repeat_interleave(lengths.numel() // each.numel()).view_as(lengths)
+    shorter = torch.where(lengths > longest, longest / lengths, 1)
+    layer.weight.copy_(layer._from_rows(rows * shorter))
 
 
 def _preserving_function(model: nn.Module, plan: Plan, batches: Iterable[Any], forward: Forward | None) -> nn.Module:

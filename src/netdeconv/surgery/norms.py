@@ -55,6 +55,8 @@ def register_norm(kind: type[nn.Module] | str, split: Split) -> None:
 
 def norm_parts(module: nn.Module) -> NormParts | None:
     """What a norm consists of; None for what is no norm, or does what is not known."""
+    if not is_norm(module):
+        return None
     split = _REGISTERED.get(qualified_name(type(module)))
     if split is not None:
         return split(module)
@@ -65,7 +67,13 @@ def norm_parts(module: nn.Module) -> NormParts | None:
 
 
 def is_norm(module: nn.Module) -> bool:
-    """Whether a module is a norm, known or not."""
+    """Whether a module is a norm, known or not, that whitening may stand in for.
+
+    A group norm of one group is a layer norm: it bounds every image alone, which no statistics of a batch do, and a
+    product of activations, as in attention, may grow without it.
+    """
+    if isinstance(module, nn.GroupNorm) and module.num_groups == 1:
+        return False
     return isinstance(module, (_BatchNorm, nn.GroupNorm)) or qualified_name(type(module)) in _REGISTERED
 
 
@@ -92,9 +100,7 @@ _REGISTERED: dict[str, Split] = {
     "timm.layers.norm_act.BatchNormAct2d": _batch_norm_of_timm,
     "timm.layers.norm_act.SyncBatchNormAct": _batch_norm_of_timm,
     "timm.layers.norm.GroupNorm": _group_norm_of_timm,
-    "timm.layers.norm.GroupNorm1": _group_norm_of_timm,
     "timm.layers.norm_act.GroupNormAct": _group_norm_of_timm,
-    "timm.layers.norm_act.GroupNorm1Act": _group_norm_of_timm,
     "timm.layers.filter_response_norm.FilterResponseNormAct2d": _group_norm_of_timm,
     "timm.layers.norm_act.FrozenBatchNormAct2d": _frozen,
     "torchvision.ops.misc.FrozenBatchNorm2d": _frozen,

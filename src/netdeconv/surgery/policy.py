@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 import torch
@@ -79,12 +79,14 @@ class Plan:
     Args:
         layers: to be whitened.
         norms: to be removed, and what they consist of.
+        feeding: by norm the layer to be whitened whose output it normalises, where that is clear from their order.
         skipped: what stays, and why: for the log.
         refused: those of ``skipped`` that a user may not expect: for a warning.
     """
 
     layers: dict[str, Whitening]
     norms: dict[str, NormParts]
+    feeding: dict[str, str]
     skipped: dict[str, str]
     refused: list[str]
 
@@ -127,15 +129,21 @@ def make_plan(
             layers[own[0]] = whitening
     converted = {model.get_submodule(name) for name in layers}
     norms: dict[str, NormParts] = {}
+    feeding: dict[str, str] = {}
     if settings.convolution is not None:
-        for norm in (norm for norm in _neighbours(list(names), converted) if norm in chosen):
-            name, parts = names[norm][0], norm_parts(norm)
-            if parts is not None:
+        neighbours = _neighbours(list(names), converted)
+        for norm in (norm for norm in _outermost_norms(names) if norm in chosen and converted):
+            name, parts, layer = names[norm][0], norm_parts(norm), neighbours.get(norm)
+            if norm not in neighbours:
+                skipped[name] = "the layers beside it stay as they are"
+            elif parts is not None:
                 norms[name] = parts
+                if layer is not None:
+                    feeding[name] = names[layer][0]
             else:
                 skipped[name] = f"{qualified_name(type(norm))} is a norm that may do more than normalise"
                 refused.append(name)
-    return Plan(layers, norms, skipped, refused)
+    return Plan(layers, norms, feeding, skipped, refused)
 
 
 def _named(named: Mapping[str, Setting] | None, default: Whitening | None) -> dict[str, Whitening | None]:
@@ -187,23 +195,29 @@ def _refusal(layer: nn.Module) -> str | None:
     return None
 
 
-def _neighbours(modules: Sequence[nn.Module], converted: set[nn.Module]) -> list[nn.Module]:
-    """Norm layers that a converted layer feeds, or that feed one, by registration order and numbers of channels.
+def _outermost_norms(modules: Iterable[nn.Module]) -> list[nn.Module]:
+    norms = [module for module in modules if is_norm(module)]
+    within = {part for norm in norms for part in norm.modules() if part is not norm}
+    return [norm for norm in norms if norm not in within]
+
+
+def _neighbours(modules: Sequence[nn.Module], converted: set[nn.Module]) -> dict[nn.Module, nn.Module | None]:
+    """Norm layers that a converted layer feeds (then with it), or that feed one, by registration order and channels.
 
     The nearest layer before a norm feeds it if it has as many outputs as the norm has channels: where that one stays
     plain, so does its norm. Where it has another number, the layer after the norm decides.
     """
-    within = {part for norm in modules if is_norm(norm) for part in norm.modules() if part is not norm}
-    order = [m for m in modules if (is_norm(m) and m not in within) or isinstance(m, WhitenedLayer) or plain_base(m)]
-    norms = [is_norm(m) for m in order]
-    found = []
+    outermost = {*_outermost_norms(modules)}
+    order = [m for m in modules if m in outermost or isinstance(m, WhitenedLayer) or plain_base(m)]
+    norms = [m in outermost for m in order]
+    found: dict[nn.Module, nn.Module | None] = {}
     for index, module in enumerate(order):
         if norms[index]:
             before = next((order[i] for i in range(index - 1, -1, -1) if not norms[i]), None)
             after = next((order[i] for i in range(index + 1, len(order)) if not norms[i]), None)
             fed = before is not None and _num_channels(module) in (None, _num_outputs(before))
             if before in converted if fed else before in converted or after in converted:
-                found.append(module)
+                found[module] = before if fed else None
     return found
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -13,14 +12,12 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from netdeconv.nn import InputStatistics, statistics_mode
-from netdeconv.surgery.batches import calls
+from netdeconv.surgery.batches import Forward, calls
 from netdeconv.surgery.notices import NothingChangedWarning, logger
 from netdeconv.surgery.tree import evaluation_mode, refuse_meta
 
 
-def recalibrate(
-    model: nn.Module, batches: Iterable[Any], *, forward: Callable[[Any], object] | None = None
-) -> nn.Module:
+def recalibrate(model: nn.Module, batches: Iterable[Any], *, forward: Forward | None = None) -> nn.Module:
     """Compute the running statistics of all whitened layers and batch norms anew, as the average over the batches.
 
     They normalise with each batch's own statistics, as in training, so that every layer sees what it saw there; all
@@ -31,7 +28,7 @@ def recalibrate(
         model: any module with whitened layers or batch norm; changed in place.
         batches: each a tensor, a tuple or list whose first element is the input, or a mapping of keyword
             arguments; anything, where ``forward`` is given.
-        forward: runs the model on one batch, where calling it with the batch is not enough.
+        forward: runs the model on one batch, ``forward(model, batch)``, where calling it with the batch is not enough.
 
     Returns:
         The model. Every module has its mode, momentum and place in a freeze schedule back; a layer that no
@@ -56,14 +53,14 @@ def recalibrate(
         warnings.warn("recalibrate changed nothing: no running statistics", NothingChangedWarning, stacklevel=2)
         return model
     before = {layer: {name: buffer.clone() for name, buffer in layer.named_buffers()} for layer in layers}
-    runs = _runs(model, batches, forward)
+    runs = calls(batches, model, forward)
     with torch.no_grad(), evaluation_mode(model), statistics_mode(model, "average"), _equal_weights(layers):
         for layer in layers:
             _reset(layer)
             layer.train()
         try:
-            for run in runs:
-                run()
+            for call in runs:
+                call.run(model)
         except BaseException:
             for layer, buffers in before.items():
                 _restore(layer, buffers)
@@ -111,15 +108,6 @@ def batch_statistics(model: nn.Module) -> Iterator[nn.Module]:
 
 def _has_statistics(module: nn.Module) -> bool:
     return isinstance(module, InputStatistics) or (isinstance(module, _BatchNorm) and module.track_running_stats)
-
-
-def _runs(
-    model: nn.Module, batches: Iterable[Any], forward: Callable[[Any], object] | None
-) -> Iterator[Callable[[], object]]:
-    """One forward pass for each batch."""
-    if forward is not None:
-        return (functools.partial(forward, batch) for batch in batches)
-    return (functools.partial(model, *call.args, **call.kwargs) for call in calls(batches, model))
 
 
 def _reset(layer: nn.Module) -> None:
