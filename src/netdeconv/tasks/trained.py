@@ -5,6 +5,7 @@ Shape letters: N batch, C channels, H height, W width.
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import dataclasses
 from pathlib import Path
@@ -36,7 +37,7 @@ _HEADS = ("classifier.4.weight", "classifier.low_classifier.weight")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainedNetwork:
+class TrainedNetwork(abc.ABC):
     """The network of a run, in evaluation mode.
 
     Args:
@@ -88,9 +89,9 @@ class TrainedNetwork:
         return cls(path=folder, config=config, info=entry, network=network, device=device)
 
     @classmethod
+    @abc.abstractmethod
     def _info(cls, config: TrainingConfig, weights: dict[str, Tensor], file: Path) -> Any:
         """The entry of the data set, as the run used it."""
-        raise NotImplementedError
 
     @torch.no_grad()
     def scores(self, inputs: Tensor) -> Any:
