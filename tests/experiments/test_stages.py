@@ -137,6 +137,18 @@ def test_tables_of_seeds(tmp_path, monkeypatch, name):
         assert kinds == {"recalibrated": 61.0, "running": 60.0, "batch": 61.0}
 
 
+def test_fine_tuning_starts_from_the_pretraining_and_ends_at_the_searched_rate(tmp_path, monkeypatch):
+    trained = fake(monkeypatch, lambda config: 50.0 - config.optimizer.lr + config.seed)
+    found = run("fine-tuning", tmp_path / "runs")
+    finals = [config for config in trained if config.start and not config.data.validation_size]
+    assert len(finals) == 2 * 2 * 3  # from scratch nothing is started from
+    assert {config.optimizer.lr for config in finals} == {0.01}
+    lines = exported("fine-tuning", found, tmp_path)["rows"]
+    assert len(lines) == 6
+    assert {"candidate": "whitened, from scratch", "images": 1000, "lr 0.1": 49.9}.items() <= lines[-1].items()
+    assert (lines[-1]["accuracy"], lines[-1]["spread"], lines[-1]["seeds"]) == (50.99, 1.0, 3)
+
+
 def test_every_experiment_has_a_table_of_its_own_or_none():
     assert {name for name in names() if experiment(name).then} >= {"camvid", "seconds-to-accuracy-resnet18"}
     assert experiment("mnist-mlp").summarise is None

@@ -47,6 +47,9 @@ def test_a_denser_sample_takes_so_many_fewer_images():
     assert sampler.plan(torch.Size((256, 4, 2, 2))) == (PIXELS, 4)
     assert sampler.num_rows(torch.Size((256, 4, 2, 2))) == 256  # as at one position of all of them
     assert sampler.plan(torch.Size((16, 4, 2, 2)))[1] == 2  # 8 entries remain
+    volume = PatchGeometry((1,) * 3, (1,) * 3, ((0, 0),) * 3, (1,) * 3)
+    sampler = Sampler(volume, Grouping(1, 1, 4), nnd.Whitening(sampling_stride=3))
+    assert sampler.plan(torch.Size((16, 4, 2, 2, 2))) == (volume, 2)  # also where fewer would do
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=setting_id)

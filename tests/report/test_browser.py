@@ -6,8 +6,10 @@ import shutil
 
 import pytest
 
+from netdeconv.report import page as page_module
 from netdeconv.report.page import write_report
 from netdeconv.training import run
+from netdeconv.viz import weight_norms
 from small_runs import plain_config, small_config
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -18,7 +20,13 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="the browser test needs
 
 
 @pytest.fixture
-def page_file(tmp_path):
+def page_file(tmp_path, monkeypatch):
+    """Of all figures only one is drawn."""
+
+    def draw(subject):
+        return {"weights": weight_norms({"": subject.network})}, []
+
+    monkeypatch.setattr(page_module, "draw_all", draw)
     folder = tmp_path / "runs"
     run(small_config(folder / "whitened", epochs=2, recalibration=1), progress=False)
     run(plain_config(folder / "plain", epochs=2), progress=False)

@@ -60,10 +60,11 @@ def test_a_sample_is_what_the_layer_whitens(model, batch):
 
 
 def test_a_matrix_that_is_not_symmetric_whitens_the_right_way_round(batch):
-    scaled = batch * torch.tensor([100.0, 1.0, 0.1]).view(3, 1, 1)
+    scaled = batch * torch.tensor([100.0, 1.0, 0.1]).view(3, 1, 1) + 3
     layer = nd.WhitenedConv2d(3, 8, 3, whitening=dataclasses.replace(EXACT, standardize=True))
     (sample,) = viz.sample_layers(layer, scaled)
     assert (sample.matrix - sample.matrix.T).abs().max() > 1
+    assert sample.whitened.mean(0).abs().max() < 0.2  # of a part of the rows
     assert (sample.covariances()[1] - torch.eye(27)).abs().max() < 0.5
     image = scaled[0].double()
     patches = nn.functional.unfold(image[None], 3)[0].view(3, 9, -1).transpose(0, 1).flatten(0, 1).T

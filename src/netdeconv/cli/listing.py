@@ -97,7 +97,7 @@ LISTS: dict[str, tuple[Callable[[], list[Row]], tuple[str, ...], str]] = {
     ),
     "experiments": (
         _experiments,
-        ("rows", "title", "status"),
+        ("rows", "title"),
         "netdeconv reproduce NAME [ROW ...]; --json has every row",
     ),
 }

@@ -17,95 +17,76 @@ Status:   being measured.
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from netdeconv.data import DataConfig
-from netdeconv.experiments.running.experiment import ExperimentRow, Reproduced
-from netdeconv.models import BATCH_NORM, NormConfig
-from netdeconv.tasks import Classification
-from netdeconv.training import NetworkConfig, OptimizerConfig, TrainingConfig
+from netdeconv.experiments.running.experiment import ExperimentRow, Reproduced, Rows, best_of
+from netdeconv.experiments.running.families import cifar, mean, searched, spread
+from netdeconv.training import TrainingConfig
 
 # The row that the others start from, where `netdeconv reproduce` leaves it.
 _PRETRAINED = "runs/fine-tuning/pretraining"
-RATES = (0.1, 0.03, 0.01)
-SEEDS = (0, 1, 2)
+RATES, DECAY, SEEDS, TESTED = (0.1, 0.03, 0.01), 1e-3, (0, 1, 2), 2000
 # By the number of images: epochs.
 TARGETS = {4000: 1, 1000: 3}
-# By candidate: its normalisation, where it starts, and the rate that the search gave for each number of images.
-CANDIDATES: dict[str, tuple[str, str | None, dict[int, float]]] = {
-    "batch norm, fine-tuned": (BATCH_NORM, _PRETRAINED, {4000: 0.01, 1000: 0.01}),
-    "whitened, fine-tuned": ("default", _PRETRAINED, {4000: 0.01, 1000: 0.01}),
-    "whitened, from scratch": ("default", None, {4000: 0.1, 1000: 0.1}),
+# By candidate: its normalisation, and where it starts.
+CANDIDATES: dict[str, tuple[str, str | None]] = {
+    "batch norm, fine-tuned": ("batch_norm", _PRETRAINED),
+    "whitened, fine-tuned": ("default", _PRETRAINED),
+    "whitened, from scratch": ("default", None),
 }
 
 
-def rows() -> dict[str, ExperimentRow]:
-    """Return the runs by label: pretraining, the search, and what the chosen rates give on the test images."""
-    search = {
-        f"search, {name}, {images} images, lr {lr:g}": _config(name, images, lr, 0, validation=1000)
-        for images in TARGETS
-        for name in CANDIDATES
-        for lr in RATES
-    }
-    final = {
-        f"final, {name}, {images} images, seed {seed}": _config(name, images, chosen[images], seed)
-        for seed in SEEDS
-        for images in TARGETS
-        for name, (_, _, chosen) in CANDIDATES.items()
-    }
-    return {
-        label: ExperimentRow(config=config)
-        for label, config in {"pretraining": _pretraining(), **search, **final}.items()
-    }
+def rows() -> Rows:
+    """Return the pretraining, and the searches' runs."""
+    pretraining = cifar("resnet18", 4, dataset="cifar100", width=0.25, batch_size=64, images=10000, lr=0.05)
+    found = {"pretraining": ExperimentRow(config=_tested(pretraining))}
+    for images in TARGETS:
+        for name in CANDIDATES:
+            found |= searched(_config(name, images, cut=1000), f"{name}, {images} images, search", RATES, (DECAY,))
+    return found
 
 
-def summary(runs: Iterable[Reproduced]) -> list[dict[str, Any]]:
-    """One line for every candidate and number of images: search, chosen rate, mean and spread over the seeds."""
+def then(found: Mapping[str, Reproduced]) -> Rows:
+    """Return the final runs, each at the rate that its search found."""
+    more: dict[str, ExperimentRow] = {}
+    for images in TARGETS:
+        for name in CANDIDATES:
+            best = best_of(found, f"{name}, {images} images, search")
+            if best is None:
+                continue
+            for seed in SEEDS:
+                config = dataclasses.replace(_config(name, images), optimizer=best.optimizer, seed=seed)
+                more[f"{name}, {images} images, seed {seed}"] = ExperimentRow(config=_tested(config))
+    return more
+
+
+def summary(runs: Sequence[Reproduced]) -> list[dict[str, Any]]:
+    """One line for every candidate and number of images: the search, mean and spread over the seeds."""
     scores = {run.label: 0.0 if run.failure else run.score for run in runs}
-    return [_line(name, images, scores) for images in TARGETS for name in CANDIDATES]
+    return [_line(f"{name}, {images} images", scores) for images in TARGETS for name in CANDIDATES]
 
 
-def _line(name: str, images: int, scores: dict[str, float | None]) -> dict[str, Any]:
-    finals = [scores.get(f"final, {name}, {images} images, seed {seed}") for seed in SEEDS]
-    found = [score for score in finals if score is not None]
-    searched = {f"lr {lr:g}": scores.get(f"search, {name}, {images} images, lr {lr:g}") for lr in RATES}
+def _line(label: str, scores: Mapping[str, float | None]) -> dict[str, Any]:
+    searched_at = {lr: scores.get(f"{label}, search lr {lr:g} wd {DECAY:g}") for lr in RATES}
+    finals = [score for seed in SEEDS if (score := scores.get(f"{label}, seed {seed}")) is not None]
+    name, _, images = label.rpartition(", ")
     return {
         "candidate": name,
-        "images": images,
-        **{rate: None if score is None else round(score, 1) for rate, score in searched.items()},
-        "chosen": CANDIDATES[name][2][images],
-        "accuracy": round(statistics.mean(found), 2) if found else None,
-        "spread": round(statistics.stdev(found), 2) if len(found) > 1 else None,
-        "seeds": len(found),
+        "images": int(images.partition(" ")[0]),
+        **{f"lr {lr:g}": None if score is None else round(score, 1) for lr, score in searched_at.items()},
+        "accuracy": mean(finals),
+        "spread": spread(finals),
+        "seeds": len(finals),
     }
 
 
-def _config(name: str, images: int, lr: float, seed: int, *, validation: int = 0) -> TrainingConfig:
-    norm, start, _ = CANDIDATES[name]
-    return TrainingConfig(
-        task=Classification(),
-        data=DataConfig(
-            dataset="cifar10",
-            batch_size=32,
-            train_size=images,
-            validation_size=validation,
-            evaluation_size=None if validation else 2000,
-        ),
-        network=NetworkConfig(arch="resnet18", width=0.25, norm=NormConfig(name=norm)),
-        optimizer=OptimizerConfig(name="SGD", lr=lr, momentum=0.9, weight_decay=1e-3, schedule="cosine"),
-        start=start,
-        epochs=TARGETS[images],
-        seed=seed,
-    )
+def _config(name: str, images: int, *, cut: int = 0) -> TrainingConfig:
+    norm, start = CANDIDATES[name]
+    config = cifar("resnet18", TARGETS[images], norm=norm, width=0.25, batch_size=32, images=images, cut=cut)
+    return dataclasses.replace(config, start=start)
 
 
-def _pretraining() -> TrainingConfig:
-    return TrainingConfig(
-        task=Classification(),
-        data=DataConfig(dataset="cifar100", batch_size=64, train_size=10000, evaluation_size=2000),
-        network=NetworkConfig(arch="resnet18", width=0.25),
-        optimizer=OptimizerConfig(name="SGD", lr=0.05, momentum=0.9, weight_decay=1e-3, schedule="cosine"),
-        epochs=4,
-    )
+def _tested(config: TrainingConfig) -> TrainingConfig:
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, evaluation_size=TESTED))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netdeconv.experiments.running.rows import Failure, read_history, require_one_process, train_rows
-from netdeconv.experiments.running.search_space import Search, Space, Trial
+from netdeconv.experiments.running.search_space import Search, Space, State, Trial
 from netdeconv.training import (
     Reporter,
     RunDirectory,
@@ -138,11 +138,7 @@ def _proposed(study: optuna.Study, space: Space, seed: int) -> optuna.Trial:
 
 
 def _train(
-    study: optuna.Study,
-    trial: optuna.Trial,
-    base: TrainingConfig,
-    path: Path,
-    reporter: Callable[[str], Reporter],
+    study: optuna.Study, trial: optuna.Trial, base: TrainingConfig, path: Path, reporter: Callable[[str], Reporter]
 ) -> None:
     """Train a trial, or what is left of it, and tell the study."""
     folder = _folder_of(trial)
@@ -165,21 +161,15 @@ def _train(
 
 def _collect(study: optuna.Study) -> tuple[Trial, ...]:
     """The trials that count."""
-    return tuple(
-        Trial(
-            trial.number,
-            **trial.params,
-            score=trial.intermediate_values[max(trial.intermediate_values)] if trial.intermediate_values else None,
-            epochs=len(trial.intermediate_values),
-            state="diverged"
-            if _FAILED in trial.user_attrs
-            else "pruned"
-            if trial.state == _state("PRUNED")
-            else "finished",
-            folder=_folder_of(trial),
-        )
-        for trial in _trials(study, "COMPLETE", "PRUNED")
-    )
+    found = []
+    for trial in _trials(study, "COMPLETE", "PRUNED"):
+        scores = trial.intermediate_values
+        score = scores[max(scores)] if scores else None
+        state: State = "finished" if trial.state == _state("COMPLETE") else "pruned"
+        state = "diverged" if _FAILED in trial.user_attrs else state
+        lr, weight_decay, folder = trial.params["lr"], trial.params["weight_decay"], _folder_of(trial)
+        found.append(Trial(trial.number, lr, weight_decay, score, len(scores), state, folder))
+    return tuple(found)
 
 
 def _trials(study: optuna.Study, *states: str) -> list[optuna.trial.FrozenTrial]:
@@ -198,15 +188,7 @@ class _Watcher(Reporter):
     def __init__(self, trial: optuna.Trial, config: TrainingConfig, reporter: Reporter) -> None:
         self._trial, self._config, self._reporter = trial, config, reporter
         self._known = 0
-
-    def note(self, text: str) -> None:
-        self._reporter.note(text)
-
-    def start(self, *, epochs: int, steps: int, first_epoch: int) -> None:
-        self._reporter.start(epochs=epochs, steps=steps, first_epoch=first_epoch)
-
-    def step(self, *, epoch: int, step: int, images: int, loss: float) -> None:
-        self._reporter.step(epoch=epoch, step=step, images=images, loss=loss)
+        self.note, self.start, self.step = reporter.note, reporter.start, reporter.step  # type: ignore[method-assign]
 
     def epoch(self, record: Mapping[str, Any]) -> None:
         self._reporter.epoch(record)

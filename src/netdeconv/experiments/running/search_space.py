@@ -8,6 +8,8 @@ import math
 from pathlib import Path
 from typing import Literal
 
+State = Literal["finished", "diverged", "pruned"]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Space:
@@ -62,7 +64,7 @@ class Trial:
     weight_decay: float
     score: float | None
     epochs: int
-    state: Literal["finished", "diverged", "pruned"]
+    state: State
     folder: str
 
 
