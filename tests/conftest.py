@@ -25,12 +25,8 @@ MARKERS = {
     "mnist": "MNIST/raw",
     "fashion_mnist": "FashionMNIST/raw",
     "camvid": "camvid",
-    "camvid_cityscapes": "camvid_cityscapes",
     "imagenet_sample": "imagenet_sample",
 }
-
-# What is asked of the script that expands a data set, where that is not its name.
-EXPANDED_BY = {"camvid_cityscapes": ["--only", "camvid", "--cityscapes-layout"]}
 
 # The files and folders that take longest, longest first: workers begin with them, and none is left alone with one.
 SLOW = (
@@ -106,7 +102,7 @@ def real_data(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
         done = root / f"{name}.expanded"
         with filelock.FileLock(root / "lock"):
             if not done.exists():
-                command = [sys.executable, str(packed), str(root), *EXPANDED_BY.get(name, ["--only", name])]
+                command = [sys.executable, str(packed), str(root), "--only", name]
                 finished = subprocess.run(command, capture_output=True, text=True, check=False)
                 if finished.returncode != 0:
                     pytest.fail(f"expanding {name} failed:\n{finished.stdout}\n{finished.stderr}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -72,49 +71,6 @@ def voc(root: Path) -> Path:
         lists = base / "ImageSets" / "Segmentation"
         lists.mkdir(parents=True, exist_ok=True)
         (lists / f"{split}.txt").write_text("\n".join(names) + "\n")
-    return root
-
-
-COCO_NAMES = (
-    "airplane bicycle bird boat bottle bus car cat chair cow,dining table,dog horse motorcycle person,potted plant,"
-    "sheep couch train tv"
-)
-
-
-def coco(root: Path, split: str = "val") -> Path:
-    """One image with a dog, a crowd and a couch that overlaps the dog; one with nothing of VOC's classes."""
-    names = [name for part in COCO_NAMES.split(",") for name in ([part] if part.count(" ") == 1 else part.split())]
-    categories = [{"id": 3 * number + 2, "name": name} for number, name in enumerate([*names, "giraffe"])]
-    ids = {each["name"]: each["id"] for each in categories}
-    boxes = [
-        ("dog", 2, 2, 10, 8, 0),
-        ("couch", 8, 2, 10, 8, 0),
-        ("person", 20, 12, 6, 6, 1),
-        ("giraffe", 0, 14, 4, 4, 0),
-    ]
-    annotations: list[dict[str, Any]] = []
-    for number, (name, left, top, width, height, crowd) in enumerate(boxes):
-        right, bottom = left + width, top + height
-        polygon = [[left, top, right, top, right, bottom, left, bottom]]
-        annotations.append(
-            {
-                "id": number + 1,
-                "image_id": 7,
-                "category_id": ids[name],
-                "iscrowd": crowd,
-                "segmentation": polygon,
-                "bbox": [left, top, width, height],
-                "area": width * height,
-            }
-        )
-    annotations.append({**annotations[-1], "id": 99, "image_id": 8})
-    images = [{"id": n, "file_name": f"{n:012}.jpg", "height": HEIGHT, "width": WIDTH} for n in (7, 8)]
-    for record in images:
-        save(root / "coco" / f"{split}2017" / str(record["file_name"]), scene(1, [3, 0])[0])
-    folder = root / "coco" / "annotations"
-    folder.mkdir(parents=True, exist_ok=True)
-    content = {"images": images, "annotations": annotations, "categories": categories}
-    (folder / f"instances_{split}2017.json").write_text(json.dumps(content))
     return root
 
 

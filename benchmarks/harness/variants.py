@@ -11,9 +11,7 @@ from netdeconv.models import NORMALISATIONS, NormConfig
 from netdeconv.published import Delinear, FastDeconv
 
 NONE, BATCH_NORM, PUBLISHED = "none", "batch_norm", "published"
-VARIANTS = {name: kind.description for name, kind in NORMALISATIONS.items()} | {
-    PUBLISHED: "the published layers, as netdeconv.published has them"
-}
+VARIANTS = NORMALISATIONS | {PUBLISHED: "the published layers, as netdeconv.published has them"}
 
 
 def as_published(model: nn.Module) -> nn.Module:

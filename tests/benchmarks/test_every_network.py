@@ -16,10 +16,10 @@ FAMILIES = (
     "vgg11",
     "preact_resnet18",
     "senet18",
-    "densenet_cifar",
+    "densenet121",
     "resnext29_32x4d",
     "mobilenet_v2",
-    "pnasnet_b",
+    "pnasnet_a",
 )
 
 

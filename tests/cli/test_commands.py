@@ -74,13 +74,13 @@ def test_options_of_the_whitening_arrive(options, field, value):
 def test_options_of_the_run_arrive():
     config = settings(
         "--width 0.5 --recalibration 3 --loss L2 --seed 3 --precision 32-true --threads 1 --validation-size 100 "
-        "--momentum 0.8 --lr-scheduler multistep --optimizer AdamW --no-verify --download --data-dir here "
+        "--momentum 0.8 --lr-scheduler multistep --optimizer AdamW --download --data-dir here "
         "--evaluate-all-statistics --check-finite --device cpu --result-path there --epochs 3"
     )
     assert (config.network.width, config.recalibration, config.task.loss, config.seed) == (0.5, 3, "L2", 3)
     assert (config.precision, config.threads, config.device, config.epochs) == ("32-true", 1, "cpu", 3)
     data = config.data
-    assert (data.validation_size, data.verify, data.download, data.data_dir) == (100, False, True, "here")
+    assert (data.validation_size, data.download, data.data_dir) == (100, True, "here")
     optimizer = config.optimizer
     assert (optimizer.momentum, optimizer.schedule, optimizer.name) == (0.8, "multistep", "AdamW")
     assert (config.evaluate_all_statistics, config.check_finite, config.result_path) == (

@@ -86,7 +86,7 @@ def test_options_arrive_under_all_their_names(root):
         f"--arch resnet18d --workers 3 --epochs 7 --batch-size 12 --learning-rate 0.2 "
         f"--lr-scheduler multistep --weight-decay 0.01 --seed 5 --block 16 --block-fc 8 --deconv-iter 4 --eps 1e-4 "
         f"--stride 2 --bias False --structure full --test-run True --test-iter 6 --image-size 32 --resize 40 "
-        f"--num-classes 3 --skip-corrupt --decode device --no-augment --validation-size 3 --train-size 6 {root}"
+        f"--num-classes 3 --no-augment --validation-size 3 --train-size 6 {root}"
     )
     assert (config.epochs, config.seed) == (7, 5)
     optimizer = config.optimizer
@@ -98,7 +98,7 @@ def test_options_arrive_under_all_their_names(root):
     data = config.data
     assert (data.num_workers, data.batch_size, data.max_batches) == (3, 12, 6)
     assert (data.image_size, data.resize, data.num_classes) == (32, 40, 3)
-    assert (data.skip_corrupt, data.decode, data.augment) == (True, "device", False)
+    assert not data.augment
     assert (data.validation_size, data.train_size) == (3, 6)
     assert settings(f"{root} --test-iter 6").data.max_batches is None
     assert settings(f"{root} --pretrained --num-classes 3").network.pretrained

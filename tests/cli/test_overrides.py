@@ -49,7 +49,7 @@ def test_without_further_options_a_row_is_what_the_recipe_says():
         ("--epochs 4 --warmup 0.25", {"epochs": 4, "optimizer.warmup": 0.25}),
         ("--arch vgg11 --width .5", {"network.arch": "vgg11", "network.width": 0.5}),
         ("--batch-size 64 --validation-size 500", {"data.batch_size": 64, "data.validation_size": 500}),
-        ("--data-dir there --no-verify", {"data.data_dir": "there", "data.verify": False}),
+        ("--data-dir there --download", {"data.data_dir": "there", "data.download": True}),
         ("--label-smoothing .1 --loss L2", {"task.label_smoothing": 0.1, "task.loss": "L2"}),
         ("--devices 2 --seed 3", {"parallel.devices": 2, "seed": 3}),
         ("--result-path here --threads 1 --msg False --num-workers 0", {"result_path": "here", "threads": 1}),

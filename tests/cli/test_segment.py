@@ -69,13 +69,13 @@ def test_a_d_at_the_end_of_a_name_means_converted():
 def test_options_of_the_task_arrive():
     task = settings(
         "--size 240x180 --crop 120x90 --scale 0.75 1.5 --flip False --evaluate-on test --evaluation-batch 3 "
-        "--window 60x50 --average-flip --auxiliary False --auxiliary-weight 0.3 --output-stride 16 "
+        "--auxiliary False --auxiliary-weight 0.3 --output-stride 16 "
         "--model fcn_resnet18 --dataset camvid"
     ).task
     views = task.views
     assert (views.size, views.crop, views.scale, views.flip) == ((180, 240), (90, 120), (0.75, 1.5), False)
     assert (views.evaluate_on, views.evaluation_batch) == ("test", 3)
-    assert (task.window, task.average_flip, task.output_stride) == ((50, 60), True, 16)
+    assert task.output_stride == 16
     assert (task.auxiliary, task.auxiliary_weight) == (False, 0.3)
 
 

@@ -13,7 +13,7 @@ from netdeconv.data import (
     DataError,
     LeftOutWarning,
     MissingDataError,
-    find_imagenet,
+    count_classes,
     info,
     open_splits,
     read,
@@ -29,14 +29,12 @@ def opened(root, **changes):
 
 
 def test_labels_are_the_places_of_the_classes_in_alphabetical_order(tmp_path):
-    files = read_files(write_folder(tmp_path), "train")
-    assert files.classes == CLASSES
-    assert files.labels.tolist() == [0] * 8 + [1] * 8 + [2] * 8
-    assert files.path(9) == str(tmp_path / "train" / "n02" / "n02_1.JPEG")
-    part = files.part(torch.tensor([23, 0]))
-    assert (part.path(0), part.labels.tolist()) == (files.path(23), [2, 0])
-    image, label = files.load(9)
-    assert (image.shape, int(label)) == ((3, 40, 40), 1)
+    files = read_files(write_folder(tmp_path) / "train")
+    assert tuple(files.classes) == CLASSES
+    assert files.targets == [0] * 8 + [1] * 8 + [2] * 8
+    assert files.samples[9][0] == str(tmp_path / "train" / "n02" / "n02_1.JPEG")
+    image, label = files[9]
+    assert (image.shape, label) == ((3, 40, 40), 1)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +51,7 @@ def test_a_set_is_found_in_its_folder_or_below(tmp_path, name, below):
 
 
 def test_classes_are_counted(tmp_path):
-    assert find_imagenet(write_folder(tmp_path)) == ("imagenet", 3)
+    assert count_classes(write_folder(tmp_path)) == 3
 
 
 def test_another_number_of_classes_than_the_heads_is_refused(tmp_path):
@@ -101,10 +99,10 @@ def test_files_that_are_no_images_by_their_names_are_left_out_and_said(tmp_path)
     (root / "train/n01/n01_0.JPEG").rename(root / "train/n01/n01_0.jepg")
     (root / "train/n01/.DS_Store").touch()
     with pytest.warns(LeftOutWarning, match=r"files of .*train are left out.*\.jpg.*: 1 \(n01/n01_0.jepg\)"):
-        assert len(read_files(root, "train")) == 5
+        assert len(read_files(root / "train")) == 5
     (root / "train/n01/n01_1.JPEG").rename(root / "train/n01/n01_1.gif")
     with pytest.raises(DataError, match=r"train: .*classes n01. Names of images end in .*, unlike n01/n01_0.jepg"):
-        read_files(root, "train")
+        read_files(root / "train")
 
 
 @pytest.mark.parametrize("below", ["", "train", "train/n02"])
@@ -123,11 +121,8 @@ def test_a_file_in_the_place_of_a_folder_is_named(tmp_path):
         opened(tmp_path / "images.tar")
 
 
-def test_a_folder_of_folders_of_sets_names_them(tmp_path):
-    write_folder(tmp_path / "mine")
-    (tmp_path / "other" / "train").mkdir(parents=True)
-    (tmp_path / "other" / "train" / "image.png").touch()
-    with pytest.raises(MissingDataError, match=r"expected are train/CLASS/IMAGE and val/CLASS/IMAGE; mine in it has"):
+def test_a_folder_of_other_things_says_what_is_expected(tmp_path):
+    with pytest.raises(MissingDataError, match=r"expected are train/CLASS/IMAGE and val/CLASS/IMAGE\. Name"):
         opened(tmp_path)
 
 
@@ -158,7 +153,6 @@ def test_parts_keep_every_class_in_proportion_and_are_disjoint(tmp_path):
         ({"image_size": 1}, "image_size must be at least 8, got 1: networks for image files halve"),
         ({"resize": 15}, "resize 15 is smaller than image_size 16: images would be padded with black"),
         ({"max_batches": 0}, "max_batches must be at least 1, got 0"),
-        ({"decode": "gpu"}, "decode must be one of"),
     ],
 )
 def test_settings_out_of_range_are_refused(tmp_path, settings, message):
@@ -209,4 +203,4 @@ def test_the_real_sample_has_its_classes_and_colours(real_data):
     # Ten classes of a thousand: near the mean and the deviation of all, not at them.
     assert inputs.mean((0, 2, 3)).abs().max() < 0.3
     assert (inputs.std((0, 2, 3)) - 1).abs().max() < 0.3
-    assert find_imagenet(root / "imagenet1000") == ("imagenet", info("imagenet").num_classes)
+    assert count_classes(root / "imagenet1000") == info("imagenet").num_classes

@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+import torchvision
 
 from netdeconv.data import (
     DATASETS,
@@ -79,8 +80,6 @@ def test_missing_data_says_where_it_looked_and_how_to_get_it(tmp_path):
 
 
 def test_a_failed_download_is_missing_data_with_the_reason(tmp_path, monkeypatch):
-    import torchvision
-
     def no_network(*args, **kwargs):
         raise OSError("the network is unreachable")
 
@@ -97,6 +96,15 @@ def test_the_data_folder_is_the_argument_then_the_variable_then_data(monkeypatch
     assert str(resolve_data_dir(None)) == "data"
 
 
+@pytest.fixture
+def unchecked(monkeypatch):
+    """CIFAR-100 without its md5 sums."""
+    kind = torchvision.datasets.CIFAR100
+    for name in ("train_list", "test_list"):
+        monkeypatch.setattr(kind, name, [[file, None] for file, _ in getattr(kind, name)])
+    monkeypatch.setattr(kind, "meta", {**kind.meta, "md5": None})
+
+
 def _write_cifar100(root):
     folder = root / "cifar-100-python"
     folder.mkdir()
@@ -107,22 +115,19 @@ def _write_cifar100(root):
     (folder / "meta").write_bytes(pickle.dumps({"fine_label_names": [str(i) for i in range(100)]}))
 
 
-def test_reencoded_cifar_is_refused_unless_verifying_is_off(tmp_path):
+def test_reencoded_cifar_is_refused(tmp_path, monkeypatch):
     _write_cifar100(tmp_path)
-    with pytest.raises(DataError, match=r"train has not its published md5 sum.*--download; re-encoded.*--no-verify"):
+    with pytest.raises(DataError, match=r"train has not its published md5 sum. Copy it again, or .*--download$"):
         read("cifar100", data_dir=str(tmp_path))
-    train, _ = read("cifar100", data_dir=str(tmp_path), verify=False)
+
+
+def test_cifar_is_read_from_its_files(tmp_path, unchecked):
+    _write_cifar100(tmp_path)
+    train, _ = read("cifar100", data_dir=str(tmp_path))
     assert train.labels.tolist() == [7, 3]
     # Stored as all red, then all green, then all blue values, row by row.
     assert train.images[0, 0, 1].tolist() == [1, (1024 + 1) % 256, (2048 + 1) % 256]
     assert train.images[0, 1, 0].tolist() == [32, 32, 32]
-
-
-def test_verifying_stays_on_for_others_after_it_was_off(tmp_path):
-    _write_cifar100(tmp_path)
-    read("cifar100", data_dir=str(tmp_path), verify=False)
-    with pytest.raises(DataError):
-        read("cifar100", data_dir=str(tmp_path))
 
 
 def _write_mnist(root, *, images=3, labels=(7, 0, 9), side=28):
@@ -157,11 +162,11 @@ def test_damaged_files_are_named_and_not_called_missing(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", pickle.dumps([1, 2]), pickle.dumps({"data": 1})])
-def test_a_damaged_pickle_is_named(tmp_path, content):
+def test_a_damaged_pickle_is_named(tmp_path, unchecked, content):
     _write_cifar100(tmp_path)
     (tmp_path / "cifar-100-python" / "train").write_bytes(content)
     with pytest.raises(DataError, match=r"'cifar100' is damaged: .*cifar-100-python/train"):
-        read("cifar100", data_dir=str(tmp_path), verify=False)
+        read("cifar100", data_dir=str(tmp_path))
 
 
 def test_data_that_may_not_be_read_are_not_called_missing(tmp_path, monkeypatch):
@@ -177,7 +182,7 @@ def test_data_that_may_not_be_read_are_not_called_missing(tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"labels": (7, 10, 9)}, "label 10 of train, of 10 classes"),
+        ({"labels": (7, 10, 9)}, "labels from 7 to 10 in train, of 10 classes"),
         ({"labels": (7, 1)}, r"images \(3, 28, 28, 1\) with 2 labels of train"),
         ({"side": 27}, r"images \(3, 27, 27, 1\) .* where N x 28 x 28 x 1 with N labels are expected"),
     ],
@@ -233,8 +238,6 @@ def test_svhn_is_read_from_its_matlab_files(tmp_path, monkeypatch):
 
 
 def test_stl10_is_read_from_its_binary_files(tmp_path, monkeypatch):
-    import torchvision
-
     folder = tmp_path / "stl10_binary"
     folder.mkdir()
     # Column by column: width before height.
@@ -274,20 +277,22 @@ def test_validation_images_come_from_train_and_leave_test_alone():
     splits = open_splits(DataConfig(validation_size=297), seed=0, device=CPU)
     assert splits.evaluated_on == "validation"
     assert (splits.train.num_samples, splits.evaluation.num_samples) == (1000, 297)
-    pool = {image.numpy().tobytes() for image in train.images}
-    held_out = {image.numpy().tobytes() for image in splits.evaluation.images_NHWC}
-    assert held_out <= pool
-    assert not held_out & {image.numpy().tobytes() for image in test.images}
-    assert not held_out & {image.numpy().tobytes() for image in splits.train.images_NHWC}
+    held_out, trained_on = set(splits.evaluation.batches[0].tolist()), set(splits.train.index_N.tolist())
+    assert held_out | trained_on == set(range(len(train.labels)))
+    assert not held_out & trained_on
+    seen = torch.cat([inputs for inputs, _ in splits.evaluation])
+    expected = train.images[splits.evaluation.batches[0]].permute(0, 3, 1, 2).float() / 255
+    torch.testing.assert_close(seen, (expected - splits.info.mean[0]) / splits.info.std[0], rtol=0, atol=1e-5)
+    assert not {image.numpy().tobytes() for image in test.images} & {image.numpy().tobytes() for image in train.images}
 
 
 def test_the_validation_split_does_not_depend_on_the_runs_seed():
     first, second = (open_splits(DataConfig(validation_size=100), seed=seed, device=CPU).evaluation for seed in (0, 1))
-    assert torch.equal(first.images_NHWC, second.images_NHWC)
+    assert torch.equal(first.batches[0], second.batches[0])
 
 
 def test_without_validation_evaluation_is_on_test():
     splits = open_splits(DataConfig(train_size=100), seed=0, device=CPU)
     assert splits.evaluated_on == "test"
     assert splits.train.num_samples == 100
-    assert torch.equal(splits.evaluation.images_NHWC, read("digits")[1].images)
+    assert torch.equal(next(iter(splits.evaluation))[1], read("digits")[1].labels)

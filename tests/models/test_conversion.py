@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from torch import nn
 
 import netdeconv as nd
 from netdeconv import models
 from netdeconv.nn import WhitenedConv2d, WhitenedLayer
 
+# Those that differ from another one in the number of their blocks alone.
+DEEPER = {"vgg13", "vgg16", "vgg19", "resnet34", "resnet101"}
 PLAIN = (nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 def small(name: str) -> nn.Module:
-    return models.build(name, num_classes=10, in_channels=3, width=0.1, image_size=16)
+    """A network without memory: its structure is all that is looked at."""
+    with torch.device("meta"):
+        return models.build(name, num_classes=10, in_channels=3, width=0.1, image_size=16)
 
 
-@pytest.mark.parametrize("name", models.list_names())
+@pytest.mark.parametrize("name", [name for name in models.list_names() if name not in DEEPER])
 def test_every_layer_of_every_network_converts_and_no_norm_is_left(name):
     plain = small(name)
     layers = sum(type(module) in PLAIN[:2] for module in plain.modules())
@@ -34,7 +39,6 @@ PUBLISHED = {
     "dpn92": (10, None, None, {}),
     "efficientnet_b0": (10, None, 1, {"*.project": 1, "*.gate": 1}),  # ours: batch norm was published between its ends
     "pnasnet_a": (10, None, None, {}),
-    "pnasnet_b": (10, None, None, {}),
     "preact_resnet18": (10, None, None, {}),
 }
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-import types
 from fnmatch import fnmatchcase
 
 import pytest
 import torch
 from torch import nn
+from torchvision import models as zoo
 
 from netdeconv.models import architecture, build, build_imagenet, imagenet_architecture, parse_imagenet_name
 
-zoo = pytest.importorskip("torchvision.models")
 NAMES = zoo.list_models(module=zoo)
 
 
@@ -64,25 +62,6 @@ def test_what_makes_no_sense_is_refused(name, settings, message):
         build_imagenet(name, **settings)
 
 
-def test_a_missing_package_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(RuntimeError, match=r"'timm/resnet18d' needs timm, which is not installed: pip install timm"):
-        build_imagenet("timm/resnet18d")
-    monkeypatch.setitem(sys.modules, "torchvision.models", None)
-    with pytest.raises(RuntimeError, match="'resnet18' needs torchvision"):
-        parse_imagenet_name("resnet18")
-
-
-def test_names_of_timm_reach_it_unchanged(monkeypatch):
-    def create_model(name, *, pretrained, num_classes):
-        assert (name, pretrained) == ("resnet18d", True)
-        return nn.Linear(1, num_classes)
-
-    monkeypatch.setitem(sys.modules, "timm", types.SimpleNamespace(create_model=create_model))
-    assert parse_imagenet_name("timm/resnet18d") == ("timm/resnet18d", False)
-    assert build_imagenet("timm/resnet18d", num_classes=7, pretrained=True).out_features == 7
-
-
 def test_entries_of_imagenet_networks_have_the_published_steps():
     resnet, mobile = architecture("imagenet/resnet18"), architecture("imagenet/mobilenet_v2")
     assert (resnet.stem.num_iterations, resnet.stem.freeze) == (15, True)
@@ -92,7 +71,6 @@ def test_entries_of_imagenet_networks_have_the_published_steps():
     with torch.device("meta"):
         names = {n: m for n, m in build_imagenet("mobilenet_v2").named_modules() if isinstance(m, nn.Conv2d)}
     assert {name for name in names if any(fnmatchcase(name, pattern) for pattern in mobile.named)} == projections
-    assert imagenet_architecture("timm/resnet18d").source == "timm"
 
 
 @pytest.mark.parametrize("name", ["efficientnet_b0", "efficientnet_v2_s"])

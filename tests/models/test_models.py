@@ -11,7 +11,7 @@ ONE_LAYER = ("linear", "conv")
 
 
 # Those that differ from another one in the number of their blocks alone.
-DEEPER = {"vgg13", "vgg16", "vgg19", "resnet34", "resnet101", "xresnet34", "densenet_cifar"}
+DEEPER = {"vgg13", "vgg16", "vgg19", "resnet34", "resnet101"}
 FAMILIES = [name for name in models.list_names() if name not in DEEPER]
 
 
@@ -64,14 +64,11 @@ def test_width_scales_every_layer_of_vgg_but_the_last():
 # Side of the feature maps after the stem and after every stage, for images of 32x32.
 SIDES = {
     "resnet18": [32, 32, 16, 8, 4],
-    "xresnet50": [32, 32, 16, 8, 4],
     "senet18": [32, 32, 16, 8, 4],
-    "densenet121": [32, 16, 8, 4, 4],
     "resnext29_32x4d": [32, 32, 16, 8],
     "mobilenet_v2": [32, 32, 32, 16, 8, 8, 4, 4],
     "dpn92": [32, 32, 16, 8, 4],
     "pnasnet_a": [32, 32, 16, 8],
-    "pnasnet_b": [32, 32, 16, 8],
     "efficientnet_b0": [32, 16, 16, 8, 4, 4, 2, 1],
 }
 
@@ -85,6 +82,16 @@ def test_stages_have_their_resolutions(name):
             part.register_forward_hook(lambda module, inputs, output: sides.append(output.shape[-1]))
         model(torch.empty(2, 3, 32, 32))
     assert sides == SIDES[name]
+
+
+def test_a_densenet_keeps_the_resolution_of_its_stem_and_halves_it_three_times():
+    sides = []
+    with torch.device("meta"):
+        features = models.build("densenet121", num_classes=10, in_channels=3, width=0.1).features
+        for name in ("conv0", "denseblock1", "transition1", "transition2", "transition3", "norm5"):
+            features.get_submodule(name).register_forward_hook(lambda _, inputs, output: sides.append(output.shape[-1]))
+        features(torch.empty(2, 3, 31, 31))
+    assert sides == [31, 31, 16, 8, 4, 4]
 
 
 def test_an_unknown_name_is_refused_with_the_nearest():

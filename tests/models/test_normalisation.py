@@ -8,11 +8,11 @@ import pytest
 from torch import nn
 
 from netdeconv import models
-from netdeconv.models import NORMALISATIONS, NORMS, NormConfig, StemSettings, normalise
+from netdeconv.models import NORMALISATIONS, PLAIN_NORMS, NormConfig, StemSettings, normalise
 from netdeconv.nn import Freeze, WhitenedLayer, Whitening
 from netdeconv.surgery import SETTINGS
 
-WHITENING = [name for name, kind in NORMALISATIONS.items() if kind.settings is not None]
+WHITENING = [name for name in NORMALISATIONS if name not in PLAIN_NORMS]
 
 
 def network() -> nn.Module:
@@ -45,7 +45,7 @@ def test_a_name_alone_means_the_settings_of_convert(name):
     assert len(kept) == (2 if name == "stem" else 0)
 
 
-@pytest.mark.parametrize("name", NORMS)
+@pytest.mark.parametrize("name", PLAIN_NORMS)
 def test_what_whitens_nothing_stands_where_batch_norm_stood(name):
     config = NormConfig(name=name)
     assert not config.whitens
@@ -56,8 +56,8 @@ def test_what_whitens_nothing_stands_where_batch_norm_stood(name):
     assert "WhitenedConv2d" not in kinds
 
 
-def test_every_normalisation_is_one_or_the_other():
-    assert {*WHITENING, *NORMS} == {*NORMALISATIONS}
+def test_every_name_of_convert_is_one():
+    assert {*WHITENING} == {*SETTINGS}
 
 
 def test_changes_reach_the_layers_that_they_are_of():

@@ -12,7 +12,6 @@ from torch.nn import functional
 from netdeconv.data import DataConfig
 from netdeconv.data.segmentation import IGNORE, Views, segmentation_info
 from netdeconv.models import NormConfig
-from netdeconv.models.windows import WindowedInference
 from netdeconv.nn import WhitenedLayer, Whitening
 from netdeconv.tasks import TASKS, Segmentation
 from netdeconv.training import NetworkConfig, TrainingConfig, from_plain, to_plain
@@ -126,7 +125,7 @@ def test_a_class_that_is_only_predicted_counts_as_zero():
 
 
 def test_settings_become_plain_data_and_back():
-    task = Segmentation(views=Views(size=(18, 24), evaluate_on="test"), window=(5, 6))
+    task = Segmentation(views=Views(size=(18, 24), evaluate_on="test"))
     config = TrainingConfig(task=task, data=DataConfig(dataset="camvid"))
     assert from_plain(json.loads(json.dumps(to_plain(config))), TASKS) == config
 
@@ -162,12 +161,6 @@ def test_depthwise_layers_have_the_steps_of_their_network():
         if isinstance(layer, WhitenedLayer) and layer.groups > 1
     }
     assert steps == {1}
-
-
-def test_windows_and_mirror_images_are_settings_of_the_task():
-    network = built(Segmentation(window=(8, 9), average_flip=True))
-    assert isinstance(network, WindowedInference)
-    assert (network.window, network.flip) == ((8, 9), True)
 
 
 def test_weights_of_the_backbone_mean_nothing_in_a_whitened_network():

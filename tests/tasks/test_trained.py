@@ -121,7 +121,7 @@ def test_images_cut_from_train_are_what_a_search_was_evaluated_on(tmp_path):
     data = dataclasses.replace(config.data, validation_size=3, max_batches=1)
     run(dataclasses.replace(config, data=data), progress=False)
     source = TrainedSegmentation.load(tmp_path / "run").evaluation_source()
-    assert list(source.names) == ["train_01", "train_05", "train_08"]
+    assert [image.stem for image, _ in source.files] == ["train_01", "train_05", "train_08"]
 
 
 def test_no_weights_of_the_backbone_are_fetched_again(tmp_path, monkeypatch):

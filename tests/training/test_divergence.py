@@ -10,7 +10,7 @@ import pytest
 import torch
 from torchmetrics import MeanMetric
 
-from netdeconv.data import TrainingImages
+from netdeconv.data import TrainingData
 from netdeconv.tasks import Classification
 from netdeconv.training import OptimizerConfig, run
 from netdeconv.training.measuring import finite, has_diverged
@@ -56,14 +56,14 @@ def test_further_measurements_that_are_not_finite_are_null():
 
 
 def test_inputs_that_are_not_finite_are_named_before_the_learning_rate(tmp_path, monkeypatch):
-    epoch = TrainingImages.epoch
+    epoch = TrainingData.epoch
 
     def poisoned(self, number):
         for inputs, targets in epoch(self, number):
             inputs[0, 0, 0, :3] = math.nan
             yield inputs, targets
 
-    monkeypatch.setattr(TrainingImages, "epoch", poisoned)
+    monkeypatch.setattr(TrainingData, "epoch", poisoned)
     message = refusal(linear(tmp_path / "run"))
     assert (
         "is nan at step 1 (epoch 1, step 1), before any update of the weights: the input of layer '0' has 3 NaN"
@@ -89,16 +89,16 @@ def test_weights_that_are_not_finite_are_named_before_the_learning_rate(tmp_path
 
 @pytest.mark.filterwarnings("ignore:.*a batch with NaN:RuntimeWarning")
 def test_checking_covers_evaluation(tmp_path, monkeypatch):
-    from netdeconv.data import InMemoryImages
+    from netdeconv.data import EvaluationData
 
-    batches = InMemoryImages.__iter__
+    batches = EvaluationData.__iter__
 
     def poisoned(self):
         for inputs, targets in batches(self):
             inputs[0, 0, 0, 0] = math.inf
             yield inputs, targets
 
-    monkeypatch.setattr(InMemoryImages, "__iter__", poisoned)
+    monkeypatch.setattr(EvaluationData, "__iter__", poisoned)
     for name, config in (("whitened", small_config), ("batch_norm", plain_config)):
         message = refusal(config(tmp_path / name, epochs=1, check_finite=True))
         assert message.startswith("the input of layer '0' has 0 NaN and 1 infinite of ")

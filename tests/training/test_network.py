@@ -8,7 +8,7 @@ from torch import nn
 
 from netdeconv import models
 from netdeconv.data import info
-from netdeconv.models import NORMALISATIONS, NORMS, NormConfig
+from netdeconv.models import NORMALISATIONS, PLAIN_NORMS, NormConfig
 from netdeconv.nn import WhitenedConv2d, WhitenedLayer
 from netdeconv.surgery.plain import is_plain
 from netdeconv.training import NetworkConfig, build_network
@@ -84,7 +84,7 @@ def test_without_norm_layers_have_biases():
 
 def test_all_norms_start_from_the_same_weights():
     weights = []
-    for norm in NORMS:
+    for norm in PLAIN_NORMS:
         torch.manual_seed(3)
         network = build_network(NetworkConfig(arch="resnet18", width=0.1, norm=NormConfig(name=norm)), info("digits"))
         weights.append(torch.cat([module.weight.flatten() for module in network.modules() if is_plain(module)]))

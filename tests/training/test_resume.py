@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from faults.runs import require_same
-from netdeconv.data import DataConfig, TrainingImages
+from netdeconv.data import DataConfig, TrainingData
 from netdeconv.tasks import Classification
 from netdeconv.training import (
     OptimizerConfig,
@@ -87,7 +87,7 @@ def test_sigterm_saves_and_the_run_goes_on_bit_for_bit(tmp_path, whole, moment):
 
 
 def test_sigterm_that_ends_the_loader_first_saves(tmp_path, whole, monkeypatch):
-    epoch = TrainingImages.epoch
+    epoch = TrainingData.epoch
 
     def dying(self, number):
         for step, batch in enumerate(epoch(self, number)):
@@ -98,7 +98,7 @@ def test_sigterm_that_ends_the_loader_first_saves(tmp_path, whole, monkeypatch):
 
     config = settings(tmp_path / "run")
     with monkeypatch.context() as patch:
-        patch.setattr(TrainingImages, "epoch", dying)
+        patch.setattr(TrainingData, "epoch", dying)
         with pytest.raises(SystemExit):
             run(config, progress=False)
     assert len(load_checkpoint(tmp_path / "run/checkpoint.pt")["processes"][0]["losses"]) == 3

@@ -47,6 +47,17 @@ def test_differences_are_named_and_folders_are_none(tmp_path):
     assert differing_settings(config, saved) == {"optimizer.lr": "optimizer.lr was 0.5, not 0.02"}
 
 
+def test_a_saved_run_may_have_settings_that_are_no_more_with_the_value_of_today(tmp_path):
+    config = plain_config(tmp_path)
+    saved = to_plain(config)
+    saved["data"] |= {"decode": "workers", "skip_corrupt": False, "verify": True}
+    assert from_plain(saved, TASKS) == config
+    assert differing_settings(config, saved) == {}
+    saved["data"]["decode"] = "device"
+    with pytest.raises(ValueError, match="not the settings of a run: 'decode'"):
+        from_plain(saved, TASKS)
+
+
 def test_settings_that_an_older_version_lacked_count_as_their_defaults(tmp_path):
     """A finished run stays resumable when settings are added, unless the new run sets them."""
     config = small_config(tmp_path, network=NetworkConfig(norm=NormConfig(name="paper")))

@@ -27,8 +27,7 @@ class Options(RunOptions):
     """Train or evaluate a network of torchvision on ImageNet, or on folders laid out like it.
 
     Args:
-        path: folder with train/CLASS/IMAGE and val/CLASS/IMAGE, or with the batches of ImageNet at 16x16 or 32x32;
-            else data_dir.
+        path: folder with train/CLASS/IMAGE and val/CLASS/IMAGE; else data_dir.
         resume: run directory, or checkpoint in it, to continue with its settings, or to evaluate.
         evaluate: evaluate the checkpoint that resume names, or pretrained weights; train nothing.
         print_freq: steps between lines of progress.
@@ -55,7 +54,7 @@ DEFAULT = Options(
 
 
 def options_of(arguments: Sequence[str]) -> Options:
-    """Return what was typed, with the form of the data that are there.
+    """Return what was typed, with the number of classes that are there.
 
     Raises:
         UsageError: when options contradict each other.
@@ -98,12 +97,11 @@ def _saved_if_any(folder: str) -> TrainingConfig | None:
 
 
 def _found(data: DataConfig) -> DataConfig:
-    from netdeconv.data import find_imagenet, resolve_data_dir
+    from netdeconv.data import count_classes, resolve_data_dir
 
     folder = resolve_data_dir(data.data_dir)
-    found = find_imagenet(folder)
-    classes = data.num_classes or found.num_classes
-    return dataclasses.replace(data, data_dir=str(folder), dataset=found.dataset, num_classes=classes)
+    found = count_classes(folder)
+    return dataclasses.replace(data, data_dir=str(folder), num_classes=data.num_classes or found)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -17,7 +17,7 @@ from netdeconv.training.config import DeviceName
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from netdeconv.data.segmentation import SegmentationInfo
+    from netdeconv.data import DatasetInfo
     from netdeconv.tasks.trained import TrainedClassifier, TrainedSegmentation
 
 _SHOWN = 3
@@ -87,7 +87,7 @@ def _segment(trained: TrainedSegmentation, folder: Path, paths: Sequence[Path], 
         print(f"{picture}: {_shares(classes, trained.info)}")
 
 
-def save_classes(classes: Tensor, info: SegmentationInfo, path: Path) -> None:
+def save_classes(classes: Tensor, info: DatasetInfo, path: Path) -> None:
     """Write class numbers as a PNG whose palette has the colours of the classes."""
     import numpy as np
     from PIL import Image as PillowImage
@@ -98,7 +98,7 @@ def save_classes(classes: Tensor, info: SegmentationInfo, path: Path) -> None:
     picture.save(path)
 
 
-def _shares(classes: Tensor, info: SegmentationInfo) -> str:
+def _shares(classes: Tensor, info: DatasetInfo) -> str:
     """How much of the image each class covers, the largest first."""
     counts = classes.flatten().long().bincount(minlength=info.num_classes)
     order = [index for index in counts.argsort(descending=True).tolist() if counts[index]]

@@ -11,7 +11,7 @@ from tyro.conf import Suppress, arg
 
 from netdeconv.cli.parser import UsageError, parse, value_of
 from netdeconv.cli.published import translated
-from netdeconv.data.config import DataConfig, Decoder
+from netdeconv.data.config import DataConfig
 from netdeconv.tasks import TASKS, Classification, Segmentation
 from netdeconv.training.config import DeviceName, TrainingConfig
 
@@ -38,14 +38,11 @@ class ClassificationRun(TrainingConfig):
 class PixelData(DataConfig):
     """Which images, and how they come."""
 
-    verify: Suppress[bool] = True
     augment: Suppress[bool] = True
     cutout: Suppress[int] = 0
     num_classes: Suppress[int | None] = None
     image_size: Suppress[int | None] = None
     resize: Suppress[int | None] = None
-    decode: Suppress[Decoder] = "workers"
-    skip_corrupt: Suppress[bool] = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

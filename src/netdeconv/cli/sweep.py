@@ -116,7 +116,7 @@ def _num_training_images(config: TrainingConfig) -> int:
     import torch
 
     splits = config.task.open(config.data, seed=config.seed, device=torch.device("cpu"), shard=(0, 1))
-    return int(getattr(splits.train, "num_samples", len(splits.train) * config.data.batch_size))
+    return splits.train.num_samples
 
 
 def _saved(folder: str) -> dict[str, Any]:

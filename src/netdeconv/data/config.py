@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, Literal, get_args
+from typing import Annotated
 
 from tyro.conf import arg
 
-Decoder = Literal["workers", "device"]
+# Training on a pixel or two ends in NaN, or in a network that has learnt nothing.
 SMALLEST_IMAGE = 8
 
 
@@ -19,7 +19,6 @@ class DataConfig:
         dataset: a name of the registry.
         data_dir: folder with the data sets; ``None``: ``NETDECONV_DATA``, else ``data``.
         download: whether an absent data set may be fetched.
-        verify: whether CIFAR's files must have their published md5 sums.
         validation_size: images cut from the training images, every class in proportion, that the
             run is evaluated on instead of the test images; 0 evaluates on the test images.
         evaluation_size: evaluate on this many of the test or validation images only, every class in proportion;
@@ -34,8 +33,6 @@ class DataConfig:
         resize: shorter side of image files before an evaluation's crop; ``None`` for the registry's, in
             proportion to ``image_size``.
         num_workers: loader processes for image files, of this machine; they do not change the images.
-        decode: ``"workers"``: image files are decoded by the loader processes; ``"device"``: where the network is.
-        skip_corrupt: whether image files that cannot be decoded are left out, counted and reported.
 
     Raises:
         ValueError: when a number is out of range, or settings contradict each other.
@@ -44,7 +41,6 @@ class DataConfig:
     dataset: str = "digits"
     data_dir: str | None = None
     download: bool = False
-    verify: bool = True
     validation_size: int = 0
     evaluation_size: int | None = None
     train_size: int | None = None
@@ -56,8 +52,6 @@ class DataConfig:
     image_size: int | None = None
     resize: int | None = None
     num_workers: Annotated[int, arg(aliases=("-j", "--workers"))] = 0
-    decode: Decoder = "workers"
-    skip_corrupt: bool = False
 
     def __post_init__(self) -> None:
         least = {"cutout": 0, "num_workers": 0, "max_batches": 1, "num_classes": 1, "resize": 1}
@@ -65,13 +59,10 @@ class DataConfig:
             value = getattr(self, name)
             if value is not None and value < limit:
                 raise ValueError(f"{name} must be at least {limit}, got {value}")
-        # Training on a pixel or two ends in NaN, or in a network that has learnt nothing.
         if self.image_size is not None and self.image_size < SMALLEST_IMAGE:
             raise ValueError(
                 f"image_size must be at least {SMALLEST_IMAGE}, got {self.image_size}: networks for image files halve "
                 "their images five times"
             )
-        if self.decode not in get_args(Decoder):
-            raise ValueError(f"decode must be one of {get_args(Decoder)}, got {self.decode!r}")
         if self.cutout and not self.augment:
             raise ValueError("cutout varies the training images, which augment=False forbids")

@@ -18,11 +18,7 @@ class DataError(OSError):
 
 
 class CorruptImageError(DataError):
-    """An image file that cannot be decoded; ``path`` is its name."""
-
-    def __init__(self, message: str, path: str = "") -> None:
-        super().__init__(message)
-        self.path = path
+    """An image file that cannot be decoded."""
 
 
 class LeftOutWarning(UserWarning):

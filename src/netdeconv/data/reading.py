@@ -5,20 +5,27 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torchvision import datasets
+from torchvision.datasets.utils import check_integrity
 
-from netdeconv.data.downsampled import read_downsampled
 from netdeconv.data.errors import DataError, MissingDataError, is_readable_folder
-from netdeconv.data.memory import RawImages
 from netdeconv.data.registry import DatasetInfo, info
 
 DATA_VARIABLE = "NETDECONV_DATA"
 _DIGITS_TEST_SIZE = 500
+
+
+class RawImages(NamedTuple):
+    """A data set as it is read: images uint8 (N, H, W, C) and labels int64 (N,)."""
+
+    images: Tensor
+    labels: Tensor
 
 
 def resolve_data_dir(data_dir: str | None) -> Path:
@@ -26,16 +33,13 @@ def resolve_data_dir(data_dir: str | None) -> Path:
     return Path(data_dir or os.environ.get(DATA_VARIABLE) or "data").expanduser()
 
 
-def read(
-    name: str, *, data_dir: str | None = None, download: bool = False, verify: bool = True
-) -> tuple[RawImages, RawImages]:
+def read(name: str, *, data_dir: str | None = None, download: bool = False) -> tuple[RawImages, RawImages]:
     """Read one data set.
 
     Args:
         name: a name of the registry.
         data_dir: folder with the data sets as torchvision lays them out.
         download: whether a data set that is not there may be fetched.
-        verify: whether CIFAR's files must have their published md5 sums.
 
     Returns:
         The training and the test images.
@@ -53,10 +57,7 @@ def read(
         raise ValueError(f"{name!r} is read from its image files as they are needed, not into memory: see open_splits")
     root = resolve_data_dir(data_dir)
     is_readable_folder(root)
-    if entry.reader == "batches":
-        return read_downsampled(root, name, entry)
-    kind = _published(name, verify=verify)
-    train, test = (_read_torchvision(name, entry, kind, root, part, download=download) for part in ("train", "test"))
+    train, test = (_read_torchvision(name, entry, root, part, download=download) for part in ("train", "test"))
     return train, test
 
 
@@ -90,28 +91,86 @@ def balanced_split(labels: Tensor, size: int, *, seed: int) -> tuple[Tensor, Ten
 
 
 def _read_digits() -> tuple[RawImages, RawImages]:
-    from sklearn.datasets import load_digits
+    from sklearn.datasets import load_digits  # only when it is needed: importing it takes a second
 
     digits = load_digits()
     images_NHW = torch.from_numpy(digits.images).float().mul(255 / 16)
     scaled = functional.interpolate(images_NHW[:, None], size=(32, 32), mode="bilinear", align_corners=False)
-    raw = RawImages(
-        scaled.round().to(torch.uint8).permute(0, 2, 3, 1).contiguous(), torch.from_numpy(digits.target).long()
+    images, labels = scaled.round().to(torch.uint8).permute(0, 2, 3, 1), torch.from_numpy(digits.target).long()
+    train, test = balanced_split(labels, _DIGITS_TEST_SIZE, seed=0)
+    return RawImages(images[train], labels[train]), RawImages(images[test], labels[test])
+
+
+def _read_torchvision(name: str, entry: DatasetInfo, root: Path, part: str, *, download: bool) -> RawImages:
+    kind = getattr(datasets, entry.published)
+    how: dict[str, Any] = {"split": part} if name in ("svhn", "stl10") else {"train": part == "train"}
+    try:
+        dataset = kind(str(root), **how)
+    except Exception as error:  # torchvision's readers raise whatever a damaged file leads them to
+        if not download:
+            raise _explained(name, root, kind, part, error) from error
+        dataset = download_or_explain(name, root, lambda: kind(str(root), download=True, **how))
+    labels = torch.as_tensor(np.asarray(getattr(dataset, "targets", getattr(dataset, "labels", None)))).long()
+    images, side = _as_nhwc(dataset.data), entry.shape[1]
+    if images.shape[1:] != (side, side, entry.shape[0]) or len(images) != len(labels):
+        raise DataError(
+            f"{name!r} in {root} is damaged: images {tuple(images.shape)} with {len(labels)} labels of {part}, "
+            f"where N x {side} x {side} x {entry.shape[0]} with N labels are expected"
+        )
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < entry.num_classes:
+        found = f"labels from {int(labels.min())} to {int(labels.max())}"
+        raise DataError(f"{name!r} in {root} is damaged: {found} in {part}, of {entry.num_classes} classes")
+    return RawImages(images, labels)
+
+
+def _as_nhwc(data: Any) -> Tensor:
+    images = torch.as_tensor(data)
+    if images.ndim == 3:
+        return images[..., None]
+    return (images.permute(0, 2, 3, 1) if images.shape[1] in (1, 3) else images).contiguous()
+
+
+def download_or_explain(name: str, root: Path, fetch: Callable[[], Any]) -> Any:
+    """Return what is fetched.
+
+    Raises:
+        MissingDataError: when that fails, in any way that a network or a disk can.
+    """
+    try:
+        return fetch()
+    except Exception as error:
+        raise missing(name, root, f"the download failed: {error}") from error
+
+
+def missing(name: str, where: Path, reason: str, *, fetched: bool = True) -> MissingDataError:
+    """Return the error for a data set that is not there, with how to get it."""
+    download = ", or allow the download with --download" if fetched else "; it cannot be fetched with --download"
+    return MissingDataError(
+        f"data set {name!r} was not found in {where.resolve()} ({' '.join(reason.split())}). "
+        f"Name the folder that holds it with --data-dir or {DATA_VARIABLE}{download}"
     )
-    train, test = balanced_split(raw.labels, _DIGITS_TEST_SIZE, seed=0)
-    return raw.part(train), raw.part(test)
 
 
-def _published(name: str, *, verify: bool) -> Any:
-    """Return torchvision's class of a data set, of CIFAR without sums where they are not to be compared."""
-    from torchvision import datasets
-
-    names = {"cifar10": "CIFAR10", "cifar100": "CIFAR100", "mnist": "MNIST", "fashion_mnist": "FashionMNIST"}
-    published = getattr(datasets, names.get(name, name.upper()))
-    if verify or not issubclass(published, datasets.CIFAR10):
-        return published
-    unchecked = {part: [[file, None] for file, _ in getattr(published, part)] for part in ("train_list", "test_list")}
-    return type(published.__name__, (published,), {**unchecked, "meta": {**published.meta, "md5": None}})
+def _explained(name: str, root: Path, kind: Any, part: str, error: Exception) -> OSError:
+    """Tell data that are absent from incomplete, unreadable and damaged ones, with the files."""
+    own, files = _files(kind, root, part), [*_files(kind, root, "train"), *_files(kind, root, "test")]
+    present = [path for path, _ in files if path.is_file()]
+    if not present:
+        is_readable_folder(files[0][0].parent)
+        return missing(name, root, str(error))
+    unreadable = [path for path in present if not os.access(path, os.R_OK)]
+    if unreadable:
+        return DataError(f"{unreadable[0]} may not be read by this user: its owner can allow it with chmod a+r")
+    absent = [path for path, _ in files if path not in present]
+    changed = [path for path, md5 in own if md5 and not check_integrity(str(path), md5)]
+    if absent:
+        what = f"is incomplete: there is no {absent[0]}"
+    elif changed:
+        what = f"is damaged: {changed[0]} has not its published md5 sum"
+    else:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        what = f"is damaged: {' or '.join(str(path) for path, _ in own)} cannot be read ({reason})"
+    return DataError(f"data set {name!r} {what}. Copy it again, or delete the file and fetch it with --download")
 
 
 def _files(kind: Any, root: Path, part: str) -> list[tuple[Path, str | None]]:
@@ -124,78 +183,3 @@ def _files(kind: Any, root: Path, part: str) -> list[tuple[Path, str | None]]:
         return [(root / kind.split_list[part][1], kind.split_list[part][2])]
     others = [[kind.meta["filename"], kind.meta["md5"]]] if hasattr(kind, "meta") else []
     return [(root / kind.base_folder / file, md5) for file, md5 in [*getattr(kind, f"{part}_list"), *others]]
-
-
-def _read_torchvision(name: str, entry: DatasetInfo, kind: Any, root: Path, part: str, *, download: bool) -> RawImages:
-    how: dict[str, Any] = {"split": part} if name in ("svhn", "stl10") else {"train": part == "train"}
-    open_it: Callable[[bool], Any] = lambda fetch: kind(str(root), download=fetch, **how)  # noqa: E731
-    try:
-        dataset = open_it(False)
-    except Exception as error:  # torchvision's readers raise whatever a damaged file leads them to
-        if not download:
-            raise _explained(name, root, kind, part, error) from error
-        dataset = download_or_explain(name, root, lambda: open_it(True))
-    labels = torch.as_tensor(np.asarray(getattr(dataset, "targets", getattr(dataset, "labels", None))))
-    raw = RawImages(_as_nhwc(dataset.data), labels.long())
-    side, last = entry.shape[1], int(raw.labels.max()) if len(raw.labels) else 0
-    if raw.images.shape[1:] != (side, side, entry.shape[0]) or len(raw.images) != len(raw.labels):
-        raise DataError(
-            f"{name!r} in {root} is damaged: images {tuple(raw.images.shape)} with {len(raw.labels)} labels of {part}, "
-            f"where N x {side} x {side} x {entry.shape[0]} with N labels are expected"
-        )
-    if last >= entry.num_classes or (len(raw.labels) and int(raw.labels.min()) < 0):
-        raise DataError(f"{name!r} in {root} is damaged: label {last} of {part}, of {entry.num_classes} classes")
-    return raw
-
-
-def download_or_explain(name: str, root: Path, fetch: Callable[[], Any]) -> Any:
-    """Return what is fetched.
-
-    Raises:
-        MissingDataError: when that fails, in any way that a network or a disk can.
-    """
-    try:
-        return fetch()
-    except Exception as error:
-        raise MissingDataError(_how_to_get(name, root, f"the download failed: {error}")) from error
-
-
-def _explained(name: str, root: Path, kind: Any, part: str, error: Exception) -> OSError:
-    """Tell data that are absent from incomplete, unreadable and damaged ones, with the files."""
-    from torchvision.datasets.utils import check_integrity
-
-    own, files = _files(kind, root, part), [*_files(kind, root, "train"), *_files(kind, root, "test")]
-    present = [path for path, _ in files if path.is_file()]
-    if not present:
-        is_readable_folder(files[0][0].parent)
-        return MissingDataError(_how_to_get(name, root, str(error)))
-    unreadable = [path for path in present if not os.access(path, os.R_OK)]
-    if unreadable:
-        return DataError(f"{unreadable[0]} may not be read by this user: its owner can allow it with chmod a+r")
-    missing = [path for path, _ in files if path not in present]
-    changed = [path for path, md5 in own if md5 and not check_integrity(str(path), md5)]
-    reason = " ".join(str(error).split()) or type(error).__name__
-    if missing:
-        what = f"is incomplete: there is no {missing[0]}"
-    elif changed:
-        what = f"is damaged: {changed[0]} has not its published md5 sum"
-    else:
-        what = f"is damaged: {' or '.join(str(path) for path, _ in own)} cannot be read ({reason})"
-    advice = "; re-encoded copies of CIFAR need --no-verify" if changed and name.startswith("cifar") else ""
-    return DataError(
-        f"data set {name!r} {what}. Copy it again, or delete the file and fetch it with --download{advice}"
-    )
-
-
-def _how_to_get(name: str, root: Path, reason: str) -> str:
-    return (
-        f"data set {name!r} was not found in {root.resolve()} ({' '.join(reason.split())}). "
-        f"Name the folder that holds it with --data-dir or {DATA_VARIABLE}, or allow the download with --download"
-    )
-
-
-def _as_nhwc(data: Any) -> Tensor:
-    images = data if isinstance(data, Tensor) else torch.from_numpy(np.ascontiguousarray(data))
-    if images.ndim == 3:
-        return images[..., None].contiguous()
-    return images.permute(0, 2, 3, 1).contiguous() if images.shape[1] in (1, 3) else images.contiguous()

@@ -3,70 +3,92 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, Literal
+
+from torchvision import datasets
 
 from netdeconv.lookup import look_up
 
+# What a mask holds where a pixel counts neither in the loss nor in a metric.
+IGNORE = 255
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Augmentation:
-    """Random changes of training images.
 
-    Args:
-        padding: zero pixels added to each side before an image-sized random crop, of sets held in memory. Of image
-            files a random part is resized, by torchvision's ``RandomResizedCrop`` with its usual limits.
-        flip: whether half of the images are mirrored.
-        cutout: side of a square, centred anywhere in the image, that is set to the mean colour; 0 for none.
-    """
+@dataclasses.dataclass(frozen=True)
+class PixelClass:
+    """One class of pixels: its name and the colour it is drawn in."""
 
-    padding: int = 4
-    flip: bool = False
-    cutout: int = 0
+    name: str
+    color: tuple[int, int, int]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DatasetInfo:
-    """One data set.
+    """One data set, of images with a label or with a mask.
 
     Args:
-        reader: how it is read: ``"folder"`` from image files as they are needed, the others into memory.
-        shape: channels, height, width of what a network sees.
-        num_classes: number of labels.
+        reader: how it is read: into memory from scikit-learn or by torchvision's class ``published``, from a folder
+            for each class as images are needed, or as pairs of image and mask.
+        shape: channels, height, width of what a network sees; of a usual image, where they vary.
+        num_classes: number of labels, the ignored one not counted.
         mean: per channel, of the training images scaled to [0, 1].
         std: per channel, of the training images scaled to [0, 1].
-        augmentation: random changes in training.
         source: where it comes from.
         licence: terms its makers give.
+        published: name of torchvision's class.
+        padding: zero pixels added to each side before an image-sized random crop, of sets held in memory. Of image
+            files a random part is resized, by torchvision's ``RandomResizedCrop`` with its usual limits.
+        flip: whether half of the training images are mirrored.
         folders: where, below the folder of the data sets, it may be, besides that folder itself.
         resize: shorter side that an image read from a file is resized to before an evaluation's centre crop.
         obtain: how to get it, where ``--download`` cannot.
+        classes: of pixels, in the order of the numbers that a network predicts.
+        labels: from the ids in the files' masks to the classes' numbers, or to 255, ignored.
+        crop: height and width of the training crop of images with masks, when nobody asks for another.
+        splits: parts with masks that a network can be evaluated on; the first one is the usual.
+        varying: whether sizes differ, so that images smaller than the crop are padded instead of refused.
     """
 
-    reader: Literal["digits", "torchvision", "batches", "folder"]
+    reader: Literal["digits", "torchvision", "folder", "camvid", "cityscapes", "voc"]
     shape: tuple[int, int, int]
     num_classes: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    augmentation: Augmentation
     source: str
     licence: str
+    published: str = ""
+    padding: int = 4
+    flip: bool = False
     folders: tuple[str, ...] = ()
     resize: int | None = None
     obtain: str = ""
+    classes: tuple[PixelClass, ...] = ()
+    labels: Mapping[int, int] = dataclasses.field(default_factory=dict)
+    crop: tuple[int, int] = (0, 0)
+    splits: tuple[str, ...] = ("val",)
+    varying: bool = False
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes of pixels in their order."""
+        return tuple(each.name for each in self.classes)
 
 
-_IMAGENET_LICENCE = "terms of ImageNet: non-commercial research"
+_OF_IMAGENET = "terms of ImageNet: non-commercial research"
 # Of a subset of ImageNet at 224x224; all published networks of this size were trained with them.
-_IMAGENET_COLOURS: dict[str, Any] = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+_IMAGENET: dict[str, Any] = {
+    "reader": "folder",
+    "mean": (0.485, 0.456, 0.406),
+    "std": (0.229, 0.224, 0.225),
+    "flip": True,
+}
 _CIFAR: dict[str, Any] = {
+    "reader": "torchvision",
+    "shape": (3, 32, 32),
+    "flip": True,
     "source": "A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
     "licence": "none stated; the author asks for the citation",
 }
-_DOWNSAMPLED: dict[str, Any] = {
-    "source": "P. Chrabaszcz, I. Loshchilov, F. Hutter, A Downsampled Variant of ImageNet, 2017",
-    "licence": _IMAGENET_LICENCE,
-}
-_DOWNSAMPLED_FROM = "image-net.org gives it to those who register (Imagenet{0}_train.zip and Imagenet{0}_val.zip)"
 
 DATASETS: dict[str, DatasetInfo] = {
     "digits": DatasetInfo(
@@ -75,127 +97,176 @@ DATASETS: dict[str, DatasetInfo] = {
         num_classes=10,
         mean=(0.306,),
         std=(0.324,),
-        augmentation=Augmentation(padding=4),
         source="E. Alpaydin, C. Kaynak, 1998; scikit-learn's load_digits, 8x8 scaled to 32x32",
         licence="CC BY 4.0",
     ),
     "cifar10": DatasetInfo(
-        reader="torchvision",
-        shape=(3, 32, 32),
+        published="CIFAR10",
         num_classes=10,
         mean=(0.4914, 0.4822, 0.4465),
         std=(0.2470, 0.2435, 0.2616),
-        augmentation=Augmentation(flip=True),
         **_CIFAR,
     ),
     "cifar100": DatasetInfo(
-        reader="torchvision",
-        shape=(3, 32, 32),
+        published="CIFAR100",
         num_classes=100,
         mean=(0.5071, 0.4866, 0.4409),
         std=(0.2673, 0.2564, 0.2762),
-        augmentation=Augmentation(flip=True),
         **_CIFAR,
     ),
     "mnist": DatasetInfo(
         reader="torchvision",
+        published="MNIST",
         shape=(1, 28, 28),
         num_classes=10,
         mean=(0.1307,),
         std=(0.3081,),
-        augmentation=Augmentation(padding=2),
+        padding=2,
         source="Y. LeCun, C. Cortes, C. Burges, 1998",
         licence="CC BY-SA 3.0",
     ),
     "fashion_mnist": DatasetInfo(
         reader="torchvision",
+        published="FashionMNIST",
         shape=(1, 28, 28),
         num_classes=10,
         mean=(0.2860,),
         std=(0.3530,),
-        augmentation=Augmentation(padding=2, flip=True),
+        padding=2,
+        flip=True,
         source="Zalando Research, 2017",
         licence="MIT",
     ),
     "svhn": DatasetInfo(
         reader="torchvision",
+        published="SVHN",
         shape=(3, 32, 32),
         num_classes=10,
         mean=(0.4377, 0.4438, 0.4728),
         std=(0.1980, 0.2010, 0.1970),
-        augmentation=Augmentation(),
         source="Y. Netzer et al., Reading Digits in Natural Images, 2011",
         licence="non-commercial use",
     ),
     "stl10": DatasetInfo(
         reader="torchvision",
+        published="STL10",
         shape=(3, 96, 96),
         num_classes=10,
         mean=(0.4467, 0.4398, 0.4066),
         std=(0.2603, 0.2566, 0.2713),
-        augmentation=Augmentation(padding=12, flip=True),
+        padding=12,
+        flip=True,
         source="A. Coates, H. Lee, A. Ng, 2011; images of ImageNet",
-        licence=_IMAGENET_LICENCE,
+        licence=_OF_IMAGENET,
     ),
     "imagenet": DatasetInfo(
-        reader="folder",
         shape=(3, 224, 224),
         num_classes=1000,
-        **_IMAGENET_COLOURS,
-        augmentation=Augmentation(flip=True),
         source="O. Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge, 2015 (ILSVRC 2012)",
-        licence=_IMAGENET_LICENCE,
+        licence=_OF_IMAGENET,
         folders=("imagenet", "CLS-LOC", "Data/CLS-LOC", "ILSVRC/Data/CLS-LOC", "imagenet/ILSVRC/Data/CLS-LOC"),
         resize=256,
         obtain="image-net.org gives it to those who register (ILSVRC 2012, classification)",
+        **_IMAGENET,
     ),
     "imagenette": DatasetInfo(
-        reader="folder",
         shape=(3, 128, 128),
         num_classes=10,
-        **_IMAGENET_COLOURS,
-        augmentation=Augmentation(flip=True),
         source="fast.ai, Imagenette, 2019: ten classes of ImageNet",
-        licence="Apache 2.0; the images under the terms of ImageNet: non-commercial research",
+        licence=f"Apache 2.0; the images under the {_OF_IMAGENET}",
         folders=("imagenette2-160", "imagenette2-320", "imagenette2", "imagenette160"),
         resize=160,
+        **_IMAGENET,
     ),
-    "imagenet32": DatasetInfo(
-        reader="batches",
-        shape=(3, 32, 32),
-        num_classes=1000,
-        # As used in public training programs for these files; the files themselves are not at hand here.
-        mean=(0.4811, 0.4575, 0.4079),
-        std=(0.2604, 0.2532, 0.2682),
-        augmentation=Augmentation(flip=True),
-        **_DOWNSAMPLED,
-        folders=("imagenet32", "Imagenet32"),
-        obtain=_DOWNSAMPLED_FROM.format(32),
+}
+
+_CAMVID = (
+    PixelClass("Sky", (128, 128, 128)),
+    PixelClass("Building", (128, 0, 0)),
+    PixelClass("Pole", (192, 192, 128)),
+    PixelClass("Road", (128, 64, 128)),
+    PixelClass("Pavement", (60, 40, 222)),
+    PixelClass("Tree", (128, 128, 0)),
+    PixelClass("SignSymbol", (192, 128, 128)),
+    PixelClass("Fence", (64, 64, 128)),
+    PixelClass("Car", (64, 0, 128)),
+    PixelClass("Pedestrian", (64, 64, 0)),
+    PixelClass("Bicyclist", (0, 128, 192)),
+)
+# Of the 34 ids in Cityscapes' files, 19 are trained on.
+_CITYSCAPES = [each for each in datasets.Cityscapes.classes if each.id >= 0]
+
+_VOC = (
+    *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
+)
+
+
+def _voc_color(number: int) -> tuple[int, int, int]:
+    """The colour that VOC's files give a class: the number's bits, dealt to the channels from the highest down."""
+    channels = [0, 0, 0]
+    for bit in range(8):
+        channels[bit % 3] |= (number >> bit & 1) << 7 - bit // 3
+    return (channels[0], channels[1], channels[2])
+
+
+SEGMENTATION_DATASETS: dict[str, DatasetInfo] = {
+    "camvid": DatasetInfo(
+        reader="camvid",
+        folders=("camvid",),
+        num_classes=len(_CAMVID),
+        classes=_CAMVID,
+        labels={**{number: number for number in range(len(_CAMVID))}, len(_CAMVID): IGNORE},
+        source="G. Brostow, J. Fauqueur, R. Cipolla, 2008/2009; 11 classes and void, 480x360, of the SegNet tutorial",
+        licence="CC BY-NC 4.0",
+        shape=(3, 360, 480),
+        mean=(0.4115, 0.4256, 0.4319),
+        std=(0.3068, 0.3107, 0.3066),
+        crop=(360, 480),
+        splits=("val", "test"),
     ),
-    "imagenet16": DatasetInfo(
-        reader="batches",
-        shape=(3, 16, 16),
-        num_classes=1000,
-        # Likewise: 122.68, 116.66, 104.01 and 63.22, 61.26, 65.09, of 255.
-        mean=(0.4811, 0.4575, 0.4079),
-        std=(0.2479, 0.2402, 0.2553),
-        augmentation=Augmentation(padding=2, flip=True),
-        **_DOWNSAMPLED,
-        folders=("imagenet16", "Imagenet16"),
-        obtain=_DOWNSAMPLED_FROM.format(16),
+    "cityscapes": DatasetInfo(
+        reader="cityscapes",
+        num_classes=19,
+        classes=tuple(PixelClass(each.name, each.color) for each in _CITYSCAPES if each.train_id != IGNORE),
+        labels={each.id: each.train_id for each in _CITYSCAPES},
+        folders=("cityscapes",),
+        shape=(3, 1024, 2048),
+        mean=(0.2869, 0.3251, 0.2839),
+        std=(0.1870, 0.1902, 0.1872),
+        crop=(768, 768),
+        source="M. Cordts et al., The Cityscapes Dataset, 2016; fine annotations, 19 training classes",
+        licence="non-commercial research, after registration",
+    ),
+    "voc": DatasetInfo(
+        reader="voc",
+        shape=(3, 375, 500),
+        num_classes=len(_VOC),
+        classes=tuple(PixelClass(name, _voc_color(number)) for number, name in enumerate(_VOC)),
+        labels={**{number: number for number in range(len(_VOC))}, 255: IGNORE},
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        crop=(480, 480),
+        varying=True,
+        source="M. Everingham et al., The PASCAL Visual Object Classes Challenge 2012",
+        licence="Flickr's terms of use",
     ),
 }
 
 
-def list_names() -> list[str]:
-    """Return the names of all data sets."""
-    return list(DATASETS)
-
-
 def info(name: str) -> DatasetInfo:
-    """Return the entry of one data set.
+    """Return the entry of a data set of labelled images.
 
     Raises:
         UnknownNameError: a ValueError with the nearest name, when there is no such data set.
     """
     return look_up("dataset", name, DATASETS)
+
+
+def segmentation_info(name: str) -> DatasetInfo:
+    """Return the entry of a data set of images with masks.
+
+    Raises:
+        UnknownNameError: a ValueError with the nearest name, when there is no such data set.
+    """
+    return look_up("segmentation dataset", name, SEGMENTATION_DATASETS)

@@ -3,29 +3,46 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
 
 import torch
+from torch import Tensor
+from torchvision import datasets
+from torchvision.transforms import v2
 
 from netdeconv.data import folder
+from netdeconv.data.batches import EvaluationData, HeldImages, Shard, TrainingData, hidden_square, local_batch_size
 from netdeconv.data.config import DataConfig
 from netdeconv.data.errors import MissingDataError
-from netdeconv.data.folder import ImageFiles
 from netdeconv.data.loader import Loader
-from netdeconv.data.memory import InMemoryImages, RawImages, TrainingImages
-from netdeconv.data.protocols import Splits
 from netdeconv.data.reading import balanced_split, download_or_explain, read, resolve_data_dir
-from netdeconv.data.registry import Augmentation, DatasetInfo, info
-from netdeconv.data.shards import Shard, local_batch_size
-from netdeconv.data.streaming import StreamedEvaluation, StreamedTraining
-
-Images = TypeVar("Images", RawImages, ImageFiles)
+from netdeconv.data.registry import DatasetInfo, info
 
 # Evaluation needs no gradients, so small images can come in larger batches than in training.
 _EVALUATION_BATCH = 500
 # One split for tuning, whatever a run's own seed is.
 _SPLIT_SEED = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Splits:
+    """Training data, evaluation data, and which part of the data set the latter are."""
+
+    info: DatasetInfo
+    train: TrainingData
+    evaluation: EvaluationData
+    evaluated_on: str
+
+
+@dataclasses.dataclass(frozen=True)
+class _Opened:
+    """A data set: labels of its parts, and from a part's name and whether it is varied to a source of its images."""
+
+    info: DatasetInfo
+    labels: Mapping[str, Tensor]
+    source: Callable[[str, bool], HeldImages | Loader]
+    evaluation_batch: int
 
 
 def open_splits(config: DataConfig, *, seed: int, device: torch.device, shard: Shard = (0, 1)) -> Splits:
@@ -44,105 +61,83 @@ def open_splits(config: DataConfig, *, seed: int, device: torch.device, shard: S
         ValueError: when a size is out of range.
     """
     entry = info(config.dataset)
-    opened = (_open_folder if entry.reader == "folder" else _open_memory)(config, entry, seed, device, shard)
-    return opened.first(config.max_batches)
-
-
-def _open_memory(config: DataConfig, entry: DatasetInfo, seed: int, device: torch.device, shard: Shard) -> Splits:
-    for name in ("image_size", "resize", "num_classes"):
-        if getattr(config, name) is not None:
-            raise ValueError(f"{name} is for sets of image files: {config.dataset!r} is what it is")
-    train, test = read(config.dataset, data_dir=config.data_dir, download=config.download, verify=config.verify)
-    train, validation = _cut(train, config)
-    evaluation = _some(test if validation is None else validation, config.evaluation_size)
+    local = local_batch_size(config.batch_size, shard)
+    opened = (
+        _open_folder(config, entry, device, local) if entry.reader == "folder" else _open_memory(config, entry, device)
+    )
+    labels_N, part = opened.labels["train"], "test"
+    train_N = torch.arange(len(labels_N))
+    if config.validation_size:
+        part = "train"
+        train_N, evaluation_N = balanced_split(labels_N, config.validation_size, seed=_SPLIT_SEED)
+    else:
+        evaluation_N = torch.arange(len(opened.labels["test"]))
+    train_N = _some(train_N, labels_N, config.train_size)
+    evaluation_N = _some(evaluation_N, opened.labels[part], config.evaluation_size)
+    rank, world = shard
+    batches = [each_B for each_B in evaluation_N[rank::world].split(opened.evaluation_batch) if len(each_B)]
     return Splits(
-        info=entry,
-        train=TrainingImages(
-            train,
-            entry,
+        info=opened.info,
+        train=TrainingData(
+            opened.source("train", config.augment),
+            opened.info,
+            train_N,
             batch_size=config.batch_size,
-            device=device,
-            augmentation=_augmentation(config, entry),
             seed=seed,
             shard=shard,
+            max_batches=config.max_batches,
         ),
-        evaluation=InMemoryImages(evaluation, entry, batch_size=_EVALUATION_BATCH, device=device, shard=shard),
-        evaluated_on="test" if validation is None else "validation",
+        evaluation=EvaluationData(opened.source(part, False), opened.info, batches[: config.max_batches]),
+        evaluated_on="validation" if config.validation_size else "test",
     )
 
 
-def _open_folder(config: DataConfig, entry: DatasetInfo, seed: int, device: torch.device, shard: Shard) -> Splits:
-    from torchvision.transforms import v2  # only when it is needed: importing it takes a second
+def _some(index_N: Tensor, labels: Tensor, size: int | None) -> Tensor:
+    """So many of the images, every class in proportion; ``None`` for all."""
+    if size is None or size == len(index_N):
+        return index_N
+    return index_N[balanced_split(labels[index_N], size, seed=_SPLIT_SEED)[1]]
 
+
+def _open_memory(config: DataConfig, entry: DatasetInfo, device: torch.device) -> _Opened:
+    for name in ("image_size", "resize", "num_classes"):
+        if getattr(config, name) is not None:
+            raise ValueError(f"{name} is for sets of image files: {config.dataset!r} is what it is")
+    train, test = read(config.dataset, data_dir=config.data_dir, download=config.download)
+    raw = {"train": train, "test": test}
+
+    def source(part: str, varied: bool) -> HeldImages:
+        return HeldImages(
+            raw[part], device=device, augmentation=entry if varied else None, cutout=config.cutout if varied else 0
+        )
+
+    labels = {part: each.labels for part, each in raw.items()}
+    return _Opened(entry, labels, source, _EVALUATION_BATCH)
+
+
+def _open_folder(config: DataConfig, entry: DatasetInfo, device: torch.device, batch_size: int) -> _Opened:
     root = _find_folder(config, entry)
-    classes = folder.list_classes(root, folder.TRAIN)
-    folder.require_num_classes(root, len(classes), config.num_classes or entry.num_classes)
-    whole = folder.read_files(root, folder.TRAIN)
-    train, evaluation = _cut(whole, config)
-    evaluated_on = "validation"
-    if evaluation is None:
+    files = {"train": folder.read_files(root / folder.TRAIN)}
+    if not config.validation_size:
         # Validation images by name, they are what published numbers are of: nothing may be chosen by them.
-        evaluation, evaluated_on = folder.read_files(root, folder.VAL), "test"
-        folder.require_same_classes(whole, evaluation)
-    evaluation = _some(evaluation, config.evaluation_size)
+        files["test"] = folder.read_files(root / folder.VAL)
+    folder.require_classes(files["train"], config.num_classes or entry.num_classes, files.get("test"))
     size = config.image_size or entry.shape[1]
     resize = config.resize or round(size * (entry.resize or entry.shape[1]) / entry.shape[1])
     if resize < size:
         raise ValueError(f"resize {resize} is smaller than image_size {size}: images would be padded with black")
-    entry = dataclasses.replace(entry, shape=(3, size, size), num_classes=len(classes))
-    augmentation = _augmentation(config, entry)
-    shown: v2.Transform = v2.Compose([v2.Resize(resize, antialias=True), v2.CenterCrop(size)])
-    varied: v2.Transform = v2.RandomResizedCrop(size, antialias=True)
-    if augmentation is not None and augmentation.flip:
-        varied = v2.Compose([varied, v2.RandomHorizontalFlip()])
+    entry = dataclasses.replace(entry, shape=(3, size, size), num_classes=len(files["train"].classes))
+    steps = [v2.RandomResizedCrop(size, antialias=True), v2.RandomHorizontalFlip()]
+    if config.cutout:
+        steps.append(hidden_square(entry, config.cutout))
+    shown, varying = v2.Compose([v2.Resize(resize, antialias=True), v2.CenterCrop(size)]), v2.Compose(steps)
 
-    def loader(files: ImageFiles, transform: v2.Transform, *, fill: bool) -> Loader:
-        return Loader(
-            files.load if config.decode == "workers" else files.read,
-            transform,
-            device=device,
-            num_workers=config.num_workers,
-            decode=config.decode,
-            skip_corrupt=config.skip_corrupt,
-            fill=fill,
-        )
+    def source(part: str, varied: bool) -> Loader:
+        load = files[part].__getitem__
+        return Loader(load, varying if varied else shown, device=device, num_workers=config.num_workers)
 
-    rank, world = shard
-    mine, batch = list(range(rank, len(evaluation), world)), local_batch_size(config.batch_size, shard)
-    return Splits(
-        info=entry,
-        train=StreamedTraining(
-            loader(train, varied if augmentation else shown, fill=True),
-            entry,
-            len(train),
-            batch_size=config.batch_size,
-            seed=seed,
-            shard=shard,
-            cutout=config.cutout,
-        ),
-        evaluation=StreamedEvaluation(
-            loader(evaluation, shown, fill=False),
-            entry,
-            [mine[start : start + batch] for start in range(0, len(mine), batch)],
-        ),
-        evaluated_on=evaluated_on,
-    )
-
-
-def _cut(train: Images, config: DataConfig) -> tuple[Images, Images | None]:
-    """The training images of a run, and those cut from them to be evaluated on, if any."""
-    validation = None
-    if config.validation_size:
-        kept, cut = balanced_split(train.labels, config.validation_size, seed=_SPLIT_SEED)
-        train, validation = train.part(kept), train.part(cut)
-    return _some(train, config.train_size), validation
-
-
-def _some(images: Images, size: int | None) -> Images:
-    """So many of the images, every class in proportion; ``None`` for all."""
-    if size is None or size == len(images.labels):
-        return images
-    return images.part(balanced_split(images.labels, size, seed=_SPLIT_SEED)[1])
+    labels = {part: torch.tensor(each.targets) for part, each in files.items()}
+    return _Opened(entry, labels, source, batch_size)
 
 
 def _find_folder(config: DataConfig, entry: DatasetInfo) -> Path:
@@ -152,15 +147,5 @@ def _find_folder(config: DataConfig, entry: DatasetInfo) -> Path:
     except MissingDataError:
         if not config.download or entry.obtain:
             raise
-    from torchvision import datasets
-
     download_or_explain(config.dataset, root, lambda: datasets.Imagenette(str(root), size="160px", download=True))
     return folder.find_folder(root, config.dataset, entry)
-
-
-def _augmentation(config: DataConfig, entry: DatasetInfo) -> Augmentation | None:
-    if not config.augment:
-        return None
-    if config.cutout > min(entry.shape[1:]):
-        raise ValueError(f"cutout {config.cutout} hides all of an image of {entry.shape[1]} x {entry.shape[2]}")
-    return dataclasses.replace(entry.augmentation, cutout=config.cutout)

@@ -9,10 +9,9 @@ from netdeconv.lazy import lazy_names
 if TYPE_CHECKING:
     from netdeconv.models.counting import Cost, cost
     from netdeconv.models.entry import IMAGENET, Architecture, StemSettings
-    from netdeconv.models.imagenet import ImagenetName, build_imagenet, imagenet_architecture, parse_imagenet_name
-    from netdeconv.models.norm_config import BATCH_NORM, NormChanges, NormConfig
-    from netdeconv.models.normalisation import NORMALISATIONS, Normalisation, normalise
-    from netdeconv.models.norms import NORMS, replace_norms
+    from netdeconv.models.imagenet import build_imagenet, imagenet_architecture, parse_imagenet_name
+    from netdeconv.models.norm_config import BATCH_NORM, NORMALISATIONS, PLAIN_NORMS, NormChanges, NormConfig
+    from netdeconv.models.normalisation import normalise, replace_norms
     from netdeconv.models.registry import ARCHITECTURES, architecture, build, list_names
 else:
     __getattr__ = lazy_names(__name__)
@@ -22,13 +21,11 @@ __all__ = [
     "BATCH_NORM",
     "IMAGENET",
     "NORMALISATIONS",
-    "NORMS",
+    "PLAIN_NORMS",
     "Architecture",
     "Cost",
-    "ImagenetName",
     "NormChanges",
     "NormConfig",
-    "Normalisation",
     "StemSettings",
     "architecture",
     "build",

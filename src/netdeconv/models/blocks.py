@@ -7,9 +7,9 @@ from collections import OrderedDict
 from torch import Tensor, nn
 
 
-def scaled(channels: int, width: float, *, multiple_of: int = 1) -> int:
-    """Return ``channels`` times ``width``, rounded to a multiple of ``multiple_of``, at least one of it."""
-    return multiple_of * max(1, round(channels * width / multiple_of))
+def scaled(channels: int, width: float) -> int:
+    """Return ``channels`` times ``width``, rounded, at least 1."""
+    return max(1, round(channels * width))
 
 
 def conv_bn(

@@ -25,14 +25,7 @@ STAGES = (
 
 
 def efficientnet_b0(*, num_classes: int, in_channels: int, width: float = 1.0, image_size: int = 32) -> nn.Sequential:
-    """Build EfficientNet-B0 with batch norm.
-
-    Args:
-        num_classes: outputs.
-        in_channels: channels of the images.
-        width: factor on all channels.
-        image_size: not needed: all remaining positions are averaged.
-    """
+    """Build EfficientNet-B0 with batch norm."""
     del image_size
     first = scaled(32, width)
     stem = nn.Sequential(*conv_bn_relu(in_channels, first))

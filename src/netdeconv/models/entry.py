@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
+
+from netdeconv.lookup import look_up
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,8 +33,8 @@ class Architecture:
     """One network: how to build it, and what its conversion needs to know.
 
     Args:
-        build: makes the network with batch norm, from plain torch layers; takes ``num_classes``,
-            ``in_channels``, ``width`` and ``image_size`` by keyword.
+        build: makes the network with batch norm, from plain torch layers; takes ``num_classes``, ``in_channels``,
+            ``width``, a factor on all channels, and ``image_size`` by keyword.
         stem: settings of its first convolution; ``None`` when it has no convolution.
         description: one line for ``netdeconv list archs``.
         source: who described the network.
@@ -51,3 +53,26 @@ class Architecture:
     depthwise: int | None = None
     named: Mapping[str, int] = dataclasses.field(default_factory=dict)
     published_select: tuple[str, ...] | None = None
+
+
+def split_name(kind: str, name: str, known: Iterable[str]) -> tuple[str, bool]:
+    """Return the network that a name means, and whether a ``d`` at its end asks for the converted one.
+
+    The published programs name converted networks so: ``resnet18d``, ``fcn_resnet50d``.
+
+    Args:
+        kind: of the network, for a message.
+        name: a network's, or that and a ``d``.
+        known: names of networks, none of which is another one with a ``d`` appended.
+
+    Raises:
+        UnknownNameError: a ValueError with the nearest name, when there is no such network.
+
+    Example:
+        >>> split_name("network", "resnet18d", ["resnet18"])
+        ('resnet18', True)
+    """
+    names = {each: each for each in known}
+    if name not in names and name.endswith("d") and name[:-1] in names:
+        return name[:-1], True
+    return look_up(kind, name, names), False

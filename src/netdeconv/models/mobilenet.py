@@ -91,14 +91,7 @@ def inverted_stages(
 
 
 def mobilenet_v2(*, num_classes: int, in_channels: int, width: float = 1.0, image_size: int = 32) -> nn.Sequential:
-    """Build MobileNetV2 with batch norm.
-
-    Args:
-        num_classes: outputs.
-        in_channels: channels of the images.
-        width: factor on all channels.
-        image_size: not needed: all remaining positions are averaged.
-    """
+    """Build MobileNetV2 with batch norm."""
     del image_size
     first, last = scaled(32, width), scaled(1280, width)
     stem = nn.Sequential(*conv_bn_relu(in_channels, first))

@@ -10,12 +10,22 @@ from tyro.conf import arg
 from netdeconv.lookup import unknown_name
 
 if TYPE_CHECKING:
-    from netdeconv.models.normalisation import ConversionData
+    from netdeconv.models.entry import Architecture
     from netdeconv.surgery.settings import Settings
 
 BATCH_NORM, NONE = "batch_norm", "none"
-PLAIN_NORMS = (NONE, BATCH_NORM, "group_norm")
-NORM_NAMES = (*PLAIN_NORMS, "default", "channel", "full16", "paper", "stem")
+NORMALISATIONS = {
+    NONE: "no normalisation",
+    BATCH_NORM: "batch norm",
+    "group_norm": "group norm",
+    "default": "the first layer whitens its patches, the others their channels",
+    "channel": "every layer whitens its channels",
+    "full16": "every layer whitens its patches, 16 channels a block",
+    "paper": "every layer whitens its patches, 64 channels a block, as published",
+    "stem": "the first layer whitens its patches, batch norm elsewhere",
+}
+NORM_NAMES = tuple(NORMALISATIONS)
+PLAIN_NORMS = NORM_NAMES[:3]  # these whiten nothing
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,7 +106,7 @@ class NormConfig(NormChanges):
         """Whether any layer's input is whitened."""
         return self.name not in PLAIN_NORMS
 
-    def settings(self, entry: ConversionData | None = None) -> Settings | None:
+    def settings(self, entry: Architecture | None = None) -> Settings | None:
         """What becomes of each kind of layer; a network's entry has steps of some of its layers."""
         from netdeconv.models.normalisation import settings_of  # torch, which --help does not need
 

@@ -1,4 +1,4 @@
-"""With which normalisation a network trains: one list of names, and what a run changes of them.
+"""From the normalisation of a run to a network that has it.
 
 A network is built with batch norm and then converted: :func:`netdeconv.convert` whitens, ``replace_norms`` puts other
 norms where nothing is whitened.
@@ -7,79 +7,27 @@ norms where nothing is whitened.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Iterable
+from typing import Any
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from netdeconv.models.entry import StemSettings
-from netdeconv.models.norm_config import BATCH_NORM, NONE, NormConfig
-from netdeconv.models.norms import replace_norms
+from netdeconv.lookup import look_up
+from netdeconv.models.entry import Architecture
+from netdeconv.models.norm_config import BATCH_NORM, NONE, PLAIN_NORMS, NormConfig
 from netdeconv.nn import Freeze, WhitenedLayer, Whitening
 from netdeconv.surgery import convert
+from netdeconv.surgery.inplace import stop_overwriting
+from netdeconv.surgery.plain import is_plain, num_outputs
 from netdeconv.surgery.settings import SETTINGS, Settings
+from netdeconv.surgery.tree import names_of, replace
+
+# As Wu and He chose; a group of a single channel would erase what its mean says.
+_GROUPS, _SMALLEST_GROUP = 32, 2
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Normalisation:
-    """One normalisation.
-
-    Args:
-        description: for captions and lists.
-        norm: what stands where nothing is whitened, one of :data:`netdeconv.models.NORMS`.
-        settings: what is whitened; ``None``: nothing.
-    """
-
-    description: str
-    norm: str = BATCH_NORM
-    settings: Settings | None = None
-
-
-NORMALISATIONS: Mapping[str, Normalisation] = {
-    NONE: Normalisation(description="no normalisation", norm=NONE),
-    BATCH_NORM: Normalisation(description="batch norm"),
-    "group_norm": Normalisation(description="group norm", norm="group_norm"),
-    "default": Normalisation(
-        description="the first layer whitens its patches, the others their channels", settings=SETTINGS["default"]
-    ),
-    "channel": Normalisation(description="every layer whitens its channels", settings=SETTINGS["channel"]),
-    "full16": Normalisation(
-        description="every layer whitens its patches, 16 channels a block", settings=SETTINGS["full16"]
-    ),
-    "paper": Normalisation(
-        description="every layer whitens its patches, 64 channels a block, as published", settings=SETTINGS["paper"]
-    ),
-    "stem": Normalisation(
-        description="the first layer whitens its patches, batch norm elsewhere", settings=SETTINGS["stem"]
-    ),
-}
-
-
-class ConversionData(Protocol):
-    """What the table of networks says of a network's conversion, see :class:`netdeconv.models.Architecture`."""
-
-    @property
-    def stem(self) -> StemSettings | None:
-        """Steps and schedule of the first convolution, as published."""
-
-    @property
-    def grouped(self) -> int | None:
-        """Steps of convolutions with groups of several channels."""
-
-    @property
-    def depthwise(self) -> int | None:
-        """Steps of convolutions with one input channel for each group."""
-
-    @property
-    def named(self) -> Mapping[str, int]:
-        """Steps of further layers, by a pattern of names."""
-
-    @property
-    def published_select(self) -> tuple[str, ...] | None:
-        """What the published experiments converted."""
-
-
-def settings_of(config: NormConfig, entry: ConversionData | None = None) -> Settings | None:
+def settings_of(config: NormConfig, entry: Architecture | None = None) -> Settings | None:
     """Return what becomes of each kind of layer.
 
     Args:
@@ -89,9 +37,9 @@ def settings_of(config: NormConfig, entry: ConversionData | None = None) -> Sett
     Raises:
         ValueError: when a number is out of range.
     """
-    base = NORMALISATIONS[config.name].settings
-    if base is None:
+    if not config.whitens:
         return None
+    base = SETTINGS[config.name]
     shared = _given(config, "eps", "sampling_stride", "rows_per_feature", "momentum")
     every = shared | _given(config, "num_iterations")
     blocks = every | _given(config, "group_size", "structure")
@@ -111,9 +59,7 @@ def _given(config: NormConfig, *names: str) -> dict[str, Any]:
     return {name: getattr(config, name) for name in names if getattr(config, name) is not None}
 
 
-def _stem(
-    config: NormConfig, base: Settings, changes: dict[str, Any], entry: ConversionData | None
-) -> Whitening | None:
+def _stem(config: NormConfig, base: Settings, changes: dict[str, Any], entry: Architecture | None) -> Whitening | None:
     stem = base.stem
     if stem is not None and stem.freeze is not None and entry is not None and entry.stem is not None:
         freeze = Freeze() if entry.stem.freeze else None
@@ -137,7 +83,7 @@ def _linear(config: NormConfig, base: Settings, changes: dict[str, Any]) -> Whit
 
 
 def normalise(
-    model: nn.Module, config: NormConfig, entry: ConversionData, *, calibration: Iterable[Any] | None = None
+    model: nn.Module, config: NormConfig, entry: Architecture, *, calibration: Iterable[Any] | None = None
 ) -> nn.Module:
     """Return a network that was built with batch norm with the normalisation of the settings.
 
@@ -154,7 +100,7 @@ def normalise(
         model = convert(model, settings, named=named, select=select, calibration=calibration)
         if not config.bias:
             _remove_biases(model)
-    return replace_norms(model, NORMALISATIONS[config.name].norm)
+    return replace_norms(model, BATCH_NORM if config.whitens else config.name)
 
 
 def _changed(whitening: Whitening | None, changes: dict[str, Any]) -> Whitening | None:
@@ -170,3 +116,60 @@ def _remove_biases(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, WhitenedLayer) and not isinstance(module, nn.Linear):
             module.register_parameter("bias", None)
+
+
+def replace_norms(model: nn.Module, kind: str) -> nn.Module:
+    """Put another normalisation wherever a network has batch norm; the other parameters stay what they are.
+
+    Weight and bias of a batch norm become those of its replacement. With ``"none"``, layers that had no bias because a
+    batch norm followed get one, starting at zero, and activations do not overwrite what the norm used to copy. No
+    random numbers are drawn.
+
+    Args:
+        model: with batch norm, changed in place; whitened layers are left as they are.
+        kind: ``"group_norm"``, ``"none"``, or ``"batch_norm"``, which changes nothing.
+
+    Returns:
+        The model.
+
+    Raises:
+        UnknownNameError: a ValueError with the nearest name, when there is no such normalisation.
+        ValueError: when the model is itself a batch norm, which cannot be replaced in place.
+
+    Source:
+        Wu and He, "Group Normalization", 2018: 32 groups, fewer where a group would have a single channel.
+
+    Example:
+        >>> replace_norms(nn.Sequential(nn.Conv2d(3, 8, 1, bias=False), nn.BatchNorm2d(8)), "group_norm")[1]
+        GroupNorm(4, 8, eps=1e-05, affine=True)
+    """
+    if look_up("norm", kind, dict.fromkeys(PLAIN_NORMS, kind)) == BATCH_NORM:
+        return model
+    if isinstance(model, _BatchNorm):
+        raise ValueError("a single layer cannot be replaced in place")
+    norms = [module for module in names_of(model) if isinstance(module, _BatchNorm)]
+    replacements: dict[nn.Module, nn.Module] = {
+        norm: nn.Identity() if kind == NONE else _group_norm(norm) for norm in norms
+    }
+    replace(model, replacements)
+    if kind == NONE:
+        stop_overwriting(model, set(replacements.values()))
+        _add_biases(model)
+    return model
+
+
+def _add_biases(model: nn.Module) -> None:
+    for layer in model.modules():
+        if is_plain(layer) and layer._parameters.get("bias") is None:
+            layer.register_parameter("bias", nn.Parameter(layer.weight.new_zeros(num_outputs(layer))))
+
+
+def _group_norm(norm: _BatchNorm) -> nn.Module:
+    channels = norm.num_features
+    most = max(1, min(_GROUPS, channels // _SMALLEST_GROUP))
+    groups = max(divisor for divisor in range(1, most + 1) if channels % divisor == 0)
+    device = next((tensor.device for tensor in (*norm.parameters(), *norm.buffers())), None)
+    other = nn.GroupNorm(groups, channels, device=device)
+    if norm.affine:  # some networks start elsewhere than at 1 and 0
+        other.weight, other.bias = norm.weight, norm.bias
+    return other

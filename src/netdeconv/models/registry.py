@@ -18,7 +18,6 @@ from netdeconv.models import (
     resnet,
     resnext,
     vgg,
-    xresnet,
 )
 from netdeconv.models.entry import IMAGENET, Architecture
 from netdeconv.models.imagenet import imagenet_architecture
@@ -30,7 +29,6 @@ ARCHITECTURES: dict[str, Architecture] = {
     **vgg.ENTRIES,
     **resnet.ENTRIES,
     **preact.ENTRIES,
-    **xresnet.ENTRIES,
     **densenet.ENTRIES,
     **resnext.ENTRIES,
     **mobilenet.ENTRIES,

@@ -37,35 +37,6 @@ def bottleneck(in_channels: int, channels: int, stride: int) -> tuple[nn.Sequent
     return nn.Sequential(*layers), 4 * channels
 
 
-def residual_stages(
-    in_channels: int,
-    depths: Sequence[int],
-    *,
-    branch: Branch,
-    width: float,
-    shortcut: Callable[..., nn.Module] = projection,
-) -> tuple[list[nn.Module], int]:
-    """Return the four stages of a residual network, and their output channels.
-
-    Args:
-        in_channels: channels of the stem.
-        depths: blocks of every stage; the first block of a stage has its stride.
-        branch: makes a block's branch from input channels, channels and stride.
-        width: factor on all channels.
-        shortcut: makes a block's shortcut from input and output channels and ``stride``.
-    """
-    stages: list[nn.Module] = []
-    for depth, channels, stage_stride in zip(depths, STAGE_CHANNELS, STAGE_STRIDES, strict=True):
-        blocks = []
-        for index in range(depth):
-            stride = stage_stride if index == 0 else 1
-            layers, out_channels = branch(in_channels, scaled(channels, width), stride)
-            blocks.append(Residual(layers, shortcut(in_channels, out_channels, stride=stride)))
-            in_channels = out_channels
-        stages.append(nn.Sequential(*blocks))
-    return stages, in_channels
-
-
 def resnet(
     depths: Sequence[int],
     branch: Branch,
@@ -86,10 +57,18 @@ def resnet(
         image_size: not needed: all remaining positions are averaged.
     """
     del image_size
-    first = scaled(64, width)
-    stem = nn.Sequential(*conv_bn_relu(in_channels, first))
-    stages, channels = residual_stages(first, depths, branch=branch, width=width)
-    return assemble(stem, stages, classifier(channels, num_classes))
+    in_stage = scaled(64, width)
+    stem = nn.Sequential(*conv_bn_relu(in_channels, in_stage))
+    stages: list[nn.Module] = []
+    for depth, channels, stage_stride in zip(depths, STAGE_CHANNELS, STAGE_STRIDES, strict=True):
+        blocks = []
+        for index in range(depth):
+            stride = stage_stride if index == 0 else 1
+            layers, out_channels = branch(in_stage, scaled(channels, width), stride)
+            blocks.append(Residual(layers, projection(in_stage, out_channels, stride=stride)))
+            in_stage = out_channels
+        stages.append(nn.Sequential(*blocks))
+    return assemble(stem, stages, classifier(in_stage, num_classes))
 
 
 DEPTHS: dict[str, tuple[tuple[int, int, int, int], Branch]] = {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from torch import nn
 from torchvision.models import ResNet, ResNet18_Weights
@@ -18,9 +18,8 @@ from torchvision.models.segmentation.deeplabv3 import DeepLabHead, DeepLabV3
 from torchvision.models.segmentation.fcn import FCN, FCNHead
 
 from netdeconv.lookup import look_up
-from netdeconv.models.entry import Architecture, StemSettings
+from netdeconv.models.entry import Architecture, StemSettings, split_name
 
-OutputStride = Literal[8, 16, 32]
 _RESNET18_WIDTH = 512
 
 
@@ -148,28 +147,13 @@ SEGMENTATION_NETWORKS: dict[str, SegmentationNetwork] = {
 }
 
 
-class SegmentationName(NamedTuple):
-    """What a name means: the network, and whether network deconvolution was asked for by the name."""
-
-    name: str
-    converted: bool
-
-
-def parse_segmentation_name(name: str) -> SegmentationName:
-    """Return the network that a name means; the published program appends a ``d`` for the converted one.
+def parse_segmentation_name(name: str) -> tuple[str, bool]:
+    """Return the network that a name means, and whether a ``d`` at its end asks for the converted one.
 
     Raises:
         UnknownNameError: a ValueError with the nearest name, when there is no such network.
-
-    Example:
-        >>> parse_segmentation_name("fcn_resnet50d")
-        SegmentationName(name='fcn_resnet50', converted=True)
     """
-    plain = name[:-1]
-    if name not in SEGMENTATION_NETWORKS and name.endswith("d") and plain in SEGMENTATION_NETWORKS:
-        return SegmentationName(plain, True)
-    segmentation_network(name)
-    return SegmentationName(name, False)
+    return split_name("segmentation network", name, SEGMENTATION_NETWORKS)
 
 
 def segmentation_network(name: str) -> SegmentationNetwork:

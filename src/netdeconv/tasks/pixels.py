@@ -15,7 +15,7 @@ from torch.nn import functional
 from torchmetrics import SumMetric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 
-from netdeconv.data.segmentation.registry import IGNORE
+from netdeconv.data.registry import IGNORE
 
 Outputs = Tensor | Mapping[str, Tensor]
 

@@ -8,16 +8,15 @@ Shape letters: N batch, C classes, H height, W width.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from netdeconv.data.segmentation.views import WIDTH_X_HEIGHT, Views
+from netdeconv.data.segmentation.views import Views
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from netdeconv.data import DataConfig, Splits
-    from netdeconv.data.segmentation import SegmentationInfo
+    from netdeconv.data import DataConfig, DatasetInfo, Splits
     from netdeconv.tasks.pixels import Outputs, SegmentationMeter
     from netdeconv.training.config import NetworkConfig
 
@@ -32,8 +31,6 @@ class Segmentation:
         auxiliary_weight: of its loss, beside the weight 1 of the network's own.
         output_stride: image pixels to one of the last feature map; ``None``: the network's usual.
         pretrained_backbone: whether the backbone starts from weights of ImageNet.
-        window: height and width of the windows that evaluation slides over an image; ``None``: whole images.
-        average_flip: whether evaluation averages an image's scores and those of its mirror image.
 
     Raises:
         ValueError: when the weight is negative or infinite.
@@ -47,8 +44,6 @@ class Segmentation:
     auxiliary_weight: float = 0.5
     output_stride: int | None = None
     pretrained_backbone: bool = False
-    window: Annotated[tuple[int, int] | None, WIDTH_X_HEIGHT] = None
-    average_flip: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.auxiliary_weight < float("inf"):
@@ -60,7 +55,7 @@ class Segmentation:
 
         return open_segmentation(config, self.views, seed=seed, device=device, shard=shard)
 
-    def build_network(self, config: NetworkConfig, info: SegmentationInfo) -> nn.Module:
+    def build_network(self, config: NetworkConfig, info: DatasetInfo) -> nn.Module:
         """Return the network of the settings, converted where they say so.
 
         Raises:
@@ -69,7 +64,6 @@ class Segmentation:
         """
         from netdeconv.models import BATCH_NORM, normalise
         from netdeconv.models.segmentation import build_segmentation, segmentation_network
-        from netdeconv.models.windows import WindowedInference
 
         if self.pretrained_backbone and config.norm.name != BATCH_NORM:
             raise ValueError(
@@ -84,10 +78,7 @@ class Segmentation:
             output_stride=self.output_stride,
             width=config.width,
         )
-        network = normalise(network, config.norm, segmentation_network(config.arch))
-        if self.window is not None or self.average_flip:
-            return WindowedInference(network, window=self.window, flip=self.average_flip)
-        return network
+        return normalise(network, config.norm, segmentation_network(config.arch))
 
     def mix(self, inputs: Tensor, targets: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
         """Return the batch as it is: masks are not mixed."""

@@ -15,17 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision import tv_tensors
+from torchvision.transforms.v2 import functional as transforms
 
 from netdeconv.data import DatasetInfo, EvaluationData, Splits, info, open_splits
-from netdeconv.data.segmentation import (
-    Pairs,
-    SegmentationInfo,
-    evaluation_source,
-    segmentation_info,
-    single,
-    training_source,
-    whole_batches,
-)
+from netdeconv.data.segmentation import Pairs, evaluation_source, segmentation_info, training_source, whole_batches
 from netdeconv.surgery import batch_statistics
 from netdeconv.tasks.classification import Classification
 from netdeconv.tasks.segmentation import Segmentation
@@ -157,8 +150,6 @@ class TrainedClassifier(TrainedNetwork):
 
         The shorter side is brought to the size of evaluation, and the middle is cut out.
         """
-        from torchvision.transforms.v2 import functional as transforms  # only when needed: it takes a second
-
         channels, height, width = self.info.shape
         image = transforms.resize(image, [self.info.resize or height], antialias=True)
         image = transforms.center_crop(image, [height, width])
@@ -176,10 +167,10 @@ class TrainedSegmentation(TrainedNetwork):
     """The network of a run of segmentation."""
 
     task_type = Segmentation
-    info: SegmentationInfo
+    info: DatasetInfo
 
     @classmethod
-    def _info(cls, config: TrainingConfig, weights: dict[str, Tensor], file: Path) -> SegmentationInfo:
+    def _info(cls, config: TrainingConfig, weights: dict[str, Tensor], file: Path) -> DatasetInfo:
         entry = segmentation_info(config.data.dataset)
         for name, weight in weights.items():
             if name.endswith(_HEADS) and len(weight) != entry.num_classes:
@@ -203,8 +194,11 @@ class TrainedSegmentation(TrainedNetwork):
 
         Shapes: image uint8 (3, H, W) to uint8 (H, W).
         """
-        batch = whole_batches(single(image).resized(self.task.views.size), self.info, 1, device=self.device)
-        inputs, _ = next(iter(batch))
+        size = self.task.views.size
+        seen = image if size is None else transforms.resize(image, list(size), antialias=True)
+        pixels = transforms.to_dtype(seen, torch.float32, scale=True)
+        pixels = transforms.normalize(pixels, list(self.info.mean), list(self.info.std))
+        inputs = pixels[None].to(self.device).contiguous(memory_format=torch.channels_last)
         scores = self.scores(inputs)["out"]
         if scores.shape[-2:] != image.shape[-2:]:
             scores = functional.interpolate(scores, size=image.shape[-2:], mode="bilinear", align_corners=False)
@@ -218,12 +212,10 @@ class TrainedSegmentation(TrainedNetwork):
 
     def evaluation_source(self) -> Pairs:
         """The pairs that the run was evaluated on, at its size."""
-        held = training_source(self.config.data)[1]
-        if held is not None:
-            return held.resized(self.task.views.size)
-        return self.source(self.task.views.evaluate_on or self.info.splits[0])
+        held = training_source(self.config.data, self.task.views.size)[1]
+        return held or self.source(self.task.views.evaluate_on or self.info.splits[0])
 
     def source(self, split: str, *, data_dir: str | None = None) -> Pairs:
         """The pairs of a part of the run's data set, at the run's size."""
         config = self.config.data if data_dir is None else dataclasses.replace(self.config.data, data_dir=data_dir)
-        return evaluation_source(config, split).resized(self.task.views.size)
+        return evaluation_source(config, split, self.task.views.size)

@@ -13,11 +13,16 @@ from netdeconv.training.run_directory import RunDirectory, RunDirectoryError, re
 
 T = TypeVar("T")
 
+# Settings that are no more, and the value that saved runs may have of them: what is done now.
+GONE = {
+    **{"decode": "workers", "skip_corrupt": False, "verify": True},
+    **{"window": None, "average_flip": False, "class_weights": None},
+}
 # A run may be continued with other values of these: they do not change its numbers.
 FREE = frozenset(
     {
         *("result_path", "threads", "loggers", "evaluate_all_statistics", "check_finite", "checkpoint_minutes"),
-        *("data.data_dir", "data.download", "data.verify", "data.num_workers"),
+        *("data.data_dir", "data.download", "data.num_workers"),
         *("parallel.devices", "parallel.nodes", "parallel.strategy"),
     }
 )
@@ -51,7 +56,8 @@ def from_plain(plain: Mapping[str, Any], tasks: Mapping[str, type]) -> TrainingC
 
 def _build(cls: type[T], plain: Mapping[str, Any]) -> T:
     hints = typing.get_type_hints(cls)
-    return cls(**{name: _revive(hints[name], value) for name, value in plain.items()})
+    known = {name: value for name, value in plain.items() if name in hints or (name, value) not in GONE.items()}
+    return cls(**{name: _revive(hints[name], value) for name, value in known.items()})
 
 
 def _revive(hint: Any, value: Any) -> Any:

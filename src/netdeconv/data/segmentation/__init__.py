@@ -8,20 +8,14 @@ from netdeconv.lazy import lazy_names
 
 if TYPE_CHECKING:
     from netdeconv.data.decoding import load_image
+    from netdeconv.data.registry import IGNORE, SEGMENTATION_DATASETS, PixelClass, segmentation_info
     from netdeconv.data.segmentation.opening import (
         evaluation_source,
         open_segmentation,
         training_source,
         whole_batches,
     )
-    from netdeconv.data.segmentation.pairs import PairError, Pairs, single
-    from netdeconv.data.segmentation.registry import (
-        IGNORE,
-        SEGMENTATION_DATASETS,
-        PixelClass,
-        SegmentationInfo,
-        segmentation_info,
-    )
+    from netdeconv.data.segmentation.pairs import PairError, Pairs
     from netdeconv.data.segmentation.sources import open_source
     from netdeconv.data.segmentation.views import Views
 else:
@@ -33,14 +27,12 @@ __all__ = [
     "PairError",
     "Pairs",
     "PixelClass",
-    "SegmentationInfo",
     "Views",
     "evaluation_source",
     "load_image",
     "open_segmentation",
     "open_source",
     "segmentation_info",
-    "single",
     "training_source",
     "whole_batches",
 ]

@@ -9,15 +9,14 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from netdeconv.data.batches import EvaluationData, Shard, TrainingData
 from netdeconv.data.config import DataConfig
 from netdeconv.data.loader import Loader
-from netdeconv.data.protocols import Splits
-from netdeconv.data.segmentation.pairs import Pairs
-from netdeconv.data.segmentation.registry import IGNORE, SegmentationInfo, segmentation_info
+from netdeconv.data.registry import IGNORE, DatasetInfo, segmentation_info
+from netdeconv.data.segmentation.pairs import Pair, Pairs, resized
 from netdeconv.data.segmentation.sources import open_source
 from netdeconv.data.segmentation.views import Views
-from netdeconv.data.shards import Shard
-from netdeconv.data.streaming import StreamedEvaluation, StreamedTraining
+from netdeconv.data.splits import Splits
 from netdeconv.lookup import look_up
 
 # Above this many bytes of decoded images, they are read again in every epoch.
@@ -30,14 +29,14 @@ class RandomScale:
     def __init__(self, scale: tuple[float, float]) -> None:
         self.scale = scale
 
-    def __call__(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, *pair: Tensor) -> Pair:
         """Return both."""
         factor = float(torch.empty(()).uniform_(*self.scale))
-        size = [max(1, round(side * factor)) for side in image.shape[-2:]]
-        return v2.functional.resize(image, size, antialias=True), v2.functional.resize(mask, size)
+        height, width = (max(1, round(side * factor)) for side in pair[0].shape[-2:])
+        return resized(pair, (height, width))  # type: ignore[arg-type]
 
 
-def random_view(views: Views, info: SegmentationInfo) -> v2.Transform:
+def random_view(views: Views, info: DatasetInfo) -> v2.Transform:
     """Return the random changes of training pairs: scaled, a part of them cut out, mirrored.
 
     What is smaller than the part is padded, the image with the mean colour, the mask with the ignored label.
@@ -51,9 +50,9 @@ def random_view(views: Views, info: SegmentationInfo) -> v2.Transform:
     return v2.Compose(steps)
 
 
-def training_source(config: DataConfig) -> tuple[Pairs, Pairs | None]:
-    """Return the pairs to train on, and those cut from them for validation, if any."""
-    source, held = evaluation_source(config, "train"), None
+def training_source(config: DataConfig, size: tuple[int, int] | None) -> tuple[Pairs, Pairs | None]:
+    """Return the pairs to train on, and those cut from them for validation, if any, at a size."""
+    source, held = evaluation_source(config, "train", size), None
     if config.validation_size:
         source, held = source.cut(config.validation_size)
     if config.train_size is not None and config.train_size != len(source):
@@ -61,37 +60,42 @@ def training_source(config: DataConfig) -> tuple[Pairs, Pairs | None]:
     return source, held
 
 
-def evaluation_source(config: DataConfig, split: str) -> Pairs:
-    """Return the pairs of a part of the data set."""
-    return open_source(config.dataset, split, data_dir=config.data_dir, download=config.download)
+def evaluation_source(config: DataConfig, split: str, size: tuple[int, int] | None) -> Pairs:
+    """Return the pairs of a part of the data set, at a size."""
+    pairs = open_source(config.dataset, split, data_dir=config.data_dir, download=config.download)
+    return dataclasses.replace(pairs, size=size)
 
 
-def held_or_streamed(source: Pairs, info: SegmentationInfo, size: tuple[int, int] | None) -> Pairs:
-    """Return the pairs in memory where all sizes are equal and everything fits, else as they are, at the size."""
-    height, width = size or info.shape[1:]
-    uniform = size is not None or not info.varying
+def held_or_streamed(source: Pairs, info: DatasetInfo) -> Pairs:
+    """Return the pairs in memory where all sizes are equal and everything fits, else as they are."""
+    height, width = source.size or info.shape[1:]
+    uniform = source.size is not None or not info.varying
     fits = len(source) * height * width * (info.shape[0] + 1) <= MEMORY_LIMIT
-    return source.resized(size).held() if uniform and fits else source.resized(size)
+    return source.in_memory() if uniform and fits else source
 
 
 def whole_batches(
     source: Pairs,
-    info: SegmentationInfo,
+    info: DatasetInfo,
     batch_size: int,
     *,
     device: torch.device,
     workers: int = 0,
     shard: Shard = (0, 1),
-) -> StreamedEvaluation:
+    max_batches: int | None = None,
+) -> EvaluationData:
     """Return unchanged pairs in their order, a whole batch to one process.
 
     A batch holds the same images whatever the number of processes, so that each prediction is the same too.
     """
     rank, world = shard
-    batches = [list(range(len(source))[start : start + batch_size]) for start in range(0, len(source), batch_size)]
+    batches = torch.arange(len(source)).split(batch_size)[rank::world]
+    return EvaluationData(_loader(source, v2.Identity(), device, workers), info, batches[:max_batches])
+
+
+def _loader(source: Pairs, transform: v2.Transform, device: torch.device, workers: int) -> Loader:
     # What is in memory needs no other process.
-    loader = Loader(source.load, v2.Identity(), device=device, num_workers=0 if source.in_memory else workers)
-    return StreamedEvaluation(loader, info, batches[rank::world])
+    return Loader(source.load, transform, device=device, num_workers=0 if source.held is not None else workers)
 
 
 def open_segmentation(
@@ -114,7 +118,7 @@ def open_segmentation(
     """
     info = segmentation_info(config.dataset)
     usual = DataConfig()
-    for name in ("evaluation_size", "cutout", "num_classes", "image_size", "resize", "decode", "skip_corrupt"):
+    for name in ("evaluation_size", "cutout", "num_classes", "image_size", "resize"):
         if getattr(config, name) != getattr(usual, name):
             raise ValueError(f"{name} is for images with one label, not for segmentation")
     if not config.augment:
@@ -122,25 +126,30 @@ def open_segmentation(
     view, crop = random_view(views, info), views.crop_of(info)
     split = views.evaluate_on or info.splits[0]
     look_up("part to evaluate on", split, dict.fromkeys(info.splits))
-    train, held = training_source(config)
+    train, held = training_source(config, views.size)
     # Where sizes vary, small images are padded; elsewhere they do not belong to the data set.
     least = (1, 1) if info.varying and views.size is None else crop
-    train = held_or_streamed(dataclasses.replace(train, least=least), info, views.size)
-    evaluation = held_or_streamed(held or evaluation_source(config, split), info, views.size)
-    workers = 0 if train.in_memory else config.num_workers
-    splits = Splits(
+    train = held_or_streamed(dataclasses.replace(train, least=least), info)
+    evaluation = held_or_streamed(held or evaluation_source(config, split, views.size), info)
+    return Splits(
         info=info,
-        train=StreamedTraining(
-            Loader(train.load, view, device=device, num_workers=workers),
+        train=TrainingData(
+            _loader(train, view, device, config.num_workers),
             info,
-            len(train),
+            torch.arange(len(train)),
             batch_size=config.batch_size,
             seed=seed,
             shard=shard,
+            max_batches=config.max_batches,
         ),
         evaluation=whole_batches(
-            evaluation, info, views.batch_of(info), device=device, workers=config.num_workers, shard=shard
+            evaluation,
+            info,
+            views.batch_of(info),
+            device=device,
+            workers=config.num_workers,
+            shard=shard,
+            max_batches=config.max_batches,
         ),
         evaluated_on="validation" if held is not None else split,
     )
-    return splits.first(config.max_batches)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.constructors import PrimitiveConstructorSpec
 
 if TYPE_CHECKING:
-    from netdeconv.data.segmentation.registry import SegmentationInfo
+    from netdeconv.data.registry import DatasetInfo
 
 
 def _size(words: list[str]) -> tuple[int, int] | None:
@@ -66,7 +66,7 @@ class Views:
         if self.evaluation_batch < 1:
             raise ValueError(f"evaluation_batch must be at least 1, got {self.evaluation_batch}")
 
-    def crop_of(self, info: SegmentationInfo) -> tuple[int, int]:
+    def crop_of(self, info: DatasetInfo) -> tuple[int, int]:
         """Return height and width of a training image.
 
         Raises:
@@ -80,6 +80,6 @@ class Views:
             )
         return crop
 
-    def batch_of(self, info: SegmentationInfo) -> int:
+    def batch_of(self, info: DatasetInfo) -> int:
         """Return the images in a batch of an evaluation."""
         return self.evaluation_batch if self.size is not None or not info.varying else 1
