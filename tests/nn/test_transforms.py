@@ -123,6 +123,11 @@ def test_a_schedule_is_each_models_own():
     for index, (model, own) in enumerate(zip(models, x, strict=True)):
         assert_close(outputs[index], model(own), size=36, condition=10)
         assert int(buffers["statistics.num_batches_tracked"][index]) == (2 if index == 1 else 1)
+    models[1].statistics.num_steps.fill_(3)
+    _, buffers = stack_module_state(models)
+    x[:2] = torch.nan
+    vmap(lambda p, b, x: functional_call(one, (p, b), (x,)))(parameters, buffers, x)
+    assert buffers["statistics.num_batches_skipped"].tolist() == [0, 1, 0]  # a frozen model skips nothing
 
 
 def test_kinds_are_known():
