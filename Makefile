@@ -16,7 +16,7 @@ demo: $(VENV)/.installed-train
 	$(BIN)/netdeconv compare
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 fuzz: $(VENV)/.installed-dev
 	$(BIN)/python tests/fuzz/run.py --count 10000 --result results/checks/fuzz.json

@@ -30,15 +30,15 @@ MARKERS = {
 
 # The files and folders that take longest, longest first: workers begin with them, and none is left alone with one.
 SLOW = (
-    "surgery/test_torchvision",
     "kernels/test_package",
+    "training/test_processes",
+    "fuzz/",
+    "surgery/test_torchvision",
     "benchmarks/test_every_network",
     "faults/",
     "report/",
     "experiments/",
-    "training/test_processes",
     "cli/",
-    "fuzz/",
     "nn/test_ranks",
     "tasks/",
     "benchmarks/",
