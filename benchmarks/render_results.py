@@ -112,16 +112,19 @@ def render(folder: Path) -> str:
 
 def render_readme(folder: Path) -> str:
     """README's one table, markers included: batch norm and the default at every learning rate."""
-    # of a data set that is in both files, the rows with more seeds
     tables = [load(folder / f"{name}.json") for name in _README_TABLES]
-    found = {(row["data"], row["normalisation"]): row for table in reversed(tables) for row in table["rows"]}
-    rows = [found[data, norm] for data in _README_DATA for norm in _README_NORMS]
     told = "`netdeconv reproduce learning-rates`, whose lines are in " + " and ".join(
         f"[{name}](results/{name}.json) ({table['hardware']})"
         for name, table in zip(_README_TABLES, tables, strict=True)
     )
     told += "; mean over seeds, spread is their standard deviation."
-    return "\n\n".join([BEGIN, render_rows(rows), told, END])
+    return "\n\n".join([BEGIN, render_rows(_readme_rows(tables)), told, END])
+
+
+def _readme_rows(tables: Sequence[Row]) -> list[Row]:
+    """Batch norm and the default on every data set; of one that is in two files, the rows with more seeds."""
+    found = {(row["data"], row["normalisation"]): row for table in reversed(tables) for row in table["rows"]}
+    return [found[data, norm] for data in _README_DATA for norm in _README_NORMS]
 
 
 def render_performance(folder: Path) -> str:
@@ -187,11 +190,11 @@ def _inference(folder: Path) -> Iterator[Row]:
 
 
 def draw(folder: Path, page: Path) -> None:
-    """README's figure, from the same file."""
+    """README's figure, of its table's rows."""
     from netdeconv.viz import rate_map
 
     page.parent.mkdir(parents=True, exist_ok=True)
-    rate_map(load(folder / "learning-rates.json")["rows"]).savefig(page, dpi=110)
+    rate_map(_readme_rows([load(folder / f"{name}.json") for name in _README_TABLES])).savefig(page, dpi=110)
 
 
 def replace_block(text: str, block: str) -> str:
