@@ -12,7 +12,7 @@ from netdeconv.linalg import NewtonSchulz
 from tolerances import assert_close, tolerance
 
 # size and steps: every padded size, sizes that fill it and sizes that do not, few steps and more
-SIZES = [(1, 2), (3, 8), (16, 2), (27, 4), (64, 2), (100, 1), (128, 2)]
+SIZES = [(1, 2), (3, 6), (16, 2), (27, 2), (64, 2), (100, 1), (128, 1)]
 
 
 def scales(batch: int) -> torch.Tensor:
@@ -34,7 +34,7 @@ def plain(matrix: torch.Tensor, grad: torch.Tensor, steps: int) -> tuple[torch.T
 
 @pytest.mark.parametrize(("size", "steps"), SIZES)
 def test_root_and_gradient_are_the_plain_ones(size, steps, device):
-    matrix = matrices(size, device, batch=1 if size > 64 or steps > 4 else 2)
+    matrix = matrices(size, device, batch=1 if size > 32 or steps > 4 else 2)
     grad = torch.randn_like(matrix)
     root = kernels.newton_schulz_root(matrix, steps)
     gradient = kernels.newton_schulz_root_backward(matrix, root, grad, steps)
@@ -53,11 +53,11 @@ def test_root_and_gradient_are_the_plain_ones(size, steps, device):
 def test_structured_spectra(name, device):
     matrix = with_spectrum(SPECTRA[name], torch.float32)[0][None].to(device)
     grad = torch.randn_like(matrix)
-    root = kernels.newton_schulz_root(matrix, 5)
-    wanted_root, wanted_gradient = plain(matrix, grad, 5)
-    assert_close(root, wanted_root, size=6, condition=1.5**5)
-    gradient = kernels.newton_schulz_root_backward(matrix, root, grad, 5)
-    assert_close(gradient, wanted_gradient, size=6, condition=1.5**5, c=16)
+    root = kernels.newton_schulz_root(matrix, 3)
+    wanted_root, wanted_gradient = plain(matrix, grad, 3)
+    assert_close(root, wanted_root, size=6, condition=1.5**3)
+    gradient = kernels.newton_schulz_root_backward(matrix, root, grad, 3)
+    assert_close(gradient, wanted_gradient, size=6, condition=1.5**3, c=16)
 
 
 def test_the_gradient_is_the_derivative(device):
@@ -84,22 +84,22 @@ def test_only_the_symmetric_part_counts(device):
     matrix = matrices(7, device, batch=1)
     grad, skew = torch.randn_like(matrix), torch.randn_like(matrix)
     skew = skew - skew.mT
-    root = kernels.newton_schulz_root(matrix, 3)
-    assert_close(kernels.newton_schulz_root(matrix + 0.1 * skew, 3), root, size=7, condition=1.5**3)
-    gradient = kernels.newton_schulz_root_backward(matrix, root, grad, 3)
-    skewed = kernels.newton_schulz_root_backward(matrix + 0.1 * skew, root, grad + skew, 3)
-    assert_close(skewed, gradient, size=7, condition=1.5**3, c=16)
+    root = kernels.newton_schulz_root(matrix, 2)
+    assert_close(kernels.newton_schulz_root(matrix + 0.1 * skew, 2), root, size=7, condition=1.5**2)
+    gradient = kernels.newton_schulz_root_backward(matrix, root, grad, 2)
+    skewed = kernels.newton_schulz_root_backward(matrix + 0.1 * skew, root, grad + skew, 2)
+    assert_close(skewed, gradient, size=7, condition=1.5**2, c=16)
 
 
 def test_strides_do_not_matter(device):
     matrix = matrices(5, device)
-    root = kernels.newton_schulz_root(matrix, 2)
+    root = kernels.newton_schulz_root(matrix, 1)
     spread = torch.zeros(2, 5, 10, device=device)
     spread[..., ::2] = matrix
-    assert torch.equal(kernels.newton_schulz_root(spread[..., ::2], 2), root)
+    assert torch.equal(kernels.newton_schulz_root(spread[..., ::2], 1), root)
     ones = torch.ones((), device=device).expand(2, 5, 5)
-    gradient = kernels.newton_schulz_root_backward(spread[..., ::2], root, ones, 2)
-    assert torch.equal(gradient, kernels.newton_schulz_root_backward(matrix, root, ones.contiguous(), 2))
+    gradient = kernels.newton_schulz_root_backward(spread[..., ::2], root, ones, 1)
+    assert torch.equal(gradient, kernels.newton_schulz_root_backward(matrix, root, ones.contiguous(), 1))
 
 
 def test_padding_stays_the_identity(device, monkeypatch):
@@ -124,7 +124,7 @@ def test_degenerate_matrices(device):
     root = kernels.newton_schulz_root(zero, 2)
     assert_close(root, NewtonSchulz(2)(zero), size=4)
     ones = torch.ones(1, 4, 4, device=device)
-    assert_close(kernels.newton_schulz_root(ones, 5), NewtonSchulz(5)(ones.double()), size=4, condition=1.5**5)
+    assert_close(kernels.newton_schulz_root(ones, 3), NewtonSchulz(3)(ones.double()), size=4, condition=1.5**3)
 
 
 def test_one_bad_matrix_does_not_spoil_the_others(device):
@@ -138,21 +138,21 @@ def test_one_bad_matrix_does_not_spoil_the_others(device):
 
 
 def test_the_operators_are_well_formed(device):
-    matrix = matrices(3, device)
-    root = kernels.newton_schulz_root(matrix, 2)
+    matrix = matrices(3, device, batch=1)
+    root = kernels.newton_schulz_root(matrix, 1)
     operators = torch.ops.netdeconv
-    torch.library.opcheck(operators.newton_schulz_root.default, (matrix.mT, 2))
-    torch.library.opcheck(operators.newton_schulz_root_backward.default, (matrix, root, root, 2))
+    torch.library.opcheck(operators.newton_schulz_root.default, (matrix.mT, 1))
+    torch.library.opcheck(operators.newton_schulz_root_backward.default, (matrix, root, root, 1))
 
 
 def test_compilers_trace_through(device):
-    matrix = matrices(3, device)
+    matrix = matrices(3, device, batch=1)
 
     def both(matrix: torch.Tensor) -> torch.Tensor:
         if not (kernels.usable(matrix) and kernels.supports_newton_schulz_root(matrix)):
             return matrix
-        root = kernels.newton_schulz_root(matrix, 2)
-        return root + kernels.newton_schulz_root_backward(matrix, root, root, 2)
+        root = kernels.newton_schulz_root(matrix, 1)
+        return root + kernels.newton_schulz_root_backward(matrix, root, root, 1)
 
     torch.compiler.reset()
     compiled = torch.compile(both, fullgraph=True, backend="aot_eager")
