@@ -40,7 +40,7 @@ from netdeconv.surgery.policy import make_plan
 
 BATCH, BATCHES, LR, MOMENTUM = 16, 4, 0.01, 0.9
 # networks with more operations an image, forwards, or more weights make a fourth of the steps
-_MANY_OPERATIONS, _MANY_WEIGHTS = 2e7, 1e7
+_MANY_OPERATIONS, _MANY_WEIGHTS = 4e8, 3e7
 # A process that waits may take so many times its seconds.
 _WALL = 20
 
@@ -206,7 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--steps",
         type=int,
         default=20,
-        help="a fourth for networks of more than 0.02 GFLOP an image or 10 million weights",
+        help="a fourth for networks of more than 0.4 GFLOP an image or 30 million weights",
     )
     parser.add_argument("--limit", type=int, default=120, help="seconds of the processor for a network")
     parser.add_argument("--output", type=Path, default=Path("results/checks/compatibility.json"))
