@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import distributed
 
-from netdeconv.data import DataConfig
-from netdeconv.data.segmentation import Views
+from netdeconv.data import DataConfig, Views
 from netdeconv.models import NormConfig
 from netdeconv.tasks import Segmentation
 from netdeconv.training import NetworkConfig

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from netdeconv.data import DataConfig
-from netdeconv.data.segmentation import Views
+from netdeconv.data import DataConfig, Views
 from netdeconv.models import NormConfig
 from netdeconv.tasks import Segmentation
 from netdeconv.training import NetworkConfig, OptimizerConfig, TrainingConfig
@@ -54,23 +53,6 @@ def cityscapes(root: Path, folder: str = "cityscapes") -> Path:
             name = f"{town}_{number:06}_000019"
             save(root / folder / "leftImg8bit" / split / town / f"{name}_leftImg8bit.png", image)
             save(root / folder / "gtFine" / split / town / f"{name}_gtFine_labelIds.png", mask)
-    return root
-
-
-def voc(root: Path) -> Path:
-    base = root / "VOCdevkit" / "VOC2012"
-    number = 0
-    for split in ("train", "val"):
-        names = []
-        for size in ((30, 40), (40, 30)):
-            number += 1
-            names.append(f"2007_{number:06}")
-            image, mask = scene(number, [0, 15, 255], size)
-            save(base / "JPEGImages" / f"{names[-1]}.jpg", image)
-            save(base / "SegmentationClass" / f"{names[-1]}.png", mask)
-        lists = base / "ImageSets" / "Segmentation"
-        lists.mkdir(parents=True, exist_ok=True)
-        (lists / f"{split}.txt").write_text("\n".join(names) + "\n")
     return root
 
 

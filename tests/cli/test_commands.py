@@ -137,7 +137,7 @@ def test_what_makes_no_sense_is_refused_in_one_line_with_code_2(line, message, c
 
 def test_missing_data_is_refused_in_one_line(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    code, error = refused(f"train --dataset stl10 --data-dir {tmp_path}", capsys)
+    code, error = refused(f"train --dataset cifar100 --data-dir {tmp_path}", capsys)
     assert code == 1
     assert str(tmp_path) in error
     assert "--download" in error
@@ -259,7 +259,7 @@ def test_lists_name_everything(capsys):
     assert main(["list", "archs"]) == 0
     assert main(["list", "datasets"]) == 0
     out = capsys.readouterr().out
-    assert all(name in out for name in ("vgg19", "lenet", "mlp", "digits", "stl10"))
+    assert all(name in out for name in ("vgg19", "lenet", "mlp", "digits", "cifar100"))
 
 
 def test_comparing_prints_the_table_and_leaves_it(capsys, tmp_path):

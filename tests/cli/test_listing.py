@@ -8,7 +8,7 @@ import pytest
 
 from netdeconv import data, models
 from netdeconv.cli import main
-from netdeconv.data.segmentation import SEGMENTATION_DATASETS
+from netdeconv.data import SEGMENTATION_DATASETS
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from PIL import Image
 
 import small_scenes
 from netdeconv.cli import main, segment
-from netdeconv.data.segmentation import segmentation_info
+from netdeconv.data import segmentation_info
 from netdeconv.models import NormConfig
 
 PUBLISHED = (
@@ -180,15 +180,6 @@ def test_senseless_lines_are_refused(line, message, root, capsys):
     code, text = refused(line, capsys)
     assert code == 2
     assert message in text
-
-
-def test_an_image_smaller_than_the_crop_is_named(tmp_path, capsys):
-    # the data set says 480x360: only its files know better
-    small_scenes.camvid(tmp_path)
-    code, text = refused(f"segment {SMALL} --crop 40x30 --data-dir {tmp_path} --result-path {tmp_path / 'run'}", capsys)
-    assert code == 1
-    assert "is 32x24, smaller than the crop of 40x30: choose a smaller one" in text
-    assert "train_0" in text
 
 
 def test_what_is_wrong_with_files_is_one_line(tmp_path, capsys):

@@ -7,8 +7,17 @@ import dataclasses
 import pytest
 import torch
 
-from netdeconv.data import DATASETS, DataConfig, EvaluationData, HeldImages, RawImages, TrainingData, open_splits
-from netdeconv.data.batches import count_steps, crop_and_flip, hidden_square, local_batch_size, share
+from netdeconv.data import (
+    DATASETS,
+    DataConfig,
+    EvaluationData,
+    HeldImages,
+    RawImages,
+    TrainingData,
+    open_splits,
+    splits,
+)
+from netdeconv.data.batches import crop_and_flip, hidden_square
 from netdeconv.data.loader import vary
 
 CPU = torch.device("cpu")
@@ -113,16 +122,14 @@ def test_images_that_cannot_be_shared_equally_are_left_out_of_an_epoch():
 
 
 @pytest.mark.parametrize("world", [1, 3])
-def test_evaluation_is_cut_without_repeating_or_losing_an_image(world):
+def test_evaluation_gives_whole_batches_to_one_process(world, monkeypatch):
     config = DataConfig(evaluation_size=50)
-    whole = [image for inputs, _ in open_splits(config, seed=0, device=CPU).evaluation for image in inputs]
-    parts = [
-        open_splits(dataclasses.replace(config, batch_size=6), seed=0, device=CPU, shard=(rank, world)).evaluation
-        for rank in range(world)
-    ]
-    assert [part.num_samples for part in parts] == [len(range(rank, 50, world)) for rank in range(world)]
-    for rank, part in enumerate(parts):
-        assert torch.equal(torch.cat([inputs for inputs, _ in part]), torch.stack(whole[rank::world]))
+    monkeypatch.setattr(splits, "_EVALUATION_BATCH", 8)
+    whole = list(open_splits(config, seed=0, device=CPU).evaluation)
+    assert [len(labels) for _, labels in whole] == [8] * 6 + [2]
+    config = dataclasses.replace(config, batch_size=6)
+    for rank in range(world):
+        assert same(open_splits(config, seed=0, device=CPU, shard=(rank, world)).evaluation, whole[rank::world])
 
 
 def test_batches_are_normalised_float32_and_channels_last():
@@ -190,36 +197,19 @@ def test_squares_that_make_no_sense_are_refused(settings, message):
         open_splits(DataConfig(**settings), seed=0, device=CPU)
 
 
-def test_a_batch_is_cut_into_equal_parts():
-    assert [local_batch_size(24, (0, world)) for world in (1, 2, 3, 4)] == [24, 12, 8, 6]
-
-
 @pytest.mark.parametrize(
     ("batch_size", "world", "message"),
     [
-        (0, 1, "batch_size must be at least 1, got 0"),
-        (3, 4, "a batch of 3 cannot be cut into 4 equal parts, one for each process; 4 can"),
-        (10, 4, "a batch of 10 cannot be cut into 4 equal parts.*8 and 12 can"),
+        (0, 1, "a batch of 0 cannot be cut into 1 equal parts; one of 1 can"),
+        (3, 4, "a batch of 3 cannot be cut into 4 equal parts; one of 4 can"),
+        (10, 4, "a batch of 10 cannot be cut into 4 equal parts; one of 8 can"),
     ],
 )
 def test_a_batch_that_cannot_be_cut_is_refused(batch_size, world, message):
     with pytest.raises(ValueError, match=message):
-        local_batch_size(batch_size, (0, world))
-
-
-@pytest.mark.parametrize(("samples", "steps"), [(48, 3), (55, 3), (56, 4), (64, 4), (8, 1), (5, 1)])
-def test_all_processes_have_the_steps_of_one(samples, steps):
-    assert [count_steps(samples, 16, (0, world)) for world in (1, 2, 4)] == [steps] * 3
+        training(batch_size=batch_size, shard=(0, world))
 
 
 def test_fewer_images_than_processes_are_refused():
     with pytest.raises(ValueError, match="3 training images are too few for 4 processes"):
-        count_steps(3, 16, (0, 4))
-
-
-@pytest.mark.parametrize("world", [1, 2, 3, 5])
-def test_parts_are_disjoint_equally_long_and_together_all_that_can_be_shared(world):
-    drawn = torch.randperm(47)
-    parts = [share(drawn, (rank, world)) for rank in range(world)]
-    assert len({len(part) for part in parts}) == 1
-    assert sorted(torch.cat(parts).tolist()) == sorted(drawn[: 47 // world * world].tolist())
+        training(3, shard=(0, 4))

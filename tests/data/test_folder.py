@@ -11,7 +11,6 @@ from image_folders import CLASSES, write_folder, write_image, write_part
 from netdeconv.data import (
     DataConfig,
     DataError,
-    LeftOutWarning,
     MissingDataError,
     count_classes,
     info,
@@ -64,7 +63,7 @@ def test_another_number_of_classes_than_the_heads_is_refused(tmp_path):
 
 def test_no_validation_folder_says_how_to_go_on(tmp_path):
     write_part(tmp_path / "train", 8)
-    with pytest.raises(MissingDataError, match="has no folder val: evaluate on images cut from train with --valid"):
+    with pytest.raises(MissingDataError, match=r"has no folder val: .* cut some from train with --validation-size"):
         opened(tmp_path)
     splits = opened(tmp_path, validation_size=6)
     assert (splits.train.num_samples, splits.evaluation.num_samples, splits.evaluated_on) == (18, 6, "validation")
@@ -82,7 +81,7 @@ def test_unsorted_validation_images_say_how_to_go_on(tmp_path):
 def test_classes_that_differ_between_train_and_val_are_named(tmp_path):
     write_folder(tmp_path)
     (tmp_path / "val" / "n02").rename(tmp_path / "val" / "n09")
-    with pytest.raises(DataError, match="must have the same class folders, but 1 not in val: n02; 1 not in train: n09"):
+    with pytest.raises(DataError, match="must have the same class folders, but only one has n02, n09"):
         opened(tmp_path)
 
 
@@ -98,10 +97,10 @@ def test_files_that_are_no_images_by_their_names_are_left_out_and_said(tmp_path)
     root = write_folder(tmp_path, train=2, val=1)
     (root / "train/n01/n01_0.JPEG").rename(root / "train/n01/n01_0.jepg")
     (root / "train/n01/.DS_Store").touch()
-    with pytest.warns(LeftOutWarning, match=r"files of .*train are left out.*\.jpg.*: 1 \(n01/n01_0.jepg\)"):
+    with pytest.warns(UserWarning, match=r"1 files of .*train are left out \(n01/n01_0.jepg\): .*\.jpg"):
         assert len(read_files(root / "train")) == 5
     (root / "train/n01/n01_1.JPEG").rename(root / "train/n01/n01_1.gif")
-    with pytest.raises(DataError, match=r"train: .*classes n01. Names of images end in .*, unlike n01/n01_0.jepg"):
+    with pytest.raises(DataError, match=r"train: .*classes n01. .*Names of images end in .*\.jpg"):
         read_files(root / "train")
 
 
@@ -122,13 +121,8 @@ def test_a_file_in_the_place_of_a_folder_is_named(tmp_path):
 
 
 def test_a_folder_of_other_things_says_what_is_expected(tmp_path):
-    with pytest.raises(MissingDataError, match=r"expected are train/CLASS/IMAGE and val/CLASS/IMAGE\. Name"):
+    with pytest.raises(MissingDataError, match=r"expected are train/CLASS/IMAGE and val/CLASS/IMAGE\)\. Name"):
         opened(tmp_path)
-
-
-def test_a_folder_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(MissingDataError, match=f"there is no folder {tmp_path / 'none'}"):
-        opened(tmp_path / "none")
 
 
 def test_parts_keep_every_class_in_proportion_and_are_disjoint(tmp_path):
@@ -170,27 +164,6 @@ def test_settings_of_image_files_are_refused_for_sets_in_memory(setting):
 def test_image_files_are_not_read_into_memory():
     with pytest.raises(ValueError, match="'imagenet' is read from its image files as they are needed"):
         read("imagenet")
-
-
-def test_a_failed_download_is_missing_data_with_the_reason(tmp_path, monkeypatch):
-    import torchvision
-
-    def unreachable(root, *, size, download):
-        assert (root, size, download) == (str(tmp_path), "160px", True)
-        raise OSError("the network is unreachable")
-
-    monkeypatch.setattr(torchvision.datasets, "Imagenette", unreachable)
-    with pytest.raises(MissingDataError, match="the network is unreachable"):
-        opened(tmp_path, dataset="imagenette", download=True)
-
-
-def test_a_download_is_then_read(tmp_path, monkeypatch):
-    import torchvision
-
-    monkeypatch.setattr(
-        torchvision.datasets, "Imagenette", lambda root, **_: write_folder(tmp_path / "imagenette2-160")
-    )
-    assert opened(tmp_path, dataset="imagenette", download=True).train.num_samples == 24
 
 
 def test_the_real_sample_has_its_classes_and_colours(real_data):

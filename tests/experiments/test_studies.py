@@ -14,8 +14,7 @@ import pytest
 import torch
 
 from netdeconv.cli.main import COMMANDS
-from netdeconv.data import info
-from netdeconv.data.segmentation import segmentation_info
+from netdeconv.data import info, segmentation_info
 from netdeconv.experiments import ExperimentRow, experiment, names, paper
 from netdeconv.experiments.running.experiment import HEAD, read_head
 from netdeconv.models import NormConfig

@@ -9,8 +9,7 @@ import torch
 from sklearn.metrics import accuracy_score, jaccard_score
 from torch.nn import functional
 
-from netdeconv.data import DataConfig
-from netdeconv.data.segmentation import IGNORE, Views, segmentation_info
+from netdeconv.data import IGNORE, DataConfig, Views, segmentation_info
 from netdeconv.models import NormConfig
 from netdeconv.nn import WhitenedLayer, Whitening
 from netdeconv.tasks import TASKS, Segmentation

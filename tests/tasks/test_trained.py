@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 from torchvision.transforms import v2
 
-from netdeconv.data.segmentation import Views, load_image
+from netdeconv.data import Views, load_image
 from netdeconv.tasks import Segmentation
 from netdeconv.tasks.trained import BEST, TrainedSegmentation
 from netdeconv.training import CheckpointError, RunDirectoryError, run
@@ -55,7 +55,7 @@ def test_an_image_is_predicted_as_in_evaluation(finished):
     trained = TrainedSegmentation.load(root / "run")
     source = trained.evaluation_source()
     assert len(source) == 5
-    image, _ = source.load(2)
+    image, _ = source[2]
     info = trained.info
     inputs = (image.float() / 255 - torch.tensor(info.mean).view(3, 1, 1)) / torch.tensor(info.std).view(3, 1, 1)
     with torch.no_grad():

@@ -16,9 +16,9 @@ from netdeconv.training.checkpoint import write_atomically
 from small_runs import plain_config
 
 
-def fails(path, error=FileNotFoundError, match="svhn"):
+def fails(path, error=FileNotFoundError, match="cifar100"):
     """A start that fails during loading."""
-    config = plain_config(path, data=DataConfig(dataset="svhn", data_dir=str(path / "no data")))
+    config = plain_config(path, data=DataConfig(dataset="cifar100", data_dir=str(path / "no data")))
     with pytest.raises(error, match=match):
         run(config, progress=False)
 
@@ -52,8 +52,8 @@ def test_links_and_the_current_folder_do_not_hide_the_error(tmp_path, monkeypatc
     fails(tmp_path / "link")
     assert (tmp_path / "link").is_symlink()
     monkeypatch.chdir(tmp_path / "real")
-    config = plain_config(".", data=DataConfig(dataset="svhn", data_dir=str(tmp_path)))
-    with pytest.raises(FileNotFoundError, match="svhn"):
+    config = plain_config(".", data=DataConfig(dataset="cifar100", data_dir=str(tmp_path)))
+    with pytest.raises(FileNotFoundError, match="cifar100"):
         run(config, progress=False)
     (tmp_path / "broken").symlink_to(tmp_path / "nothing")
     fails(tmp_path / "broken", RunDirectoryError, "broken is a link to nothing")

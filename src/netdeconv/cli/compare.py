@@ -15,7 +15,7 @@ from netdeconv.cli.report import page
 from netdeconv.cli.reporting import reporters, table_text
 from netdeconv.cli.runs import ClassificationRun, PixelData, SegmentationRun
 from netdeconv.data.config import DataConfig
-from netdeconv.data.segmentation.views import Views
+from netdeconv.data.views import Views
 from netdeconv.models.norm_config import BATCH_NORM, NORM_NAMES, NormChanges, NormConfig
 from netdeconv.tasks import TASKS, Segmentation
 from netdeconv.training.config import NetworkConfig, OptimizerConfig

@@ -127,7 +127,6 @@ def _evaluated(options: Options) -> dict[str, Any]:
     """What a checkpoint reaches on the evaluation images; under torchrun every process takes a part of them."""
     import torch
 
-    from netdeconv.data import explained_deaths
     from netdeconv.training import evaluate, load_checkpoint
     from netdeconv.training.checkpoint import evaluated_weights, restore_model
     from netdeconv.training.devices import build_fabric
@@ -136,7 +135,7 @@ def _evaluated(options: Options) -> dict[str, Any]:
     config = options.config
     if options.resume is None and not config.network.pretrained:
         raise UsageError("--evaluate needs the checkpoint to evaluate, with --resume, or --pretrained")
-    with explained_deaths(), process_settings(config.threads):
+    with process_settings(config.threads):
         fabric, _ = build_fabric(config.parallel, device=config.device, precision=config.precision)
         shard = (fabric.global_rank, fabric.world_size)
         splits = config.task.open(config.data, seed=config.seed, device=fabric.device, shard=shard)

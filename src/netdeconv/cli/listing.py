@@ -30,7 +30,7 @@ def _archs() -> list[Row]:
 
 def _datasets() -> list[Row]:
     """Sets of labelled images; then those with a class for every pixel, with names and colours of the classes."""
-    from netdeconv.data.segmentation import SEGMENTATION_DATASETS
+    from netdeconv.data import SEGMENTATION_DATASETS
 
     shared = ("shape", "num_classes", "source", "licence")
     rows = {
@@ -38,7 +38,7 @@ def _datasets() -> list[Row]:
         for name, entry in {**data.DATASETS, **SEGMENTATION_DATASETS}.items()
     }
     for name, entry in SEGMENTATION_DATASETS.items():
-        classes = [dataclasses.asdict(each) for each in entry.classes]
+        classes = [each._asdict() for each in entry.classes]
         rows[name] |= {"classes": classes, "evaluated_on": entry.splits, "mean": entry.mean, "std": entry.std}
     return list(rows.values())
 

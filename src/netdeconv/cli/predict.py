@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parse(Options, arguments, prog="netdeconv predict")
     if not options.images:
         raise UsageError("which images? netdeconv predict RUN IMAGE...")
-    from netdeconv.data.segmentation import load_image
+    from netdeconv.data import load_image
     from netdeconv.tasks.trained import TrainedSegmentation
     from netdeconv.training.precision import process_settings
 

@@ -210,7 +210,7 @@ def load_trained(run: str, *, best: bool, device: DeviceName) -> TrainedClassifi
 
 def trained(options: Options, progress: bool | Reporter | None = None) -> RunResult | None:
     """Run what was asked for; ``None`` in all processes but the first, which draws and prints."""
-    from netdeconv.data import explained_deaths, info
+    from netdeconv.data import info
     from netdeconv.models import architecture
     from netdeconv.training import is_first_process, run
     from netdeconv.viz import curves
@@ -219,8 +219,7 @@ def trained(options: Options, progress: bool | Reporter | None = None) -> RunRes
     if isinstance(config.task, Classification):  # a name that is unknown is said before data are looked for
         info(config.data.dataset)
         architecture(config.network.arch)
-    with explained_deaths():
-        result = run(config, progress=options.msg if progress is None else progress, resume=options.resume is not None)
+    result = run(config, progress=options.msg if progress is None else progress, resume=options.resume is not None)
     if not is_first_process():
         return None
     name = config.network.arch.rpartition("/")[2]

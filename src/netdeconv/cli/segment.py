@@ -62,15 +62,18 @@ def main(arguments: Sequence[str]) -> int:
 
 def draw(folder: Path, count: int) -> None:
     """Write a run's predictions of some images that it was evaluated on, beside the images and the truth."""
+    from netdeconv.data import spaced
     from netdeconv.tasks.trained import BEST, LAST, TrainedSegmentation
     from netdeconv.viz import overlay, panels
 
     network = TrainedSegmentation.load(folder, file=BEST if (folder / BEST).exists() else LAST)
     classes = network.info.classes
-    shown = list(network.evaluation_source().first(count))
+    pairs = network.evaluation_source()
+    shown = pairs.some(spaced(len(pairs), min(count, len(pairs))))
     rows = [
         [image, overlay(image, truth, classes), overlay(image, network.predict(image), classes)]
-        for _, image, truth in shown
+        for image, truth in map(shown.__getitem__, range(len(shown)))
     ]
-    figure = panels(rows, ["image", "truth", "prediction"], classes, names=[name for name, *_ in shown])
+    names = [file.stem for file, _ in shown.files]
+    figure = panels(rows, ["image", "truth", "prediction"], classes, names=names)
     figure.savefig(folder / "overlays.png", dpi=100)

@@ -19,7 +19,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from netdeconv.data.loader import Loader, vary
-from netdeconv.data.reading import RawImages
+from netdeconv.data.memory import RawImages
 from netdeconv.data.registry import DatasetInfo
 
 # This process's number, and the number of processes.
@@ -73,16 +73,9 @@ class HeldImages:
 
 
 def crop_and_flip(images_BHWC: Tensor, padding: int, top_B: Tensor, left_B: Tensor, flip_B: Tensor) -> Tensor:
-    """Pad each image with zeros, cut an image-sized window out of it, and mirror some.
+    """Pad each image with zeros, cut an image-sized window out of it at (top, left), and mirror some.
 
     torchvision's transforms draw one window for a whole batch, and take longer than a step when called for each image.
-
-    Args:
-        images_BHWC: the images.
-        padding: zero pixels on every side.
-        top_B: first row of each window in the padded image.
-        left_B: first column of each window in the padded image.
-        flip_B: which windows are mirrored.
     """
     count, height, width = images_BHWC.shape[:3]
     padded = functional.pad(images_BHWC, (0, 0, padding, padding, padding, padding))
@@ -143,6 +136,9 @@ class EvaluationData:
 class TrainingData:
     """Shuffled and varied batches to learn from.
 
+    A last batch of less than half of the images is left out: statistics of a handful of images would disturb the
+    others. An epoch shorter than that is one batch.
+
     Args:
         source: of the images.
         info: their mean and standard deviation.
@@ -167,10 +163,14 @@ class TrainingData:
         shard: Shard = (0, 1),
         max_batches: int | None = None,
     ) -> None:
+        world = shard[1]
+        if batch_size < 1 or batch_size % world:
+            fitting = max(batch_size // world, 1) * world
+            raise ValueError(f"a batch of {batch_size} cannot be cut into {world} equal parts; one of {fitting} can")
+        if len(index_N) < world:
+            raise ValueError(f"{len(index_N)} training images are too few for {world} processes")
         self.source, self.info, self.index_N = source, info, index_N
-        self.batch_size, self.seed, self.shard = local_batch_size(batch_size, shard), seed, shard
-        steps = count_steps(len(index_N), batch_size, shard)
-        self._steps = steps if max_batches is None else min(steps, max_batches)
+        self._batch_size, self._seed, self._shard, self._max_batches = batch_size, seed, shard, max_batches
 
     @property
     def num_samples(self) -> int:
@@ -179,21 +179,32 @@ class TrainingData:
 
     def __len__(self) -> int:
         """Steps of an epoch, the same number in every process."""
-        return self._steps
+        return len(self._own(self.index_N))
 
     def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Pass once over the images, in the order and with the changes of this epoch.
 
         Raises:
             DataError: when a file is damaged, or files do not fit each other.
-            LoaderError: when a loader process dies.
+            RuntimeError: when a loader process dies.
         """
         # On the processor, so that every device sees the same epoch.
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
+        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + number)
         order_N = torch.randperm(self.num_samples, generator=generator)
         drawn = (self.index_N[order_N], *self.source.draw(self.num_samples, generator))
-        parts = (share(each_N, self.shard).split(self.batch_size)[: self._steps] for each_N in drawn)
+        parts = map(self._own, drawn)
         return _normalised(self.source.load(zip(*parts, strict=True)), self.info, self.source.device)
+
+    def _own(self, drawn_N: Tensor) -> Sequence[Tensor]:
+        """This process's part of every batch, of what was drawn for an epoch.
+
+        The parts are equal. Where the images cannot be divided, the last few are left out of this epoch.
+        """
+        rank, world = self._shard
+        batches = drawn_N[: len(drawn_N) // world * world].split(self._batch_size)
+        if len(batches) > 1 and 2 * len(batches[-1]) < self._batch_size:
+            batches = batches[:-1]
+        return [batch[rank::world] for batch in batches[: self._max_batches]]
 
 
 def _normalised(batches: Iterable[Any], info: DatasetInfo, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
@@ -203,56 +214,3 @@ def _normalised(batches: Iterable[Any], info: DatasetInfo, device: torch.device)
     for images, targets in batches:
         images_BCHW = images.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last)
         yield images_BCHW.float().sub_(mean_C11).mul_(1 / std_C11), targets.to(device, non_blocking=True).long()
-
-
-def local_batch_size(batch_size: int, shard: Shard) -> int:
-    """Return how many images of each batch one process gets.
-
-    Raises:
-        ValueError: when the batch is empty or cannot be cut into equal parts.
-
-    Example:
-        >>> local_batch_size(256, (0, 4))
-        64
-    """
-    _, world = shard
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-    if batch_size % world:
-        below = batch_size // world * world
-        fitting = f"{below} and {below + world}" if below else str(world)
-        raise ValueError(
-            f"a batch of {batch_size} cannot be cut into {world} equal parts, one for each process; {fitting} can"
-        )
-    return batch_size // world
-
-
-def count_steps(num_samples: int, batch_size: int, shard: Shard) -> int:
-    """Return the steps of an epoch, the same for all processes, each of a whole batch of ``batch_size``.
-
-    A last batch of less than half of the images is left out: statistics of a handful of images would
-    disturb the others. An epoch shorter than that is one batch.
-
-    Raises:
-        ValueError: when there are fewer images than processes.
-
-    Example:
-        >>> [count_steps(samples, 16, (0, 2)) for samples in (7, 39, 40)]
-        [1, 2, 3]
-    """
-    _, world = shard
-    if num_samples < world:
-        raise ValueError(f"{num_samples} training images are too few for {world} processes")
-    local = local_batch_size(batch_size, shard)
-    whole, rest = divmod(num_samples // world, local)
-    return whole + (1 if whole == 0 or rest * 2 >= local else 0)
-
-
-def share(chosen_N: Tensor, shard: Shard) -> Tensor:
-    """Return one process's part of what was drawn for an epoch: every ``world``-th, equally many for all.
-
-    Together the processes' n-th batches are the n-th batch of a single process. Where the images cannot be
-    divided, the last few are left out of this epoch.
-    """
-    rank, world = shard
-    return chosen_N[: len(chosen_N) // world * world][rank::world]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+DATA_VARIABLE = "NETDECONV_DATA"
+
 
 class MissingDataError(FileNotFoundError):
     """A data set that is not on this machine; the message says where it was looked for and how to get it."""
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 class DataError(OSError):
@@ -21,12 +20,13 @@ class CorruptImageError(DataError):
     """An image file that cannot be decoded."""
 
 
-class LeftOutWarning(UserWarning):
-    """Files that are left out: how many, which, and why."""
-
-
-class LoaderError(RuntimeError):
-    """A process that reads images has died."""
+def missing(name: str, where: Path, reason: str, *, fetched: bool = False) -> MissingDataError:
+    """Return the error for a data set that is not there, with how to get it."""
+    download = ", or allow the download with --download" if fetched else "; it cannot be fetched with --download"
+    return MissingDataError(
+        f"data set {name!r} was not found in {where.resolve()} ({' '.join(reason.split())}). "
+        f"Name the folder that holds it with --data-dir or {DATA_VARIABLE}{download}"
+    )
 
 
 def is_readable_folder(folder: Path) -> bool:

@@ -10,11 +10,11 @@ from torchvision.datasets import ImageFolder
 from torchvision.datasets.folder import IMG_EXTENSIONS, has_file_allowed_extension
 
 from netdeconv.data.decoding import load_image
-from netdeconv.data.errors import DataError, LeftOutWarning, MissingDataError, first_of, is_readable_folder
+from netdeconv.data.errors import DataError, MissingDataError, first_of, is_readable_folder, missing
 from netdeconv.data.registry import DatasetInfo, info
 
 TRAIN, VAL = "train", "val"
-_INSTEAD = f"evaluate on images cut from {TRAIN} with --validation-size"
+_ADVICE = f"sort its images into folders named as those of {TRAIN}, or cut some from {TRAIN} with --validation-size"
 
 
 def count_classes(data_dir: Path) -> int:
@@ -34,29 +34,20 @@ def find_folder(data_dir: Path, name: str, entry: DatasetInfo) -> Path:
         MissingDataError: when there is none.
         DataError: when a folder may not be read.
     """
-    advice = (
-        ". Name the folder that holds it: the PATH of `netdeconv imagenet`, --data-dir elsewhere, or NETDECONV_DATA"
-        f"{f'; {entry.obtain}' if entry.obtain else ', or allow the download with --download'}"
-    )
-    if not is_readable_folder(data_dir):
-        raise MissingDataError(f"data set {name!r} was not found: there is no folder {data_dir.resolve()}{advice}")
     for folder in (data_dir, *(data_dir / below for below in entry.folders)):
         if is_readable_folder(folder) and (folder / TRAIN).is_dir():
             return folder
-    raise MissingDataError(
-        f"data set {name!r} was not found in {data_dir.resolve()}: expected are {TRAIN}/CLASS/IMAGE and "
-        f"{VAL}/CLASS/IMAGE{advice}"
-    )
+    raise missing(name, data_dir, f"expected are {TRAIN}/CLASS/IMAGE and {VAL}/CLASS/IMAGE")
 
 
 def _classes(folder: Path) -> list[str]:
     """The class folders of a part of a data set, each readable."""
-    advice = f": sort its images into folders named as those of {TRAIN}, or {_INSTEAD}" if folder.name == VAL else ""
     if not is_readable_folder(folder):
-        raise MissingDataError(f"{folder.parent} has no folder {folder.name}" + (f": {_INSTEAD}" if advice else ""))
+        raise MissingDataError(f"{folder.parent} has no folder {folder.name}: {_ADVICE}")
     classes = sorted(each.name for each in os.scandir(folder) if each.is_dir())
     if not classes:
-        raise MissingDataError(f"{folder} holds {len(os.listdir(folder))} files, and no folder for each class{advice}")
+        found = len(os.listdir(folder))
+        raise MissingDataError(f"{folder} holds {found} files, and no folder for each class: {_ADVICE}")
     for name in classes:
         is_readable_folder(folder / name)
     return classes
@@ -81,15 +72,10 @@ def read_files(folder: Path) -> ImageFolder:
     try:
         files = ImageFolder(str(folder), is_valid_file=is_image, loader=load_image)
     except FileNotFoundError as empty:
-        reason = f"{' '.join(str(empty).split())} Names of images end in {', '.join(IMG_EXTENSIONS)}"
-        raise DataError(f"{folder}: {reason}" + (f", unlike {first_of(others)}" if others else "")) from empty
+        raise DataError(f"{folder}: {empty} Names of images end in {', '.join(IMG_EXTENSIONS)}") from empty
     if others:
         ends = f"their names do not end in {', '.join(IMG_EXTENSIONS)}"
-        warnings.warn(
-            f"files of {folder} are left out, as {ends}: {len(others)} ({first_of(others)})",
-            LeftOutWarning,
-            stacklevel=2,
-        )
+        warnings.warn(f"{len(others)} files of {folder} are left out ({first_of(others)}): {ends}", stacklevel=2)
     return files
 
 
@@ -105,9 +91,8 @@ def require_classes(train: ImageFolder, expected: int, val: ImageFolder | None) 
             f"{train.root} has {len(train.classes)} classes, where {expected} are expected: the network's head has an "
             "output for each. `netdeconv imagenet` takes the number from the folder, unless --num-classes gives one"
         )
-    if val is not None and val.classes != train.classes:
-        lost, new = sorted({*train.classes} - {*val.classes}), sorted({*val.classes} - {*train.classes})
-        parts = [
-            f"{len(names)} not in {part}: {first_of(names)}" for part, names in ((VAL, lost), (TRAIN, new)) if names
-        ]
-        raise DataError(f"{train.root} and {val.root} must have the same class folders, but {'; '.join(parts)}")
+    differing = sorted({*train.classes} ^ {*val.classes}) if val is not None else []
+    if val is not None and differing:
+        raise DataError(
+            f"{train.root} and {val.root} must have the same class folders, but only one has {first_of(differing)}"
+        )

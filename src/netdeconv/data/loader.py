@@ -1,8 +1,7 @@
-"""Image files in, batches of varied images out, with loader processes; files and dead processes are named."""
+"""Image files in, batches of varied images out, by torch's loader with its processes."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -10,46 +9,33 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
+from torchvision.transforms import v2
 
-from netdeconv.data.errors import DataError, LoaderError
+from netdeconv.data.errors import DataError
 
 # An image uint8 (C, H, W), and its label or its mask.
 Sample = tuple[Any, Any]
-Transform = Callable[..., Sample]
 _SEEDS = 2**62
-# How torch's messages of a loader process's end begin.
-_DEATHS = ("DataLoader worker (pid", "Pin memory thread exited")
 
 
-class Loader:
-    """Reads batches of samples with loader processes that stay between epochs.
+class Loader(Dataset[Any]):
+    """Reads samples of a data set by number, and varies them.
 
     Every sample comes with a seed of its own, so that it is varied alike whichever process loads it.
 
     Args:
-        load: from a number to a sample.
-        transform: brings samples to a common size; may draw from torch's generator of the processor.
+        samples: images with labels or masks.
+        transform: brings them to a common size; may draw from torch's generator of the processor.
         device: for which batches are made ready.
         num_workers: loader processes of all training processes of this machine together, at most one for each
             processor core; 0 reads in the training process.
     """
 
     def __init__(
-        self, load: Callable[[int], Sample], transform: Transform, *, device: torch.device, num_workers: int = 0
+        self, samples: Any, transform: Callable[..., Sample], *, device: torch.device, num_workers: int = 0
     ) -> None:
-        self.device = device
-        workers = workers_of_this_process(num_workers)
-        self._plan = _Plan()
-        self._loader: DataLoader[Any] = DataLoader(
-            _Samples(load, transform),
-            batch_sampler=self._plan,
-            num_workers=workers,
-            collate_fn=_collate,
-            pin_memory=device.type == "cuda",
-            persistent_workers=workers > 0,
-            # Else it would draw from torch's, and an epoch of training would depend on how often it was evaluated.
-            generator=torch.Generator(),
-        )
+        self.samples, self.device = samples, device
+        self._transform, self._num_workers = v2.Compose([transform, v2.ToPureTensor()]), num_workers
 
     def draw(self, count: int, generator: torch.Generator) -> Sequence[Tensor]:
         """Return the seeds of ``count`` samples."""
@@ -66,41 +52,33 @@ class Loader:
 
         Raises:
             DataError: when a file is damaged, or files do not fit each other.
-            LoaderError: when a loader process dies.
+            RuntimeError: when a loader process dies.
         """
-        self._plan.batches = (list(zip(*map(Tensor.tolist, batch), strict=True)) for batch in plan)
-        with explained_deaths():
-            for batch in self._loader:
-                if isinstance(batch, DataError):
-                    raise batch
-                yield batch[0], batch[1]
-
-
-class _Plan:
-    """The batches of the pass that begins next."""
-
-    batches: Iterable[list[tuple[int, ...]]] = ()
-
-    def __iter__(self) -> Iterator[list[tuple[int, ...]]]:
-        return iter(self.batches)
-
-
-class _Samples(Dataset[Any]):
-    """What a loader process does: load a sample and vary it; an error comes back as a value, in one piece."""
-
-    def __init__(self, load: Callable[[int], Sample], transform: Transform) -> None:
-        self._load, self._transform = load, transform
+        batches: DataLoader[Any] = DataLoader(
+            self,
+            batch_sampler=(list(zip(*map(Tensor.tolist, batch), strict=True)) for batch in plan),
+            num_workers=workers_of_this_process(self._num_workers),
+            collate_fn=_collate,
+            pin_memory=self.device.type == "cuda",
+            # Else it would draw from torch's, and an epoch of training would depend on how often it was evaluated.
+            generator=torch.Generator(),
+        )
+        for batch in batches:
+            if isinstance(batch, DataError):
+                raise batch
+            yield batch[0], batch[1]
 
     def __getitem__(self, key: tuple[int, ...]) -> Sample | DataError:
+        """Return a sample by number and seed; an error comes back as a value, which reaches the training process."""
         number, *seed = key
         try:
-            sample = self._load(number)
+            sample: Sample = self.samples[number]
         except DataError as error:
             return error
         return vary(sample, self._transform, seed[0]) if seed else self._transform(*sample)
 
 
-def vary(sample: Sample, transform: Transform, seed: int) -> Sample:
+def vary(sample: Sample, transform: Callable[..., Sample], seed: int) -> Sample:
     """Return the transformed sample; the seed alone decides what is drawn, and torch's generator stays as it is."""
     with torch.random.fork_rng(devices=[]):
         # Not torch.manual_seed, which would seed the graphics cards too.
@@ -108,14 +86,8 @@ def vary(sample: Sample, transform: Transform, seed: int) -> Sample:
         return transform(*sample)
 
 
-def _collate(samples: list[Sample | DataError]) -> Any:
-    errors = [sample for sample in samples if isinstance(sample, DataError)]
-    return errors[0] if errors else default_collate([tuple(map(_plain, sample)) for sample in samples])  # type: ignore[arg-type]
-
-
-def _plain(value: Any) -> Any:
-    """A tensor without the type that tells torchvision what it is."""
-    return value.as_subclass(Tensor) if isinstance(value, Tensor) else value
+def _collate(samples: list[Any]) -> Any:
+    return next((sample for sample in samples if isinstance(sample, DataError)), None) or default_collate(samples)
 
 
 def workers_of_this_process(num_workers: int) -> int:
@@ -124,26 +96,4 @@ def workers_of_this_process(num_workers: int) -> int:
     ``torchrun`` says how many training processes this machine has.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return -(-min(num_workers, cores) // processes)
-
-
-@contextlib.contextmanager
-def explained_deaths() -> Iterator[None]:
-    """Turn torch's errors of a loader process's end into one line that says what to do.
-
-    Torch may raise them anywhere in the training process, not only where a batch is awaited.
-
-    Raises:
-        LoaderError: when a loader process has died.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        text = " ".join(str(error).split())
-        if not text.startswith(_DEATHS):
-            raise
-        raise LoaderError(
-            f"a process that reads images has died ({text.rstrip('. ')}), often for want of memory: try fewer with "
-            "-j or --num-workers; --resume continues the run after its last finished epoch"
-        ) from error
+    return -(-min(num_workers, cores) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 from torchvision import datasets
 
@@ -14,8 +14,7 @@ from netdeconv.lookup import look_up
 IGNORE = 255
 
 
-@dataclasses.dataclass(frozen=True)
-class PixelClass:
+class PixelClass(NamedTuple):
     """One class of pixels: its name and the colour it is drawn in."""
 
     name: str
@@ -27,46 +26,40 @@ class DatasetInfo:
     """One data set, of images with a label or with a mask.
 
     Args:
-        reader: how it is read: into memory from scikit-learn or by torchvision's class ``published``, from a folder
-            for each class as images are needed, or as pairs of image and mask.
-        shape: channels, height, width of what a network sees; of a usual image, where they vary.
+        reader: how it is read: ``digits`` of scikit-learn; ``folder``, image files in a folder for each class;
+            ``camvid`` or ``cityscapes``, files of images and masks; else torchvision's class of this name, into memory.
+        shape: channels, height, width of what a network sees.
         num_classes: number of labels, the ignored one not counted.
         mean: per channel, of the training images scaled to [0, 1].
         std: per channel, of the training images scaled to [0, 1].
         source: where it comes from.
         licence: terms its makers give.
-        published: name of torchvision's class.
         padding: zero pixels added to each side before an image-sized random crop, of sets held in memory. Of image
             files a random part is resized, by torchvision's ``RandomResizedCrop`` with its usual limits.
         flip: whether half of the training images are mirrored.
         folders: where, below the folder of the data sets, it may be, besides that folder itself.
         resize: shorter side that an image read from a file is resized to before an evaluation's centre crop.
-        obtain: how to get it, where ``--download`` cannot.
         classes: of pixels, in the order of the numbers that a network predicts.
         labels: from the ids in the files' masks to the classes' numbers, or to 255, ignored.
         crop: height and width of the training crop of images with masks, when nobody asks for another.
         splits: parts with masks that a network can be evaluated on; the first one is the usual.
-        varying: whether sizes differ, so that images smaller than the crop are padded instead of refused.
     """
 
-    reader: Literal["digits", "torchvision", "folder", "camvid", "cityscapes", "voc"]
+    reader: str
     shape: tuple[int, int, int]
     num_classes: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
     source: str
     licence: str
-    published: str = ""
     padding: int = 4
     flip: bool = False
     folders: tuple[str, ...] = ()
     resize: int | None = None
-    obtain: str = ""
     classes: tuple[PixelClass, ...] = ()
     labels: Mapping[int, int] = dataclasses.field(default_factory=dict)
     crop: tuple[int, int] = (0, 0)
     splits: tuple[str, ...] = ("val",)
-    varying: bool = False
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -83,7 +76,6 @@ _IMAGENET: dict[str, Any] = {
     "flip": True,
 }
 _CIFAR: dict[str, Any] = {
-    "reader": "torchvision",
     "shape": (3, 32, 32),
     "flip": True,
     "source": "A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
@@ -101,22 +93,21 @@ DATASETS: dict[str, DatasetInfo] = {
         licence="CC BY 4.0",
     ),
     "cifar10": DatasetInfo(
-        published="CIFAR10",
+        reader="CIFAR10",
         num_classes=10,
         mean=(0.4914, 0.4822, 0.4465),
         std=(0.2470, 0.2435, 0.2616),
         **_CIFAR,
     ),
     "cifar100": DatasetInfo(
-        published="CIFAR100",
+        reader="CIFAR100",
         num_classes=100,
         mean=(0.5071, 0.4866, 0.4409),
         std=(0.2673, 0.2564, 0.2762),
         **_CIFAR,
     ),
     "mnist": DatasetInfo(
-        reader="torchvision",
-        published="MNIST",
+        reader="MNIST",
         shape=(1, 28, 28),
         num_classes=10,
         mean=(0.1307,),
@@ -126,8 +117,7 @@ DATASETS: dict[str, DatasetInfo] = {
         licence="CC BY-SA 3.0",
     ),
     "fashion_mnist": DatasetInfo(
-        reader="torchvision",
-        published="FashionMNIST",
+        reader="FashionMNIST",
         shape=(1, 28, 28),
         num_classes=10,
         mean=(0.2860,),
@@ -137,28 +127,6 @@ DATASETS: dict[str, DatasetInfo] = {
         source="Zalando Research, 2017",
         licence="MIT",
     ),
-    "svhn": DatasetInfo(
-        reader="torchvision",
-        published="SVHN",
-        shape=(3, 32, 32),
-        num_classes=10,
-        mean=(0.4377, 0.4438, 0.4728),
-        std=(0.1980, 0.2010, 0.1970),
-        source="Y. Netzer et al., Reading Digits in Natural Images, 2011",
-        licence="non-commercial use",
-    ),
-    "stl10": DatasetInfo(
-        reader="torchvision",
-        published="STL10",
-        shape=(3, 96, 96),
-        num_classes=10,
-        mean=(0.4467, 0.4398, 0.4066),
-        std=(0.2603, 0.2566, 0.2713),
-        padding=12,
-        flip=True,
-        source="A. Coates, H. Lee, A. Ng, 2011; images of ImageNet",
-        licence=_OF_IMAGENET,
-    ),
     "imagenet": DatasetInfo(
         shape=(3, 224, 224),
         num_classes=1000,
@@ -166,7 +134,6 @@ DATASETS: dict[str, DatasetInfo] = {
         licence=_OF_IMAGENET,
         folders=("imagenet", "CLS-LOC", "Data/CLS-LOC", "ILSVRC/Data/CLS-LOC", "imagenet/ILSVRC/Data/CLS-LOC"),
         resize=256,
-        obtain="image-net.org gives it to those who register (ILSVRC 2012, classification)",
         **_IMAGENET,
     ),
     "imagenette": DatasetInfo(
@@ -196,19 +163,6 @@ _CAMVID = (
 # Of the 34 ids in Cityscapes' files, 19 are trained on.
 _CITYSCAPES = [each for each in datasets.Cityscapes.classes if each.id >= 0]
 
-_VOC = (
-    *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
-    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
-)
-
-
-def _voc_color(number: int) -> tuple[int, int, int]:
-    """The colour that VOC's files give a class: the number's bits, dealt to the channels from the highest down."""
-    channels = [0, 0, 0]
-    for bit in range(8):
-        channels[bit % 3] |= (number >> bit & 1) << 7 - bit // 3
-    return (channels[0], channels[1], channels[2])
-
 
 SEGMENTATION_DATASETS: dict[str, DatasetInfo] = {
     "camvid": DatasetInfo(
@@ -237,19 +191,6 @@ SEGMENTATION_DATASETS: dict[str, DatasetInfo] = {
         crop=(768, 768),
         source="M. Cordts et al., The Cityscapes Dataset, 2016; fine annotations, 19 training classes",
         licence="non-commercial research, after registration",
-    ),
-    "voc": DatasetInfo(
-        reader="voc",
-        shape=(3, 375, 500),
-        num_classes=len(_VOC),
-        classes=tuple(PixelClass(name, _voc_color(number)) for number, name in enumerate(_VOC)),
-        labels={**{number: number for number in range(len(_VOC))}, 255: IGNORE},
-        mean=(0.485, 0.456, 0.406),
-        std=(0.229, 0.224, 0.225),
-        crop=(480, 480),
-        varying=True,
-        source="M. Everingham et al., The PASCAL Visual Object Classes Challenge 2012",
-        licence="Flickr's terms of use",
     ),
 }
 

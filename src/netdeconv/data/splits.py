@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import torch
 from torch import Tensor
-from torchvision import datasets
+from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from netdeconv.data import folder
-from netdeconv.data.batches import EvaluationData, HeldImages, Shard, TrainingData, hidden_square, local_batch_size
+from netdeconv.data.batches import EvaluationData, HeldImages, Shard, TrainingData, hidden_square
 from netdeconv.data.config import DataConfig
-from netdeconv.data.errors import MissingDataError
 from netdeconv.data.loader import Loader
-from netdeconv.data.reading import balanced_split, download_or_explain, read, resolve_data_dir
-from netdeconv.data.registry import DatasetInfo, info
+from netdeconv.data.memory import balanced_split, read, resolve_data_dir
+from netdeconv.data.pairs import Pair, Pairs, find_pairs, resized, spaced_split
+from netdeconv.data.registry import IGNORE, DatasetInfo, info, segmentation_info
+from netdeconv.data.views import Views
+from netdeconv.lookup import look_up
 
 # Evaluation needs no gradients, so small images can come in larger batches than in training.
 _EVALUATION_BATCH = 500
 # One split for tuning, whatever a run's own seed is.
 _SPLIT_SEED = 1
+# Above this many bytes of decoded images and masks, they are read again in every epoch.
+MEMORY_LIMIT = 1 << 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,117 +38,186 @@ class Splits:
     evaluated_on: str
 
 
+def _balanced(labels: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    return balanced_split(labels, size, seed=_SPLIT_SEED)
+
+
 @dataclasses.dataclass(frozen=True)
 class _Opened:
-    """A data set: labels of its parts, and from a part's name and whether it is varied to a source of its images."""
+    """A data set that was found.
+
+    Args:
+        info: its entry, as the settings change it.
+        labels: of the images of its parts, by which they are cut; of images with masks their numbers.
+        source: from a part's name and whether its images are varied to a source of them.
+        evaluation_batch: images in a batch of an evaluation.
+        evaluated_on: the part.
+        cut: from labels and how many are cut out to the places of those that stay, and of those.
+    """
 
     info: DatasetInfo
     labels: Mapping[str, Tensor]
     source: Callable[[str, bool], HeldImages | Loader]
     evaluation_batch: int
+    evaluated_on: str = "test"
+    cut: Callable[[Tensor, int], tuple[Tensor, Tensor]] = _balanced
+
+    def some(self, part: str, index_N: Tensor, size: int | None) -> Tensor:
+        """Return so many of the images; ``None`` for all."""
+        if size is None or size == len(index_N):
+            return index_N
+        return index_N[self.cut(self.labels[part][index_N], size)[1]]
 
 
-def open_splits(config: DataConfig, *, seed: int, device: torch.device, shard: Shard = (0, 1)) -> Splits:
-    """Open the data set and cut it as the settings say: small images in memory, image files as they are needed.
+def open_splits(
+    config: DataConfig, *, seed: int, device: torch.device, shard: Shard = (0, 1), views: Views | None = None
+) -> Splits:
+    """Open a data set and cut it as the settings say: in memory where it fits, else read as it is needed.
 
     Args:
         config: the settings.
         seed: of shuffling and augmentation.
         device: where the batches are.
-        shard: this process's number and the number of processes. A batch is cut over them into equal parts.
+        shard: this process's number and the number of processes. A batch of training is cut over them into equal
+            parts, one of evaluation is a single process's, so that it is the same whatever their number.
+        views: how images with masks are shown; ``None``: the images have one label each.
 
     Raises:
-        UnknownNameError: when there is no such data set.
+        UnknownNameError: a ValueError with the nearest name, when there is no such data set or part.
         MissingDataError: when it is not on this machine.
         DataError: when its files are damaged, hold something else or may not be read.
-        ValueError: when a size is out of range.
+        ValueError: when a size is out of range, or a setting is for other data sets.
     """
-    entry = info(config.dataset)
-    local = local_batch_size(config.batch_size, shard)
-    opened = (
-        _open_folder(config, entry, device, local) if entry.reader == "folder" else _open_memory(config, entry, device)
-    )
-    labels_N, part = opened.labels["train"], "test"
-    train_N = torch.arange(len(labels_N))
+    if views is not None:
+        opened = _open_pairs(config, views, device)
+    else:
+        opened = (_open_folder if info(config.dataset).reader == "folder" else _open_memory)(config, device)
+    train_N, part = torch.arange(len(opened.labels["train"])), opened.evaluated_on
     if config.validation_size:
         part = "train"
-        train_N, evaluation_N = balanced_split(labels_N, config.validation_size, seed=_SPLIT_SEED)
+        train_N, evaluation_N = opened.cut(opened.labels[part], config.validation_size)
     else:
-        evaluation_N = torch.arange(len(opened.labels["test"]))
-    train_N = _some(train_N, labels_N, config.train_size)
-    evaluation_N = _some(evaluation_N, opened.labels[part], config.evaluation_size)
-    rank, world = shard
-    batches = [each_B for each_B in evaluation_N[rank::world].split(opened.evaluation_batch) if len(each_B)]
-    return Splits(
-        info=opened.info,
-        train=TrainingData(
-            opened.source("train", config.augment),
-            opened.info,
-            train_N,
-            batch_size=config.batch_size,
-            seed=seed,
-            shard=shard,
-            max_batches=config.max_batches,
-        ),
-        evaluation=EvaluationData(opened.source(part, False), opened.info, batches[: config.max_batches]),
-        evaluated_on="validation" if config.validation_size else "test",
+        evaluation_N = torch.arange(len(opened.labels[part]))
+    train = TrainingData(
+        opened.source("train", config.augment),
+        opened.info,
+        opened.some("train", train_N, config.train_size),
+        batch_size=config.batch_size,
+        seed=seed,
+        shard=shard,
+        max_batches=config.max_batches,
     )
+    rank, world = shard
+    batches = opened.some(part, evaluation_N, config.evaluation_size).split(opened.evaluation_batch)[rank::world]
+    evaluation = EvaluationData(opened.source(part, False), opened.info, batches[: config.max_batches])
+    return Splits(opened.info, train, evaluation, "validation" if config.validation_size else opened.evaluated_on)
 
 
-def _some(index_N: Tensor, labels: Tensor, size: int | None) -> Tensor:
-    """So many of the images, every class in proportion; ``None`` for all."""
-    if size is None or size == len(index_N):
-        return index_N
-    return index_N[balanced_split(labels[index_N], size, seed=_SPLIT_SEED)[1]]
+def _require_unset(config: DataConfig, what: str, *names: str) -> None:
+    """Make sure that settings that mean nothing for a data set are not given."""
+    for name in names:
+        if getattr(config, name):
+            raise ValueError(f"{name} is for {what}: {config.dataset!r} is what it is")
 
 
-def _open_memory(config: DataConfig, entry: DatasetInfo, device: torch.device) -> _Opened:
-    for name in ("image_size", "resize", "num_classes"):
-        if getattr(config, name) is not None:
-            raise ValueError(f"{name} is for sets of image files: {config.dataset!r} is what it is")
+def _open_memory(config: DataConfig, device: torch.device) -> _Opened:
+    _require_unset(config, "sets of image files", "image_size", "resize", "num_classes")
+    entry = info(config.dataset)
     train, test = read(config.dataset, data_dir=config.data_dir, download=config.download)
     raw = {"train": train, "test": test}
 
     def source(part: str, varied: bool) -> HeldImages:
-        return HeldImages(
-            raw[part], device=device, augmentation=entry if varied else None, cutout=config.cutout if varied else 0
-        )
+        if varied:
+            return HeldImages(raw[part], device=device, augmentation=entry, cutout=config.cutout)
+        return HeldImages(raw[part], device=device)
 
-    labels = {part: each.labels for part, each in raw.items()}
-    return _Opened(entry, labels, source, _EVALUATION_BATCH)
+    return _Opened(entry, {part: each.labels for part, each in raw.items()}, source, _EVALUATION_BATCH)
 
 
-def _open_folder(config: DataConfig, entry: DatasetInfo, device: torch.device, batch_size: int) -> _Opened:
-    root = _find_folder(config, entry)
+def _open_folder(config: DataConfig, device: torch.device) -> _Opened:
+    entry = info(config.dataset)
+    root = folder.find_folder(resolve_data_dir(config.data_dir), config.dataset, entry)
     files = {"train": folder.read_files(root / folder.TRAIN)}
     if not config.validation_size:
         # Validation images by name, they are what published numbers are of: nothing may be chosen by them.
         files["test"] = folder.read_files(root / folder.VAL)
     folder.require_classes(files["train"], config.num_classes or entry.num_classes, files.get("test"))
-    size = config.image_size or entry.shape[1]
-    resize = config.resize or round(size * (entry.resize or entry.shape[1]) / entry.shape[1])
-    if resize < size:
-        raise ValueError(f"resize {resize} is smaller than image_size {size}: images would be padded with black")
+    size, resize = evaluation_size(config, entry)
     entry = dataclasses.replace(entry, shape=(3, size, size), num_classes=len(files["train"].classes))
-    steps = [v2.RandomResizedCrop(size, antialias=True), v2.RandomHorizontalFlip()]
+    steps: list[v2.Transform] = [v2.RandomResizedCrop(size, antialias=True), v2.RandomHorizontalFlip()]
     if config.cutout:
         steps.append(hidden_square(entry, config.cutout))
     shown, varying = v2.Compose([v2.Resize(resize, antialias=True), v2.CenterCrop(size)]), v2.Compose(steps)
 
     def source(part: str, varied: bool) -> Loader:
-        load = files[part].__getitem__
-        return Loader(load, varying if varied else shown, device=device, num_workers=config.num_workers)
+        return Loader(files[part], varying if varied else shown, device=device, num_workers=config.num_workers)
 
     labels = {part: torch.tensor(each.targets) for part, each in files.items()}
-    return _Opened(entry, labels, source, batch_size)
+    return _Opened(entry, labels, source, config.batch_size)
 
 
-def _find_folder(config: DataConfig, entry: DatasetInfo) -> Path:
-    root = resolve_data_dir(config.data_dir)
-    try:
-        return folder.find_folder(root, config.dataset, entry)
-    except MissingDataError:
-        if not config.download or entry.obtain:
-            raise
-    download_or_explain(config.dataset, root, lambda: datasets.Imagenette(str(root), size="160px", download=True))
-    return folder.find_folder(root, config.dataset, entry)
+def evaluation_size(config: DataConfig, entry: DatasetInfo) -> tuple[int, int]:
+    """Return the side of image files as a network sees them, and the shorter side before the centre crop.
+
+    Raises:
+        ValueError: when the latter is smaller.
+    """
+    size = config.image_size or entry.shape[1]
+    resize = config.resize or round(size * (entry.resize or entry.shape[1]) / entry.shape[1])
+    if resize < size:
+        raise ValueError(f"resize {resize} is smaller than image_size {size}: images would be padded with black")
+    return size, resize
+
+
+def _open_pairs(config: DataConfig, views: Views, device: torch.device) -> _Opened:
+    _require_unset(config, "images with one label", "cutout", "num_classes", "image_size", "resize")
+    entry = segmentation_info(config.dataset)
+    varying = random_view(views if config.augment else dataclasses.replace(views, scale=(1, 1), flip=False), entry)
+    split = views.evaluate_on or entry.splits[0]
+    look_up("part to evaluate on", split, dict.fromkeys(entry.splits))
+    found = {
+        part: find_pairs(config.dataset, part, data_dir=config.data_dir, size=views.size) for part in ("train", split)
+    }
+    samples = {part: in_memory(pairs) for part, pairs in found.items()}
+
+    def source(part: str, varied: bool) -> Loader:
+        # What is in memory needs no other process.
+        workers = config.num_workers if samples[part] is found[part] else 0
+        return Loader(samples[part], varying if varied else v2.Identity(), device=device, num_workers=workers)
+
+    numbers = {part: torch.arange(len(pairs)) for part, pairs in found.items()}
+    return _Opened(entry, numbers, source, views.evaluation_batch, split, spaced_split)
+
+
+def in_memory(pairs: Pairs) -> Pairs | list[Pair]:
+    """Return the pairs decoded, where all fit, else as they are."""
+    height, width = pairs.size or pairs.info.shape[1:]
+    fits = len(pairs) * height * width * (pairs.info.shape[0] + 1) <= MEMORY_LIMIT
+    return [pairs[index] for index in range(len(pairs))] if fits else pairs
+
+
+class RandomScale:
+    """Resizes an image and its mask by one factor, drawn uniformly from a range."""
+
+    def __init__(self, scale: tuple[float, float]) -> None:
+        self.scale = scale
+
+    def __call__(self, *pair: Tensor) -> Pair:
+        """Return both."""
+        factor = float(torch.empty(()).uniform_(*self.scale))
+        height, width = (max(1, round(side * factor)) for side in pair[0].shape[-2:])
+        return resized(pair, (height, width))  # type: ignore[arg-type]
+
+
+def random_view(views: Views, info: DatasetInfo) -> v2.Transform:
+    """Return the random changes of training pairs: scaled, a part of them cut out, mirrored.
+
+    What is smaller than the part is padded, the image with the mean colour, the mask with the ignored label.
+    """
+    fill = {tv_tensors.Image: [round(255 * mean) for mean in info.mean], tv_tensors.Mask: IGNORE}
+    steps = [
+        *([] if views.scale == (1.0, 1.0) else [RandomScale(views.scale)]),
+        v2.RandomCrop(views.crop_of(info), pad_if_needed=True, fill=fill),
+        *([v2.RandomHorizontalFlip()] if views.flip else []),
+    ]
+    return v2.Compose(steps)

@@ -19,8 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from netdeconv.data import DataConfig
-from netdeconv.data.segmentation import Views
+from netdeconv.data import DataConfig, Views
 from netdeconv.experiments.running.experiment import ExperimentRow, Reproduced, Rows, best_of
 from netdeconv.experiments.running.families import NAMES, searched
 from netdeconv.models import NormConfig

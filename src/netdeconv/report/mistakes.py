@@ -93,7 +93,7 @@ def _scenes(subject: Subject) -> Figure:
     source, classes = trained.evaluation_source(), trained.info.classes
     rows = []
     for index in range(min(_SCENES, len(source))):
-        image, mask = source.load(index)
+        image, mask = source[index]
         plain = image.as_subclass(Tensor)
         both = (mask.as_subclass(Tensor), trained.predict(plain).as_subclass(Tensor))
         rows.append([plain, *(overlay(plain, each, classes) for each in both)])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, ClassVar
 
-from netdeconv.data.segmentation.views import Views
+from netdeconv.data.views import Views
 
 if TYPE_CHECKING:
     import torch
@@ -51,9 +51,9 @@ class Segmentation:
 
     def open(self, config: DataConfig, *, seed: int, device: torch.device, shard: tuple[int, int] = (0, 1)) -> Splits:
         """Return images and masks, in memory where they fit."""
-        from netdeconv.data.segmentation import open_segmentation
+        from netdeconv.data import open_splits
 
-        return open_segmentation(config, self.views, seed=seed, device=device, shard=shard)
+        return open_splits(config, seed=seed, device=device, shard=shard, views=self.views)
 
     def build_network(self, config: NetworkConfig, info: DatasetInfo) -> nn.Module:
         """Return the network of the settings, converted where they say so.

@@ -15,10 +15,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision import tv_tensors
+from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as transforms
 
-from netdeconv.data import DatasetInfo, EvaluationData, Splits, info, open_splits
-from netdeconv.data.segmentation import Pairs, evaluation_source, segmentation_info, training_source, whole_batches
+from netdeconv.data import (
+    DatasetInfo,
+    EvaluationData,
+    Loader,
+    Pairs,
+    Splits,
+    evaluation_size,
+    find_pairs,
+    info,
+    open_splits,
+    segmentation_info,
+    spaced,
+)
 from netdeconv.surgery import batch_statistics
 from netdeconv.tasks.classification import Classification
 from netdeconv.tasks.segmentation import Segmentation
@@ -117,8 +129,7 @@ class TrainedClassifier(TrainedNetwork):
         entry = info(config.data.dataset)
         if entry.reader != "folder":
             return entry
-        size = config.data.image_size or entry.shape[1]
-        resize = config.data.resize or round(size * (entry.resize or entry.shape[1]) / entry.shape[1])
+        size, resize = evaluation_size(config.data, entry)
         last = [value for name, value in weights.items() if name.endswith((".bias", ".weight"))][-1]
         return dataclasses.replace(entry, shape=(3, size, size), resize=resize, num_classes=len(last))
 
@@ -206,16 +217,19 @@ class TrainedSegmentation(TrainedNetwork):
 
     def measure(self, split: str, *, data_dir: str | None = None) -> dict[str, Any]:
         """Return what the task's meter measures on a part of the run's data set."""
-        source, size = self.source(split, data_dir=data_dir), self.task.views.batch_of(self.info)
-        workers = self.config.data.num_workers
-        return self.measured(whole_batches(source, self.info, size, device=self.device, workers=workers))
+        pairs, workers = self.source(split, data_dir=data_dir), self.config.data.num_workers
+        batches = torch.arange(len(pairs)).split(self.task.views.evaluation_batch)
+        loader = Loader(pairs, v2.Identity(), device=self.device, num_workers=workers)
+        return self.measured(EvaluationData(loader, self.info, batches))
 
     def evaluation_source(self) -> Pairs:
         """The pairs that the run was evaluated on, at its size."""
-        held = training_source(self.config.data, self.task.views.size)[1]
-        return held or self.source(self.task.views.evaluate_on or self.info.splits[0])
+        if not self.config.data.validation_size:
+            return self.source(self.task.views.evaluate_on or self.info.splits[0])
+        pairs = self.source("train")
+        return pairs.some(spaced(len(pairs), self.config.data.validation_size))
 
     def source(self, split: str, *, data_dir: str | None = None) -> Pairs:
         """The pairs of a part of the run's data set, at the run's size."""
-        config = self.config.data if data_dir is None else dataclasses.replace(self.config.data, data_dir=data_dir)
-        return evaluation_source(config, split, self.task.views.size)
+        data = self.config.data
+        return find_pairs(data.dataset, split, data_dir=data_dir or data.data_dir, size=self.task.views.size)

@@ -1,23 +1,20 @@
-"""Readers: data sets of small images as uint8 images and int64 labels, whole, in memory."""
+"""Data sets of small images: read as uint8 images and int64 labels, whole, into memory."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 from torchvision import datasets
 from torchvision.datasets.utils import check_integrity
 
-from netdeconv.data.errors import DataError, MissingDataError, is_readable_folder
+from netdeconv.data.errors import DATA_VARIABLE, DataError, is_readable_folder, missing
 from netdeconv.data.registry import DatasetInfo, info
 
-DATA_VARIABLE = "NETDECONV_DATA"
 _DIGITS_TEST_SIZE = 500
 
 
@@ -57,7 +54,7 @@ def read(name: str, *, data_dir: str | None = None, download: bool = False) -> t
         raise ValueError(f"{name!r} is read from its image files as they are needed, not into memory: see open_splits")
     root = resolve_data_dir(data_dir)
     is_readable_folder(root)
-    train, test = (_read_torchvision(name, entry, root, part, download=download) for part in ("train", "test"))
+    train, test = (_read_part(name, entry, root, train, download) for train in (True, False))
     return train, test
 
 
@@ -101,21 +98,20 @@ def _read_digits() -> tuple[RawImages, RawImages]:
     return RawImages(images[train], labels[train]), RawImages(images[test], labels[test])
 
 
-def _read_torchvision(name: str, entry: DatasetInfo, root: Path, part: str, *, download: bool) -> RawImages:
-    kind = getattr(datasets, entry.published)
-    how: dict[str, Any] = {"split": part} if name in ("svhn", "stl10") else {"train": part == "train"}
+def _read_part(name: str, entry: DatasetInfo, root: Path, train: bool, download: bool) -> RawImages:
+    kind = getattr(datasets, entry.reader)
     try:
-        dataset = kind(str(root), **how)
-    except Exception as error:  # torchvision's readers raise whatever a damaged file leads them to
-        if not download:
-            raise _explained(name, root, kind, part, error) from error
-        dataset = download_or_explain(name, root, lambda: kind(str(root), download=True, **how))
-    labels = torch.as_tensor(np.asarray(getattr(dataset, "targets", getattr(dataset, "labels", None)))).long()
-    images, side = _as_nhwc(dataset.data), entry.shape[1]
-    if images.shape[1:] != (side, side, entry.shape[0]) or len(images) != len(labels):
+        dataset = kind(str(root), train=train, download=download)
+    except Exception as error:  # torchvision's readers raise whatever a network or a damaged file leads them to
+        raise _explained(name, root, kind, train, error) from error
+    images, labels = torch.as_tensor(dataset.data), torch.as_tensor(dataset.targets)
+    images = images[..., None] if images.ndim == 3 else images
+    channels, height, width = entry.shape
+    part = "train" if train else "test"
+    if images.shape[1:] != (height, width, channels) or len(images) != len(labels):
         raise DataError(
             f"{name!r} in {root} is damaged: images {tuple(images.shape)} with {len(labels)} labels of {part}, "
-            f"where N x {side} x {side} x {entry.shape[0]} with N labels are expected"
+            f"where N x {height} x {width} x {channels} with N labels are expected"
         )
     if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < entry.num_classes:
         found = f"labels from {int(labels.min())} to {int(labels.max())}"
@@ -123,63 +119,32 @@ def _read_torchvision(name: str, entry: DatasetInfo, root: Path, part: str, *, d
     return RawImages(images, labels)
 
 
-def _as_nhwc(data: Any) -> Tensor:
-    images = torch.as_tensor(data)
-    if images.ndim == 3:
-        return images[..., None]
-    return (images.permute(0, 2, 3, 1) if images.shape[1] in (1, 3) else images).contiguous()
-
-
-def download_or_explain(name: str, root: Path, fetch: Callable[[], Any]) -> Any:
-    """Return what is fetched.
-
-    Raises:
-        MissingDataError: when that fails, in any way that a network or a disk can.
-    """
-    try:
-        return fetch()
-    except Exception as error:
-        raise missing(name, root, f"the download failed: {error}") from error
-
-
-def missing(name: str, where: Path, reason: str, *, fetched: bool = True) -> MissingDataError:
-    """Return the error for a data set that is not there, with how to get it."""
-    download = ", or allow the download with --download" if fetched else "; it cannot be fetched with --download"
-    return MissingDataError(
-        f"data set {name!r} was not found in {where.resolve()} ({' '.join(reason.split())}). "
-        f"Name the folder that holds it with --data-dir or {DATA_VARIABLE}{download}"
-    )
-
-
-def _explained(name: str, root: Path, kind: Any, part: str, error: Exception) -> OSError:
+def _explained(name: str, root: Path, kind: Any, train: bool, error: Exception) -> OSError:
     """Tell data that are absent from incomplete, unreadable and damaged ones, with the files."""
-    own, files = _files(kind, root, part), [*_files(kind, root, "train"), *_files(kind, root, "test")]
-    present = [path for path, _ in files if path.is_file()]
+    own, files = _files(kind, root, train), {**_files(kind, root, True), **_files(kind, root, False)}
+    present = [path for path in files if path.is_file()]
+    absent = [path for path in files if path not in present]
+    reason = " ".join(str(error).split()) or type(error).__name__
     if not present:
-        is_readable_folder(files[0][0].parent)
-        return missing(name, root, str(error))
-    unreadable = [path for path in present if not os.access(path, os.R_OK)]
-    if unreadable:
-        return DataError(f"{unreadable[0]} may not be read by this user: its owner can allow it with chmod a+r")
-    absent = [path for path, _ in files if path not in present]
-    changed = [path for path, md5 in own if md5 and not check_integrity(str(path), md5)]
+        is_readable_folder(absent[0].parent)
+        return missing(name, root, reason, fetched=True)
+    for path in present:
+        if not os.access(path, os.R_OK):
+            return DataError(f"{path} may not be read by this user: its owner can allow it with chmod a+r")
+    changed = [path for path, md5 in own.items() if md5 and not check_integrity(str(path), md5)]
     if absent:
         what = f"is incomplete: there is no {absent[0]}"
     elif changed:
         what = f"is damaged: {changed[0]} has not its published md5 sum"
     else:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        what = f"is damaged: {' or '.join(str(path) for path, _ in own)} cannot be read ({reason})"
+        what = f"is damaged: {' or '.join(map(str, own))} cannot be read ({reason})"
     return DataError(f"data set {name!r} {what}. Copy it again, or delete the file and fetch it with --download")
 
 
-def _files(kind: Any, root: Path, part: str) -> list[tuple[Path, str | None]]:
+def _files(kind: Any, root: Path, train: bool) -> dict[Path, str | None]:
     """The files of one part as torchvision lays them out, with their published md5 sums."""
-    if hasattr(kind, "resources"):
-        prefix = "train" if part == "train" else "t10k"
-        folder = root / kind.__name__ / "raw"
-        return [(folder / f"{prefix}-{what}-ubyte", None) for what in ("images-idx3", "labels-idx1")]
-    if hasattr(kind, "split_list"):
-        return [(root / kind.split_list[part][1], kind.split_list[part][2])]
-    others = [[kind.meta["filename"], kind.meta["md5"]]] if hasattr(kind, "meta") else []
-    return [(root / kind.base_folder / file, md5) for file, md5 in [*getattr(kind, f"{part}_list"), *others]]
+    if issubclass(kind, datasets.MNIST):
+        stem = root / kind.__name__ / "raw" / ("train" if train else "t10k")
+        return {stem.with_name(f"{stem.name}-{what}-ubyte"): None for what in ("images-idx3", "labels-idx1")}
+    published = [*(kind.train_list if train else kind.test_list), [kind.meta["filename"], kind.meta["md5"]]]
+    return {root / kind.base_folder / file: md5 for file, md5 in published}

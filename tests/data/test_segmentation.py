@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -10,15 +9,15 @@ import torch
 from torchvision.transforms import v2
 
 import small_scenes
-from netdeconv.data import CorruptImageError, DataConfig
-from netdeconv.data.segmentation import (
-    PairError,
+from netdeconv.data import (
+    CorruptImageError,
+    DataConfig,
     Pairs,
     Views,
-    open_segmentation,
-    open_source,
-    opening,
+    find_pairs,
+    open_splits,
     segmentation_info,
+    splits,
 )
 
 VIEWS = Views(crop=(16, 16), scale=(0.7, 1.4), evaluation_batch=2)
@@ -32,12 +31,12 @@ def root(tmp_path_factory):
 
 @pytest.fixture
 def streamed(monkeypatch):
-    monkeypatch.setattr(opening, "MEMORY_LIMIT", 0)
+    monkeypatch.setattr(splits, "MEMORY_LIMIT", 0)
 
 
 def opened(root, *, views=VIEWS, seed=0, shard=(0, 1), **data):
     config = DataConfig(**{"dataset": "camvid", "data_dir": str(root), "batch_size": 4, **data})
-    return open_segmentation(config, views, seed=seed, device=CPU, shard=shard)
+    return open_splits(config, seed=seed, device=CPU, shard=shard, views=views)
 
 
 def epoch(splits, number=1):
@@ -51,14 +50,14 @@ def same(left, right) -> bool:
 
 
 def test_an_epoch_depends_on_seed_and_number_alone(root):
-    splits = opened(root)
-    first = epoch(splits)
+    both = opened(root)
+    first = epoch(both)
     assert [len(targets) for _, targets in first] == [4, 4, 2]
-    assert len(splits.train) == 3
-    epoch(splits, 2)
-    assert same(first, epoch(splits))
+    assert len(both.train) == 3
+    epoch(both, 2)
+    assert same(first, epoch(both))
     assert same(first, epoch(opened(root)))
-    assert not same(first, epoch(splits, 2))
+    assert not same(first, epoch(both, 2))
     assert not same(first, epoch(opened(root, seed=1)))
 
 
@@ -96,34 +95,27 @@ def test_loader_processes_change_nothing_and_draw_nothing(root, streamed):
 
 def test_memory_and_files_give_the_same(root, monkeypatch):
     memory = opened(root)
-    monkeypatch.setattr(opening, "MEMORY_LIMIT", 0)
+    monkeypatch.setattr(splits, "MEMORY_LIMIT", 0)
     read = opened(root)
     assert same(epoch(memory), epoch(read))
     assert same(list(memory.evaluation), list(read.evaluation))
 
 
 def test_what_fits_into_memory_is_held(root):
-    source = open_source("cityscapes", "train", data_dir=str(root))
     # ten images of 2048x1024 would, by the registry, be 80 MiB
-    small = dataclasses.replace(source, size=(12, 16))
-    held = opening.held_or_streamed(small, segmentation_info("cityscapes"))
-    assert held.held is not None
-    assert torch.equal(held.load(3)[1], small.load(3)[1])
-    many = Pairs([(Path("image"), Path("mask"))] * 2975, {})
-    assert opening.held_or_streamed(many, segmentation_info("cityscapes")) is many
-    assert opening.held_or_streamed(many, segmentation_info("voc")) is many
-
-
-def test_images_smaller_than_the_crop_are_refused_where_all_should_have_one_size(root):
-    with pytest.raises(PairError, match=r"train_00.png is 32x24, smaller than the crop of 40x30: choose a smaller one"):
-        opened(root, views=Views(crop=(30, 40)))
+    small = find_pairs("cityscapes", "train", data_dir=str(root), size=(12, 16))
+    held = splits.in_memory(small)
+    assert isinstance(held, list)
+    assert torch.equal(held[3][1], small[3][1])
+    many = Pairs([(Path("image"), Path("mask"))] * 2975, segmentation_info("cityscapes"))
+    assert splits.in_memory(many) is many
 
 
 def test_images_are_normalised_as_torchvision_does_it(root):
-    splits = opened(root, validation_size=0)
-    inputs, targets = next(iter(splits.evaluation))
+    both = opened(root, validation_size=0)
+    inputs, targets = next(iter(both.evaluation))
     info = segmentation_info("camvid")
-    image, mask = open_source("camvid", "val", data_dir=str(root)).load(0)
+    image, mask = find_pairs("camvid", "val", data_dir=str(root))[0]
     expected = v2.Normalize(info.mean, info.std)(v2.functional.to_dtype(image, torch.float32, scale=True))
     torch.testing.assert_close(inputs[0], torch.as_tensor(expected), rtol=0, atol=1e-5)
     assert torch.equal(targets[0], mask.long())
@@ -171,20 +163,10 @@ def test_the_part_to_evaluate_on_can_be_chosen(root):
         opened(root, views=Views(crop=(16, 16), evaluate_on="tset"))
 
 
-def test_images_of_many_sizes_are_evaluated_one_by_one(tmp_path):
-    splits = opened(small_scenes.voc(tmp_path), dataset="voc", views=Views(crop=(32, 32)), batch_size=2)
-    assert [tuple(inputs.shape) for inputs, _ in splits.evaluation] == [(1, 3, 30, 40), (1, 3, 40, 30)]
-    (inputs, targets), *_ = splits.train.epoch(1)
-    assert inputs.shape == (2, 3, 32, 32)
-    assert targets.shape == (2, 32, 32)
-    even = opened(tmp_path, dataset="voc", views=Views(size=(20, 20)), batch_size=2)
-    assert [tuple(inputs.shape) for inputs, _ in even.evaluation] == [(2, 3, 20, 20)]
-
-
 def test_without_augmentation_only_the_crop_is_random(root):
-    splits = opened(root, views=Views(crop=(24, 32)), augment=False, batch_size=10)
+    both = opened(root, views=Views(crop=(24, 32)), augment=False, batch_size=10)
     first, second = (
-        {tuple(image.flatten().tolist()) for image in torch.cat([inputs for inputs, _ in epoch(splits, number)])}
+        {tuple(image.flatten().tolist()) for image in torch.cat([inputs for inputs, _ in epoch(both, number)])}
         for number in (1, 2)
     )
     assert len(first) == 10
@@ -192,11 +174,11 @@ def test_without_augmentation_only_the_crop_is_random(root):
 
 
 def test_a_first_look_is_short(root):
-    splits = opened(root, max_batches=1)
-    assert (len(splits.train), len(epoch(splits)), len(list(splits.evaluation))) == (1, 1, 1)
+    both = opened(root, max_batches=1)
+    assert (len(both.train), len(epoch(both)), len(list(both.evaluation))) == (1, 1, 1)
 
 
-@pytest.mark.parametrize("setting", [{"cutout": 4}, {"image_size": 32}, {"evaluation_size": 3}])
+@pytest.mark.parametrize("setting", [{"cutout": 4}, {"image_size": 32}, {"resize": 40}])
 def test_settings_of_images_with_one_label_are_refused(root, setting):
     with pytest.raises(ValueError, match=f"{next(iter(setting))} is for images with one label"):
         opened(root, **setting)

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torchvision import tv_tensors
 
+from netdeconv.data import IGNORE, Views, segmentation_info
 from netdeconv.data.loader import vary
-from netdeconv.data.segmentation import IGNORE, Views, segmentation_info
-from netdeconv.data.segmentation.opening import random_view
-from netdeconv.data.segmentation.pairs import resized
+from netdeconv.data.pairs import resized
+from netdeconv.data.splits import random_view
 
-INFO = dataclasses.replace(segmentation_info("voc"), mean=(250 / 255, 251 / 255, 252 / 255))
+INFO = dataclasses.replace(segmentation_info("camvid"), mean=(250 / 255, 251 / 255, 252 / 255))
 FILL = (250, 251, 252)
 
 
@@ -103,7 +103,7 @@ def test_a_crop_larger_than_all_images_is_refused_before_anything_is_read():
     with pytest.raises(ValueError, match="crop of 512x512 is larger than the images, 480x360"):
         Views(crop=(512, 512)).crop_of(segmentation_info("camvid"))
     with pytest.raises(ValueError, match="crop of 240x200 is larger than the images, 240x180"):
-        Views(size=(180, 240), crop=(200, 240)).crop_of(segmentation_info("voc"))
+        Views(size=(180, 240), crop=(200, 240)).crop_of(segmentation_info("camvid"))
 
 
 def test_the_crop_is_the_size_unless_another_is_asked_for():
@@ -111,7 +111,7 @@ def test_the_crop_is_the_size_unless_another_is_asked_for():
     assert Views(size=(180, 240)).crop_of(camvid) == (180, 240)
     assert Views(size=(180, 240), crop=(90, 120)).crop_of(camvid) == (90, 120)
     assert Views().crop_of(camvid) == camvid.crop
-    assert Views().crop_of(segmentation_info("voc")) == (480, 480)
+    assert Views().crop_of(segmentation_info("cityscapes")) == (768, 768)
 
 
 @pytest.mark.parametrize(

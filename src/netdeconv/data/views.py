@@ -43,7 +43,7 @@ class Views:
         scale: smallest and largest factor of the random scaling in training.
         flip: whether half of the training images are mirrored.
         evaluate_on: the part to evaluate on; ``None``: the data set's first, its validation images.
-        evaluation_batch: images in a batch of the evaluation; 1 where their sizes vary.
+        evaluation_batch: images in a batch of the evaluation.
 
     Raises:
         ValueError: when a number is out of range.
@@ -73,13 +73,9 @@ class Views:
             ValueError: when they are larger than the images.
         """
         crop = self.crop or self.size or info.crop
-        have = self.size or (None if info.varying else info.shape[1:])
-        if have is not None and (crop[0] > have[0] or crop[1] > have[1]):
+        height, width = self.size or info.shape[1:]
+        if crop[0] > height or crop[1] > width:
             raise ValueError(
-                f"the crop of {crop[1]}x{crop[0]} is larger than the images, {have[1]}x{have[0]}: choose a smaller one"
+                f"the crop of {crop[1]}x{crop[0]} is larger than the images, {width}x{height}: choose a smaller one"
             )
         return crop
-
-    def batch_of(self, info: DatasetInfo) -> int:
-        """Return the images in a batch of an evaluation."""
-        return self.evaluation_batch if self.size is not None or not info.varying else 1

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.error import URLError
-
 import numpy as np
 import pytest
 import torch
@@ -11,8 +9,18 @@ import torchvision
 from PIL import Image
 
 import small_scenes
-from netdeconv.data import CorruptImageError, DataError, MissingDataError
-from netdeconv.data.segmentation import IGNORE, SEGMENTATION_DATASETS, PairError, open_source, segmentation_info
+from netdeconv.data import (
+    IGNORE,
+    SEGMENTATION_DATASETS,
+    CorruptImageError,
+    DataError,
+    MissingDataError,
+    PairError,
+    find_pairs,
+    segmentation_info,
+    spaced,
+)
+from netdeconv.data.pairs import spaced_split
 
 
 def test_labels_of_cityscapes_are_those_of_its_makers():
@@ -21,14 +29,6 @@ def test_labels_of_cityscapes_are_those_of_its_makers():
     assert {each.id: each.train_id for each in table if each.id >= 0} == dict(info.labels)
     named = {each.train_id: (each.name, each.color) for each in table if 0 <= each.train_id < IGNORE}
     assert [named[number] for number in range(19)] == [(each.name, each.color) for each in info.classes]
-
-
-def test_colours_of_voc_are_those_of_its_files():
-    colors = {each.name: each.color for each in segmentation_info("voc").classes}
-    # as in the palette of every mask of VOC
-    expected = {"background": (0, 0, 0), "aeroplane": (128, 0, 0), "person": (192, 128, 128), "tvmonitor": (0, 64, 128)}
-    assert {name: colors[name] for name in expected} == expected
-    assert len(set(colors.values())) == 21
 
 
 @pytest.mark.parametrize("name", SEGMENTATION_DATASETS)
@@ -42,9 +42,9 @@ def test_entries_are_whole(name):
 
 
 def test_camvid_pairs_every_image_with_its_mask(tmp_path):
-    source = open_source("camvid", "val", data_dir=str(small_scenes.camvid(tmp_path)))
+    source = find_pairs("camvid", "val", data_dir=str(small_scenes.camvid(tmp_path)))
     assert [image.stem for image, _ in source.files] == [f"val_{number:02}" for number in range(5)]
-    image, mask = source.load(3)
+    image, mask = source[3]
     expected, labels = small_scenes.scene(103, [3, 0, 1, 8, 11])
     assert torch.equal(image.permute(1, 2, 0), torch.from_numpy(expected))
     assert torch.equal(mask, torch.from_numpy(np.where(labels == 11, IGNORE, labels)))
@@ -56,11 +56,11 @@ def test_cityscapes_is_read_by_torchvision_in_the_order_of_names(tmp_path, monke
     opened = []
     real = torchvision.datasets.Cityscapes
     monkeypatch.setattr(torchvision.datasets, "Cityscapes", lambda *a, **k: opened.append(k) or real(*a, **k))
-    source = open_source("cityscapes", "train", data_dir=str(root))
+    source = find_pairs("cityscapes", "train", data_dir=str(root))
     assert opened == [{"split": "train", "mode": "fine", "target_type": "semantic"}]
     assert list(source.files) == sorted(source.files)
     assert source.files[0][0].name.startswith("aachen_000001")
-    _, mask = source.load(0)
+    _, mask = source[0]
     labels = small_scenes.scene(1, [7, 23, 11, 26, 0])[1]
     known = {7: 0, 23: 10, 11: 2, 26: 13, 0: IGNORE}
     assert torch.equal(mask, torch.from_numpy(np.vectorize(known.get)(labels).astype(np.uint8)))
@@ -68,55 +68,34 @@ def test_cityscapes_is_read_by_torchvision_in_the_order_of_names(tmp_path, monke
 
 def test_the_folder_of_a_data_set_may_be_named_itself(tmp_path):
     small_scenes.cityscapes(tmp_path)
-    assert len(open_source("cityscapes", "val", data_dir=str(tmp_path / "cityscapes"))) == 5
-
-
-def test_voc_is_read_by_torchvision(tmp_path):
-    source = open_source("voc", "train", data_dir=str(small_scenes.voc(tmp_path)))
-    sizes = [tuple(source.load(index)[0].shape) for index in range(len(source))]
-    assert sizes == [(3, 30, 40), (3, 40, 30)]
-    labels = small_scenes.scene(1, [0, 15, 255], (30, 40))[1]
-    assert torch.equal(source.load(0)[1], torch.from_numpy(labels))
+    assert len(find_pairs("cityscapes", "val", data_dir=str(tmp_path / "cityscapes"))) == 5
 
 
 @pytest.mark.parametrize("name", SEGMENTATION_DATASETS)
 def test_an_absent_data_set_says_where_it_was_looked_for(name, tmp_path):
-    with pytest.raises(MissingDataError, match=r"was not found in .* --data-dir or NETDECONV_DATA"):
-        open_source(name, "train", data_dir=str(tmp_path))
-
-
-def test_a_download_that_fails_says_why(tmp_path, monkeypatch):
-    def unreachable(*_, **settings):
-        raise URLError("no route to host") if settings["download"] else RuntimeError("not there")
-
-    monkeypatch.setattr(torchvision.datasets, "VOCSegmentation", unreachable)
-    with pytest.raises(MissingDataError, match="no route to host"):
-        open_source("voc", "train", data_dir=str(tmp_path), download=True)
-    with pytest.raises(MissingDataError, match=r"not there.* or allow the download with --download"):
-        open_source("voc", "train", data_dir=str(tmp_path))
-    with pytest.raises(MissingDataError, match="cannot be fetched with --download"):
-        open_source("camvid", "train", data_dir=str(tmp_path), download=True)
+    with pytest.raises(MissingDataError, match=r"was not found in .* --data-dir or NETDECONV_DATA; it cannot be"):
+        find_pairs(name, "train", data_dir=str(tmp_path))
 
 
 @pytest.mark.parametrize(
     ("gone", "message"),
     [
-        ("trainannot/train_03.png", r"1 file\(s\) of .*train have no mask in .*trainannot: train_03.png"),
-        ("train/train_04.png", r"1 file\(s\) of .*trainannot have no image in .*train: train_04.png"),
+        ("trainannot/train_03.png", r"1 file\(s\) of .*camvid are not in both train and trainannot: train_03.png"),
+        ("train/train_04.png", r"1 file\(s\) of .*camvid are not in both train and trainannot: train_04.png"),
     ],
 )
 def test_a_missing_half_of_a_pair_is_named(tmp_path, gone, message):
     root = small_scenes.camvid(tmp_path)
     (root / "camvid" / gone).unlink()
     with pytest.raises(PairError, match=message):
-        open_source("camvid", "train", data_dir=str(root))
+        find_pairs("camvid", "train", data_dir=str(root))
 
 
 def test_a_missing_mask_of_cityscapes_is_named(tmp_path):
     root = small_scenes.cityscapes(tmp_path)
     (root / "cityscapes/gtFine/val/ulm/ulm_000002_000019_gtFine_labelIds.png").unlink()
     with pytest.raises(PairError, match=r"1 mask\(s\) of 'cityscapes' are missing.*ulm_000002_000019_gtFine_labelIds"):
-        open_source("cityscapes", "val", data_dir=str(root))
+        find_pairs("cityscapes", "val", data_dir=str(root))
 
 
 def loading(tmp_path, mask=None, image=None):
@@ -125,7 +104,7 @@ def loading(tmp_path, mask=None, image=None):
         Image.fromarray(mask).save(root / "camvid/trainannot/train_00.png")
     if image is not None:
         (root / "camvid/train/train_00.png").write_bytes(image)
-    return open_source("camvid", "train", data_dir=str(root)).load(0)
+    return find_pairs("camvid", "train", data_dir=str(root))[0]
 
 
 def test_a_mask_of_another_size_is_named_with_both_sizes(tmp_path):
@@ -155,14 +134,7 @@ def test_a_folder_that_may_not_be_read_is_not_called_missing(tmp_path, monkeypat
     # Permissions mean nothing to a superuser, who may run the tests.
     monkeypatch.setattr("os.access", lambda path, mode: str(path) != closed)
     with pytest.raises(DataError, match=rf"{closed} may not be read by this user: .*chmod"):
-        open_source("camvid", "val", data_dir=str(root))
-
-
-def test_a_damaged_list_of_voc_is_named(tmp_path):
-    root = small_scenes.voc(tmp_path)
-    (root / "VOCdevkit/VOC2012/ImageSets/Segmentation/val.txt").write_bytes(b"\xff\xfe2007")
-    with pytest.raises(PairError, match=r"the list of val in .* is damaged"):
-        open_source("voc", "val", data_dir=str(root))
+        find_pairs("camvid", "val", data_dir=str(root))
 
 
 def test_a_coloured_mask_is_refused(tmp_path):
@@ -177,24 +149,24 @@ def test_a_damaged_image_is_named(tmp_path, content):
 
 
 def test_evenly_spaced_pairs_are_cut(tmp_path):
-    source = open_source("camvid", "train", data_dir=str(small_scenes.camvid(tmp_path)))
-    kept, out = source.cut(3)
-    assert [image.stem for image, _ in out.files] == ["train_01", "train_05", "train_08"]
-    assert sorted((*kept.files, *out.files)) == list(source.files)
-    assert torch.equal(out.load(2)[1], source.load(8)[1])
+    source = find_pairs("camvid", "train", data_dir=str(small_scenes.camvid(tmp_path)))
+    kept, out = spaced_split(torch.arange(10), 3)
+    assert [image.stem for image, _ in source.some(out.tolist()).files] == ["train_01", "train_05", "train_08"]
+    assert sorted([*kept.tolist(), *out.tolist()]) == list(range(10))
+    assert torch.equal(source.some(out.tolist())[2][1], source[8][1])
+    assert spaced(10, 10) == list(range(10))
 
 
 @pytest.mark.parametrize("size", [0, 10])
-def test_all_or_nothing_cannot_be_cut(tmp_path, size):
-    source = open_source("camvid", "train", data_dir=str(small_scenes.camvid(tmp_path)))
+def test_all_or_nothing_cannot_be_cut(size):
     with pytest.raises(ValueError, match=f"cannot cut {size} images from 10"):
-        source.cut(size)
+        spaced_split(torch.arange(10), size)
 
 
 def test_statistics_of_real_camvid_are_those_of_the_registry(real_data):
-    source = open_source("camvid", "train", data_dir=str(real_data("camvid")))
+    source = find_pairs("camvid", "train", data_dir=str(real_data("camvid")))
     assert len(source) == 367
-    pixels = torch.cat([source.load(index)[0].flatten(1)[:, ::7] for index in range(0, 367, 12)], 1).double() / 255
+    pixels = torch.cat([source[index][0].flatten(1)[:, ::7] for index in range(0, 367, 12)], 1).double() / 255
     info = segmentation_info("camvid")
     # a sample of every 12th image: three in a hundred apart
     assert (pixels.mean(1) - torch.tensor(info.mean)).abs().max() < 0.03
