@@ -22,7 +22,7 @@ from faults.runs import import_as, tiny, train
 from netdeconv.data import DataConfig
 from netdeconv.models import NormConfig
 from netdeconv.training import NetworkConfig, ParallelConfig, TrainingConfig, run
-from netdeconv.training.stopping import TERMINATED
+from netdeconv.training.devices import TERMINATED
 from small_runs import StopAt, small_config
 
 

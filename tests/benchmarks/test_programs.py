@@ -12,7 +12,7 @@ import torch
 from benchmarks.harness import variants
 from benchmarks.render_results import load
 
-from benchmarks import against, allocator, inference, training_step
+from benchmarks import against, inference, training_step
 from netdeconv.lookup import UnknownNameError
 from tolerances import FOLDED_FLOAT32
 
@@ -165,13 +165,3 @@ def test_the_script_refuses_unknown_parts():
     assert done.returncode == 2
     assert done.stdout.endswith("no such part: nonsense\n")
     assert "Needs: an NVIDIA card" in done.stdout
-
-
-def test_allocator(tmp_path):
-    rows = measured(allocator, tmp_path / "allocator.json", *SMALL, "--variants", "channel")["rows"]
-    assert [(row["variant"], row["memory"]) for row in rows] == [
-        ("channel", allocator.USUAL),
-        ("channel", allocator.KEPT),
-    ]
-    assert all(row["seconds"] > 0 and row["peak of the process, GB"] > 0.05 for row in rows)
-    assert {row["to the usual"] for row in rows if row["memory"] == allocator.USUAL} == {1.0}

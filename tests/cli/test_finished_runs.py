@@ -44,7 +44,6 @@ def test_evaluating_again_gives_the_run_s_own_numbers(finished, capsys):
 
 def test_what_cannot_be_evaluated_is_refused(finished, capsys, tmp_path):
     assert "holds no run" in refused(capsys, "evaluate", tmp_path)
-    assert "no best.pt" in refused(capsys, "evaluate", finished.path, "--best", "True")
     assert "--split val" in refused(capsys, "evaluate", finished.path, "--split", "val")
 
 

@@ -7,18 +7,10 @@ import dataclasses
 import pytest
 import torch
 
-from netdeconv.data import (
-    DATASETS,
-    DataConfig,
-    EvaluationData,
-    HeldImages,
-    RawImages,
-    TrainingData,
-    open_splits,
-    splits,
-)
-from netdeconv.data.batches import crop_and_flip, hidden_square
+from netdeconv.data import DATASETS, DataConfig, EvaluationData, TrainingData, open_splits, splits
+from netdeconv.data.batches import HeldImages, crop_and_flip, hidden_square
 from netdeconv.data.loader import vary
+from netdeconv.data.memory import RawImages
 
 CPU = torch.device("cpu")
 ENTRY = dataclasses.replace(

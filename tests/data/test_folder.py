@@ -8,16 +8,8 @@ import pytest
 import torch
 
 from image_folders import CLASSES, write_folder, write_image, write_part
-from netdeconv.data import (
-    DataConfig,
-    DataError,
-    MissingDataError,
-    count_classes,
-    info,
-    open_splits,
-    read,
-)
-from netdeconv.data.folder import read_files
+from netdeconv.data import DataConfig, DataError, MissingDataError, info, open_splits, read
+from netdeconv.data.folder import count_classes, read_files
 
 CPU = torch.device("cpu")
 

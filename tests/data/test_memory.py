@@ -9,17 +9,8 @@ import pytest
 import torch
 import torchvision
 
-from netdeconv.data import (
-    DATASETS,
-    DataConfig,
-    DataError,
-    MissingDataError,
-    balanced_split,
-    info,
-    open_splits,
-    read,
-    resolve_data_dir,
-)
+from netdeconv.data import DATASETS, DataConfig, DataError, MissingDataError, info, open_splits, read, resolve_data_dir
+from netdeconv.data.memory import balanced_split
 
 CPU = torch.device("cpu")
 

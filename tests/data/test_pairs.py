@@ -15,12 +15,9 @@ from netdeconv.data import (
     CorruptImageError,
     DataError,
     MissingDataError,
-    PairError,
-    find_pairs,
     segmentation_info,
-    spaced,
 )
-from netdeconv.data.pairs import spaced_split
+from netdeconv.data.pairs import PairError, find_pairs, spaced, spaced_split
 
 
 def test_labels_of_cityscapes_are_those_of_its_makers():

@@ -9,16 +9,8 @@ import torch
 from torchvision.transforms import v2
 
 import small_scenes
-from netdeconv.data import (
-    CorruptImageError,
-    DataConfig,
-    Pairs,
-    Views,
-    find_pairs,
-    open_splits,
-    segmentation_info,
-    splits,
-)
+from netdeconv.data import CorruptImageError, DataConfig, Views, open_splits, segmentation_info, splits
+from netdeconv.data.pairs import Pairs, find_pairs
 
 VIEWS = Views(crop=(16, 16), scale=(0.7, 1.4), evaluation_batch=2)
 CPU = torch.device("cpu")

@@ -22,8 +22,8 @@ from faults.children import Child, Ended
 from faults.runs import finished, require_equal, require_same, tiny, train
 from netdeconv.cli.main import main
 from netdeconv.training import CheckpointError, ParallelConfig, TrainingConfig, load_checkpoint, run_directory
+from netdeconv.training.devices import TERMINATED
 from netdeconv.training.run_directory import CONFIG
-from netdeconv.training.stopping import TERMINATED
 
 WRITES = ("partly written", "before renaming", "after renaming")
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from netdeconv.training import run
-from netdeconv.training.health_log import HEALTH
+from netdeconv.training.logs import HEALTH
 from small_runs import StopAt, plain_config, small_config
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from netdeconv.training.muon import MuonAndAdamW
+from netdeconv.training.optimizers import MuonAndAdamW
 
 
 def network() -> nn.Module:

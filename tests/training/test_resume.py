@@ -24,7 +24,7 @@ from netdeconv.training import (
     load_checkpoint,
     run,
 )
-from netdeconv.training.stopping import noted_termination
+from netdeconv.training.devices import noted_termination
 from small_runs import StopAt, numbers, plain_config, small_config
 
 

@@ -12,7 +12,7 @@ from tyro.conf import arg
 
 from netdeconv.cli.parser import UsageError, value_of
 from netdeconv.cli.report import page
-from netdeconv.cli.reporting import lines_text, reporters
+from netdeconv.cli.reporting import lines_text
 from netdeconv.cli.runs import Options as RunOptions
 from netdeconv.cli.runs import require_known, require_nothing, settings
 from netdeconv.data.config import DataConfig
@@ -20,6 +20,7 @@ from netdeconv.data.views import Views
 from netdeconv.models.norm_config import BATCH_NORM, NORM_NAMES, NormConfig
 from netdeconv.tasks import Classification, Segmentation
 from netdeconv.training.config import NetworkConfig, OptimizerConfig, TrainingConfig
+from netdeconv.training.progress import reporters
 
 if TYPE_CHECKING:
     from netdeconv.experiments import Plan, Reproduction

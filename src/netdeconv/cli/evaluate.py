@@ -19,7 +19,6 @@ class Options:
 
     Args:
         run: run directory.
-        best: take the network of the best epoch (a run with --keep-best) instead of the last.
         split: part of the data set, such as test; else the one that the run was evaluated on.
         statistics: whether layers use running statistics or each batch's own.
         data_dir: folder with the data sets, where it is not the run's.
@@ -28,7 +27,6 @@ class Options:
     """
 
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    best: bool = False
     split: str = ""
     statistics: Literal["running", "batch"] = "running"
     data_dir: str | None = None
@@ -40,11 +38,11 @@ def main(arguments: Sequence[str]) -> int:
     """Measure as the arguments say."""
     options = parse(Options, arguments, prog="netdeconv evaluate")
     from netdeconv.tasks.trained import TrainedSegmentation
-    from netdeconv.training.precision import process_settings
+    from netdeconv.training.devices import process_settings
 
     measured: dict[str, Any]
     with process_settings(options.threads):
-        trained = load_trained(options.run, best=options.best, device=options.device)
+        trained = load_trained(options.run, device=options.device)
         if isinstance(trained, TrainedSegmentation):
             if options.statistics == "batch":
                 raise UsageError("--statistics batch is for classifiers")

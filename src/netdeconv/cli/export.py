@@ -42,7 +42,6 @@ class Options:
         run: run directory of netdeconv train.
         formats: onnx, int8, program (torch.export), weights (safetensors), package (AOTInductor).
         output: folder for the files; else export in the run directory.
-        best: take the network of the best epoch (a run with --keep-best) instead of the last.
         check: compare every file that can be run with the network, on all evaluation images.
         data_dir: folder with the data sets, where it is not the run's; int8 and the check read images.
         threads: processor threads; else torch's choice.
@@ -51,7 +50,6 @@ class Options:
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     formats: tuple[Format, ...] = ("onnx",)
     output: str = ""
-    best: bool = False
     check: bool = True
     data_dir: str | None = None
     threads: int | None = None
@@ -60,13 +58,13 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Write the files, and export.json about them."""
     options = parse(Options, arguments, prog="netdeconv export")
-    from netdeconv.tasks.trained import BEST, LAST, TrainedClassifier
+    from netdeconv.tasks.trained import TrainedClassifier
     from netdeconv.training import to_plain
-    from netdeconv.training.precision import process_settings
+    from netdeconv.training.devices import process_settings
 
     packages = ("torch", *(name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name)))
     with process_settings(options.threads):
-        trained = TrainedClassifier.load(options.run, file=BEST if options.best else LAST)
+        trained = TrainedClassifier.load(options.run)
         folder = Path(options.output).expanduser() if options.output else trained.path / "export"
         folder.mkdir(parents=True, exist_ok=True)
         about: dict[str, Any] = {

@@ -18,7 +18,7 @@ from netdeconv.tasks import Classification
 from netdeconv.training.config import NetworkConfig, OptimizerConfig, TrainingConfig
 
 if TYPE_CHECKING:
-    from netdeconv.training import Reporter
+    pass
 
 LEARNING_RATE, LEARNING_RATES = 0.1, {"vgg11": 0.01, "vgg11_bn": 0.01}
 
@@ -68,9 +68,7 @@ def options_of(arguments: Sequence[str]) -> Options:
         arguments, DEFAULT, prog="netdeconv imagenet", split=split, saved=saved, fixed=not evaluate
     )
     data, optimizer = options.config.data, options.config.optimizer
-    is_new = options.resume is None or not (run_folder(options.resume) / "config.json").exists()
-    if options.path is not None or is_new:
-        data = _found(data if options.path is None else dataclasses.replace(data, data_dir=options.path))
+    data = dataclasses.replace(data, data_dir=options.path or data.data_dir)
     if options.resume is None and "config.optimizer.lr" not in typed:
         rate = LEARNING_RATES.get(options.config.network.arch.removeprefix(IMAGENET), LEARNING_RATE)
         optimizer = dataclasses.replace(optimizer, lr=rate)
@@ -93,21 +91,13 @@ def _saved_if_any(folder: str) -> TrainingConfig | None:
     return None if alone else saved_run(folder)
 
 
-def _found(data: DataConfig) -> DataConfig:
-    from netdeconv.data import count_classes, resolve_data_dir
-
-    folder = resolve_data_dir(data.data_dir)
-    found = count_classes(folder)
-    return dataclasses.replace(data, data_dir=str(folder), num_classes=data.num_classes or found)
-
-
 def main(arguments: Sequence[str]) -> int:
     """Train or evaluate as the arguments say."""
     options = options_of(arguments)
     if options.evaluate:
         _say(scores(_evaluated(options)))
         return 0
-    result = trained(options, _progress(options))
+    result = trained(options, every=options.print_freq or 10)
     if result is not None:
         last = result.history[-1]
         print(f"{scores(last)} after epoch {last['epoch']}; results in {result.path}")
@@ -126,14 +116,13 @@ def _evaluated(options: Options) -> dict[str, Any]:
 
     from netdeconv.training import evaluate, load_checkpoint
     from netdeconv.training.checkpoint import evaluated_weights, restore_model
-    from netdeconv.training.devices import build_fabric
-    from netdeconv.training.precision import process_settings
+    from netdeconv.training.devices import build_fabric, process_settings
 
     config = options.config
     if options.resume is None and not config.network.pretrained:
         raise UsageError("--evaluate needs the checkpoint to evaluate, with --resume, or --pretrained")
     with process_settings(config.threads):
-        fabric, _ = build_fabric(config.parallel, device=config.device, precision=config.precision)
+        fabric, _ = build_fabric(config.device, config.precision)
         shard = (fabric.global_rank, fabric.world_size)
         splits = config.task.open(config.data, seed=config.seed, device=fabric.device, shard=shard)
         torch.manual_seed(config.seed)
@@ -154,14 +143,3 @@ def _say(text: str) -> None:
 
     if is_first_process():
         print(text)
-
-
-def _progress(options: Options) -> bool | Reporter:
-    """Lines as often as was asked for, live bars where a terminal shows them and nothing was."""
-    from rich.console import Console
-
-    from netdeconv.training import PlainLines
-
-    if options.msg and (options.print_freq is not None or not Console().is_terminal):
-        return PlainLines(every=options.print_freq or 10)
-    return options.msg

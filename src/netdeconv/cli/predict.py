@@ -31,7 +31,6 @@ class Options:
         run: run directory of netdeconv train or netdeconv segment.
         images: image files of any size.
         output: segmentation: folder for NAME-overlay.png and NAME-classes.png of every image.
-        best: take the network of the best epoch (a run with --keep-best) instead of the last.
         device: where to compute.
         threads: processor threads; else torch's choice.
     """
@@ -39,7 +38,6 @@ class Options:
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     images: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE")]
     output: str = "predictions"
-    best: bool = False
     device: DeviceName = "auto"
     threads: int | None = None
 
@@ -51,13 +49,13 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError("which images? netdeconv predict RUN IMAGE...")
     from netdeconv.data import load_image
     from netdeconv.tasks.trained import TrainedSegmentation
-    from netdeconv.training.precision import process_settings
+    from netdeconv.training.devices import process_settings
 
     paths = [Path(name).expanduser() for name in options.images]
     with process_settings(options.threads):
         # Before anything is written: a damaged one among many is known at once.
         images = [load_image(path) for path in paths]
-        trained = load_trained(options.run, best=options.best, device=options.device)
+        trained = load_trained(options.run, device=options.device)
         if isinstance(trained, TrainedSegmentation):
             _segment(trained, Path(options.output).expanduser(), paths, images)
         else:

@@ -1,34 +1,10 @@
-"""Who is told of the progress of several runs, and tables of what they gave."""
+"""Tables of what several runs gave."""
 
 from __future__ import annotations
 
-import contextlib
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from netdeconv.training import Reporter
-
-
-@contextlib.contextmanager
-def reporters(show: bool) -> Iterator[Callable[[str], Reporter]]:
-    """Give a function from a run's label to its reporter: live bars in a terminal, plain lines elsewhere.
-
-    Args:
-        show: whether to show anything.
-    """
-    from rich.console import Console
-
-    from netdeconv.training import PlainLines, Silent, live_bars
-
-    if not show:
-        yield lambda label: Silent()
-    elif (console := Console()).is_terminal:
-        with live_bars(console) as bar:
-            yield bar
-    else:
-        yield PlainLines
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 
 def table_text(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

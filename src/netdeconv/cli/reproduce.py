@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, Suppress, arg
 
-from netdeconv.cli.reporting import reporters, table_text
+from netdeconv.cli.reporting import table_text
 from netdeconv.cli.runs import Options as RunOptions
 from netdeconv.cli.runs import settings
 from netdeconv.cli.train import DEFAULT as TRAIN
 from netdeconv.models.norm_config import NormConfig
 from netdeconv.tasks import TASKS
+from netdeconv.training.progress import reporters
 
 if TYPE_CHECKING:
     from netdeconv.experiments import Reproduction

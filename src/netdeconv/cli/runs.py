@@ -11,10 +11,11 @@ from netdeconv.cli.parser import UsageError, given, parse, value_of
 from netdeconv.cli.published import translated
 from netdeconv.tasks import TASKS, Classification, Segmentation
 from netdeconv.training.config import DeviceName, TrainingConfig
+from netdeconv.training.progress import reporters
 
 if TYPE_CHECKING:
     from netdeconv.tasks.trained import TrainedClassifier, TrainedSegmentation
-    from netdeconv.training import Reporter, RunResult
+    from netdeconv.training import RunResult
 
 T = TypeVar("T", bound="Options")
 # Options that most people want: the first of a command's help.
@@ -124,15 +125,15 @@ def _require_same(asked: TrainingConfig, saved: TrainingConfig) -> None:
         raise UsageError(f"--resume keeps the settings of {saved.result_path}, but {'; '.join(differing.values())}")
 
 
-def load_trained(run: str, *, best: bool, device: DeviceName) -> TrainedClassifier | TrainedSegmentation:
-    """Return the network of a finished run, of its best epoch or of the last."""
-    from netdeconv.tasks.trained import BEST, LAST, TrainedClassifier, TrainedSegmentation
+def load_trained(run: str, *, device: DeviceName) -> TrainedClassifier | TrainedSegmentation:
+    """Return the network of a finished run."""
+    from netdeconv.tasks.trained import TrainedClassifier, TrainedSegmentation
     from netdeconv.training import read_config
     from netdeconv.training.devices import device_type
 
     segments = read_config(run).get("task", {}).get("name") == Segmentation.name
     kind: type[TrainedClassifier | TrainedSegmentation] = TrainedSegmentation if segments else TrainedClassifier
-    return kind.load(run, file=BEST if best else LAST, device=device_type(device))
+    return kind.load(run, device=device_type(device))
 
 
 def require_known(config: TrainingConfig) -> None:
@@ -148,14 +149,15 @@ def require_known(config: TrainingConfig) -> None:
         segmentation_network(config.network.arch)
 
 
-def trained(options: Options, progress: bool | Reporter | None = None) -> RunResult | None:
-    """Run what was asked for; ``None`` in all processes but the first, which draws and prints."""
+def trained(options: Options, every: int = 50) -> RunResult | None:
+    """Run what was asked for; ``None`` in all processes but the first, which draws and prints, every so many steps."""
     from netdeconv.training import is_first_process, run
     from netdeconv.viz import curves
 
     config = options.config
     require_known(config)
-    result = run(config, progress=options.msg if progress is None else progress, resume=options.resume is not None)
+    with reporters(options.msg, every=every) as reporter:
+        result = run(config, reporter("training"), resume=options.resume is not None)
     if not is_first_process():
         return None
     name = config.network.arch.rpartition("/")[2]

@@ -77,11 +77,11 @@ def main(arguments: Sequence[str]) -> int:
 
 def draw(folder: Path, count: int) -> None:
     """Write a run's predictions of some images that it was evaluated on, beside the images and the truth."""
-    from netdeconv.data import spaced
-    from netdeconv.tasks.trained import BEST, LAST, TrainedSegmentation
+    from netdeconv.data.pairs import spaced
+    from netdeconv.tasks.trained import TrainedSegmentation
     from netdeconv.viz import overlay, panels
 
-    network = TrainedSegmentation.load(folder, file=BEST if (folder / BEST).exists() else LAST)
+    network = TrainedSegmentation.load(folder)
     classes = network.info.classes
     pairs = network.evaluation_source()
     shown = pairs.some(spaced(len(pairs), min(count, len(pairs))))

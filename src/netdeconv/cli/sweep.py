@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from netdeconv.cli.parser import UsageError, value_of
-from netdeconv.cli.reporting import lines_text, reporters
+from netdeconv.cli.reporting import lines_text
 from netdeconv.cli.runs import Options as RunOptions
 from netdeconv.cli.runs import require_known, require_nothing, settings
 from netdeconv.cli.train import DEFAULT as TRAIN
 from netdeconv.experiments.running.search import Space, search
 from netdeconv.tasks import TASKS
+from netdeconv.training.progress import reporters
 
 if TYPE_CHECKING:
     from netdeconv.experiments import Experiment, Reproduction

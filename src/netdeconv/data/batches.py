@@ -9,22 +9,20 @@ Shape letters: N images of an epoch, B batch, C channels, H height, W width.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torchvision import tv_tensors
-from torchvision.transforms import v2
 
-from netdeconv.data.loader import Loader, vary
+from netdeconv.data.loader import Loader
 from netdeconv.data.memory import RawImages
 from netdeconv.data.registry import DatasetInfo
 
 # This process's number, and the number of processes.
 Shard = tuple[int, int]
-_SEEDS = 2**62
 
 
 class HeldImages:
@@ -34,42 +32,28 @@ class HeldImages:
         raw: images and labels.
         device: where they are kept.
         augmentation: the data set, whose ``padding`` and ``flip`` say how images are varied; ``None``: not at all.
-        cutout: side of a hidden square; 0 for none.
     """
 
-    def __init__(
-        self, raw: RawImages, *, device: torch.device, augmentation: DatasetInfo | None = None, cutout: int = 0
-    ) -> None:
-        self.device = device
+    def __init__(self, raw: RawImages, *, device: torch.device, augmentation: DatasetInfo | None = None) -> None:
+        self.device, self._augmentation = device, augmentation
         self._images_NHWC, self._labels_N = raw.images.to(device), raw.labels.to(device)
-        self._augmentation = augmentation
-        self._hide = hidden_square(augmentation, cutout) if augmentation is not None and cutout else None
 
     def draw(self, count: int, generator: torch.Generator) -> Sequence[Tensor]:
-        """Return for ``count`` images the first row and column of their windows, whether they are mirrored, seeds."""
+        """Return for ``count`` images the first row and column of their windows, and whether they are mirrored."""
         if self._augmentation is None:
             return ()
         top_N, left_N = torch.randint(2 * self._augmentation.padding + 1, (2, count), generator=generator)
         flip_N = torch.rand(count, generator=generator) < (0.5 if self._augmentation.flip else 0.0)
-        # Drawn last, so that the crops are the same with and without hidden squares.
-        seeds = () if self._hide is None else (torch.randint(_SEEDS, (count,), generator=generator),)
-        return (top_N, left_N, flip_N, *seeds)
+        return top_N, left_N, flip_N
 
     def load(self, plan: Iterable[Sequence[Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
         """Return images uint8 (B, C, H, W) and labels, by their numbers and what was drawn for them."""
-        for numbers_B, *drawn in plan:
-            index_B = numbers_B.to(self.device)
+        for batch in plan:
+            index_B, *drawn = (each.to(self.device) for each in batch)
             images_BHWC = self._images_NHWC[index_B]
             if self._augmentation is not None:
-                where = (each.to(self.device) for each in drawn[:3])
-                images_BHWC = crop_and_flip(images_BHWC, self._augmentation.padding, *where)
-            images_BCHW = images_BHWC.permute(0, 3, 1, 2)
-            if self._hide is not None:
-                each = zip(images_BCHW, drawn[3].tolist(), strict=True)
-                images_BCHW = torch.stack(
-                    [vary((tv_tensors.Image(image), 0), self._hide, seed)[0] for image, seed in each]
-                )
-            yield images_BCHW, self._labels_N[index_B]
+                images_BHWC = crop_and_flip(images_BHWC, self._augmentation.padding, *drawn)
+            yield images_BHWC.permute(0, 3, 1, 2), self._labels_N[index_B]
 
 
 def crop_and_flip(images_BHWC: Tensor, padding: int, top_B: Tensor, left_B: Tensor, flip_B: Tensor) -> Tensor:
@@ -87,22 +71,25 @@ def crop_and_flip(images_BHWC: Tensor, padding: int, top_B: Tensor, left_B: Tens
     return padded[sample_B[:, None, None], rows_BH[:, :, None], columns_BW[:, None, :]]
 
 
-def hidden_square(info: DatasetInfo, side: int) -> v2.Transform:
-    """Return the transform that sets a square somewhere in an image to the mean colour.
+def hide_squares(images_BCHW: Tensor, side: int, centre_B: Tensor) -> Tensor:
+    """Set a square of each normalised image to the mean colour, in place; a part of it may lie outside.
 
-    Raises:
-        ValueError: when it would hide all of the image.
+    Args:
+        images_BCHW: the images.
+        side: of the squares.
+        centre_B: numbers of the pixels in their middle.
 
     Source:
-        DeVries and Taylor, Improved Regularization of Convolutional Neural Networks with Cutout, 2017, where a part of
-        the square may lie outside of the image.
+        DeVries and Taylor, Improved Regularization of Convolutional Neural Networks with Cutout, 2017.
     """
-    _, height, width = info.shape
-    if side >= min(height, width):
-        raise ValueError(f"cutout {side} hides all of an image of {height} x {width}")
-    share = side**2 / (height * width)
-    color = [round(255 * mean) for mean in info.mean]
-    return v2.RandomErasing(p=1, scale=(share, share), ratio=(1, 1), value=color)
+    width = images_BCHW.shape[3]
+
+    def inside(length: int, middle_B: Tensor) -> Tensor:
+        place_BL = torch.arange(length, device=middle_B.device) - middle_B[:, None] + side // 2
+        return (place_BL >= 0) & (place_BL < side)
+
+    rows_BH, columns_BW = inside(images_BCHW.shape[2], centre_B // width), inside(width, centre_B % width)
+    return images_BCHW.masked_fill_((rows_BH[:, :, None] & columns_BW[:, None])[:, None], 0.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,11 +106,6 @@ class EvaluationData:
     info: DatasetInfo
     batches: Sequence[Tensor]
 
-    @property
-    def num_samples(self) -> int:
-        """Images of this process."""
-        return sum(map(len, self.batches))
-
     def __len__(self) -> int:
         """Batches of this process."""
         return len(self.batches)
@@ -133,6 +115,7 @@ class EvaluationData:
         return _normalised(self.source.load((batch_B,) for batch_B in self.batches), self.info, self.source.device)
 
 
+@dataclasses.dataclass(frozen=True)
 class TrainingData:
     """Shuffled and varied batches to learn from.
 
@@ -142,44 +125,46 @@ class TrainingData:
     Args:
         source: of the images.
         info: their mean and standard deviation.
-        index_N: numbers of the images to train on.
+        numbers: numbers of the images to train on.
         batch_size: images of the whole batch, all processes together.
         seed: starts every epoch's generator, together with the epoch's number.
         shard: this process's number and the number of processes that share an epoch.
         max_batches: of an epoch; ``None``: all.
+        cutout: side of a square that is hidden in every image; 0 for none.
 
     Raises:
-        ValueError: when the batch or the images cannot be shared by the processes.
+        ValueError: when the batch or the images cannot be shared by the processes, or squares hide all of an image.
     """
 
-    def __init__(
-        self,
-        source: HeldImages | Loader,
-        info: DatasetInfo,
-        index_N: Tensor,
-        *,
-        batch_size: int,
-        seed: int,
-        shard: Shard = (0, 1),
-        max_batches: int | None = None,
-    ) -> None:
-        world = shard[1]
-        if batch_size < 1 or batch_size % world:
-            fitting = max(batch_size // world, 1) * world
-            raise ValueError(f"a batch of {batch_size} cannot be cut into {world} equal parts; one of {fitting} can")
-        if len(index_N) < world:
-            raise ValueError(f"{len(index_N)} training images are too few for {world} processes")
-        self.source, self.info, self.index_N = source, info, index_N
-        self._batch_size, self._seed, self._shard, self._max_batches = batch_size, seed, shard, max_batches
+    source: HeldImages | Loader
+    info: DatasetInfo
+    numbers: Tensor
+    batch_size: int
+    seed: int
+    shard: Shard = (0, 1)
+    max_batches: int | None = None
+    cutout: int = 0
+
+    def __post_init__(self) -> None:
+        world, (height, width) = self.shard[1], self.info.shape[1:]
+        if self.batch_size < 1 or self.batch_size % world:
+            fitting = max(self.batch_size // world, 1) * world
+            raise ValueError(
+                f"a batch of {self.batch_size} cannot be cut into {world} equal parts; one of {fitting} can"
+            )
+        if len(self.numbers) < world:
+            raise ValueError(f"{len(self.numbers)} training images are too few for {world} processes")
+        if self.cutout >= min(height, width):
+            raise ValueError(f"cutout {self.cutout} hides all of an image of {height} x {width}")
 
     @property
     def num_samples(self) -> int:
         """Images of all processes."""
-        return len(self.index_N)
+        return len(self.numbers)
 
     def __len__(self) -> int:
         """Steps of an epoch, the same number in every process."""
-        return len(self._own(self.index_N))
+        return len(self._own(self.numbers))
 
     def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Pass once over the images, in the order and with the changes of this epoch.
@@ -189,22 +174,28 @@ class TrainingData:
             RuntimeError: when a loader process dies.
         """
         # On the processor, so that every device sees the same epoch.
-        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + number)
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
         order_N = torch.randperm(self.num_samples, generator=generator)
-        drawn = (self.index_N[order_N], *self.source.draw(self.num_samples, generator))
-        parts = map(self._own, drawn)
-        return _normalised(self.source.load(zip(*parts, strict=True)), self.info, self.source.device)
+        drawn = (self.numbers[order_N], *self.source.draw(self.num_samples, generator))
+        # Drawn last, so that the crops are the same with and without hidden squares.
+        centres = self._own(torch.randint(math.prod(self.info.shape[1:]), (self.num_samples,), generator=generator))
+        plan = zip(*map(self._own, drawn), strict=True)
+        batches = _normalised(self.source.load(plan), self.info, self.source.device)
+        for centre_B, (images, targets) in zip(centres, batches, strict=True):
+            if self.cutout:
+                hide_squares(images, self.cutout, centre_B.to(images.device))
+            yield images, targets
 
     def _own(self, drawn_N: Tensor) -> Sequence[Tensor]:
         """This process's part of every batch, of what was drawn for an epoch.
 
         The parts are equal. Where the images cannot be divided, the last few are left out of this epoch.
         """
-        rank, world = self._shard
-        batches = drawn_N[: len(drawn_N) // world * world].split(self._batch_size)
-        if len(batches) > 1 and 2 * len(batches[-1]) < self._batch_size:
+        rank, world = self.shard
+        batches = drawn_N[: len(drawn_N) // world * world].split(self.batch_size)
+        if len(batches) > 1 and 2 * len(batches[-1]) < self.batch_size:
             batches = batches[:-1]
-        return [batch[rank::world] for batch in batches[: self._max_batches]]
+        return [batch[rank::world] for batch in batches[: self.max_batches]]
 
 
 def _normalised(batches: Iterable[Any], info: DatasetInfo, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated
+import math
+from typing import Annotated, Any
 
 from tyro.conf import arg
 
-# Training on a pixel or two ends in NaN, or in a network that has learnt nothing.
+# Networks for image files halve their images five times: a pixel or two ends in NaN, or teaches them nothing.
 SMALLEST_IMAGE = 8
+
+
+def require_range(settings: Any, low: float, *names: str, below: float = math.inf) -> None:
+    """Make sure that settings are numbers from ``low`` on and below a limit, or ``None``.
+
+    Raises:
+        ValueError: with the name and the value of one that is not.
+    """
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None and not low <= value < below:
+            limits = f"at least {low}" if below == math.inf else f"in [{low}, {below})"
+            raise ValueError(f"{name} must be {limits}, got {value}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,10 +42,7 @@ class DataConfig:
         augment: whether training images are randomly varied.
         cutout: side of a square that is hidden in every training image; 0 for none.
         max_batches: batches of an epoch, and of an evaluation, at most: for a first look. ``None`` for all.
-        num_classes: classes that a folder of images must have; ``None`` for the registry's number.
         image_size: height and width that image files are brought to, at least 8; ``None`` for the registry's.
-        resize: shorter side of image files before an evaluation's crop; ``None`` for the registry's, in
-            proportion to ``image_size``.
         num_workers: loader processes for image files, of this machine; they do not change the images.
 
     Raises:
@@ -48,21 +59,12 @@ class DataConfig:
     augment: bool = True
     cutout: int = 0
     max_batches: int | None = None
-    num_classes: int | None = None
     image_size: int | None = None
-    resize: int | None = None
     num_workers: Annotated[int, arg(aliases=("-j", "--workers"))] = 0
 
     def __post_init__(self) -> None:
-        least = {"cutout": 0, "num_workers": 0, "max_batches": 1, "num_classes": 1, "resize": 1}
-        for name, limit in least.items():
-            value = getattr(self, name)
-            if value is not None and value < limit:
-                raise ValueError(f"{name} must be at least {limit}, got {value}")
-        if self.image_size is not None and self.image_size < SMALLEST_IMAGE:
-            raise ValueError(
-                f"image_size must be at least {SMALLEST_IMAGE}, got {self.image_size}: networks for image files halve "
-                "their images five times"
-            )
+        require_range(self, 0, "cutout", "num_workers")
+        require_range(self, 1, "max_batches")
+        require_range(self, SMALLEST_IMAGE, "image_size")
         if self.cutout and not self.augment:
             raise ValueError("cutout varies the training images, which augment=False forbids")

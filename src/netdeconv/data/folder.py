@@ -11,20 +11,10 @@ from torchvision.datasets.folder import IMG_EXTENSIONS, has_file_allowed_extensi
 
 from netdeconv.data.decoding import load_image
 from netdeconv.data.errors import DataError, MissingDataError, first_of, is_readable_folder, missing
-from netdeconv.data.registry import DatasetInfo, info
+from netdeconv.data.registry import DatasetInfo
 
 TRAIN, VAL = "train", "val"
 _ADVICE = f"sort its images into folders named as those of {TRAIN}, or cut some from {TRAIN} with --validation-size"
-
-
-def count_classes(data_dir: Path) -> int:
-    """Return the number of class folders of ImageNet, or of what is laid out like it.
-
-    Raises:
-        MissingDataError: when there are none.
-        DataError: when a folder may not be read.
-    """
-    return len(_classes(find_folder(data_dir, "imagenet", info("imagenet")) / TRAIN))
 
 
 def find_folder(data_dir: Path, name: str, entry: DatasetInfo) -> Path:
@@ -40,19 +30,6 @@ def find_folder(data_dir: Path, name: str, entry: DatasetInfo) -> Path:
     raise missing(name, data_dir, f"expected are {TRAIN}/CLASS/IMAGE and {VAL}/CLASS/IMAGE")
 
 
-def _classes(folder: Path) -> list[str]:
-    """The class folders of a part of a data set, each readable."""
-    if not is_readable_folder(folder):
-        raise MissingDataError(f"{folder.parent} has no folder {folder.name}: {_ADVICE}")
-    classes = sorted(each.name for each in os.scandir(folder) if each.is_dir())
-    if not classes:
-        found = len(os.listdir(folder))
-        raise MissingDataError(f"{folder} holds {found} files, and no folder for each class: {_ADVICE}")
-    for name in classes:
-        is_readable_folder(folder / name)
-    return classes
-
-
 def read_files(folder: Path) -> ImageFolder:
     """List the images of a part of a data set, class by class, in the order of their names.
 
@@ -60,7 +37,10 @@ def read_files(folder: Path) -> ImageFolder:
         MissingDataError: when there are no class folders.
         DataError: when a class folder has no image, or may not be read.
     """
-    _classes(folder)
+    if not is_readable_folder(folder):
+        raise MissingDataError(f"{folder.parent} has no folder {folder.name}: {_ADVICE}")
+    if not [is_readable_folder(Path(each.path)) for each in os.scandir(folder) if each.is_dir()]:
+        raise MissingDataError(f"{folder} holds no folder for each class: {_ADVICE}")
     others = list[str]()
 
     def is_image(path: str) -> bool:
@@ -79,20 +59,14 @@ def read_files(folder: Path) -> ImageFolder:
     return files
 
 
-def require_classes(train: ImageFolder, expected: int, val: ImageFolder | None) -> None:
-    """Compare the class folders with the network's outputs, and with those of the validation images.
+def require_same_classes(train: ImageFolder, val: ImageFolder) -> None:
+    """Make sure that a label means the same in both parts.
 
     Raises:
-        ValueError: when there are more or fewer than the network has outputs.
-        DataError: when those of the two parts differ, with the classes: a label must mean the same in both.
+        DataError: when their class folders differ, with some.
     """
-    if len(train.classes) != expected:
-        raise ValueError(
-            f"{train.root} has {len(train.classes)} classes, where {expected} are expected: the network's head has an "
-            "output for each. `netdeconv imagenet` takes the number from the folder, unless --num-classes gives one"
-        )
-    differing = sorted({*train.classes} ^ {*val.classes}) if val is not None else []
-    if val is not None and differing:
+    differing = sorted({*train.classes} ^ {*val.classes})
+    if differing:
         raise DataError(
             f"{train.root} and {val.root} must have the same class folders, but only one has {first_of(differing)}"
         )

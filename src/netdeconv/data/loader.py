@@ -87,7 +87,8 @@ def vary(sample: Sample, transform: Callable[..., Sample], seed: int) -> Sample:
 
 
 def _collate(samples: list[Any]) -> Any:
-    return next((sample for sample in samples if isinstance(sample, DataError)), None) or default_collate(samples)
+    errors = [sample for sample in samples if isinstance(sample, DataError)]
+    return errors[0] if errors else default_collate(samples)
 
 
 def workers_of_this_process(num_workers: int) -> int:

@@ -107,38 +107,32 @@ def _read_part(name: str, entry: DatasetInfo, root: Path, train: bool, download:
     images, labels = torch.as_tensor(dataset.data), torch.as_tensor(dataset.targets)
     images = images[..., None] if images.ndim == 3 else images
     channels, height, width = entry.shape
-    part = "train" if train else "test"
-    if images.shape[1:] != (height, width, channels) or len(images) != len(labels):
+    fits = images.shape[1:] == (height, width, channels) and len(images) == len(labels)
+    if not fits or (len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < entry.num_classes):
+        part = "train" if train else "test"
         raise DataError(
-            f"{name!r} in {root} is damaged: images {tuple(images.shape)} with {len(labels)} labels of {part}, "
-            f"where N x {height} x {width} x {channels} with N labels are expected"
+            f"data set {name!r} in {root} is damaged: {part} has images {tuple(images.shape)} and {len(labels)} labels "
+            f"{labels.unique().tolist()}, where N x {height} x {width} x {channels} and N below {entry.num_classes} "
+            "are expected"
         )
-    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < entry.num_classes:
-        found = f"labels from {int(labels.min())} to {int(labels.max())}"
-        raise DataError(f"{name!r} in {root} is damaged: {found} in {part}, of {entry.num_classes} classes")
     return RawImages(images, labels)
 
 
 def _explained(name: str, root: Path, kind: Any, train: bool, error: Exception) -> OSError:
-    """Tell data that are absent from incomplete, unreadable and damaged ones, with the files."""
+    """Tell data that are absent from unreadable and damaged ones, with the files."""
     own, files = _files(kind, root, train), {**_files(kind, root, True), **_files(kind, root, False)}
-    present = [path for path in files if path.is_file()]
-    absent = [path for path in files if path not in present]
     reason = " ".join(str(error).split()) or type(error).__name__
-    if not present:
-        is_readable_folder(absent[0].parent)
+    if not any(path.is_file() for path in files):
+        is_readable_folder(next(iter(files)).parent)
         return missing(name, root, reason, fetched=True)
-    for path in present:
-        if not os.access(path, os.R_OK):
+    for path in files:
+        if path.is_file() and not os.access(path, os.R_OK):
             return DataError(f"{path} may not be read by this user: its owner can allow it with chmod a+r")
-    changed = [path for path, md5 in own.items() if md5 and not check_integrity(str(path), md5)]
-    if absent:
-        what = f"is incomplete: there is no {absent[0]}"
-    elif changed:
-        what = f"is damaged: {changed[0]} has not its published md5 sum"
-    else:
-        what = f"is damaged: {' or '.join(map(str, own))} cannot be read ({reason})"
-    return DataError(f"data set {name!r} {what}. Copy it again, or delete the file and fetch it with --download")
+    bad = [str(path) for path, md5 in own.items() if not check_integrity(str(path), md5)] or map(str, own)
+    return DataError(
+        f"data set {name!r} is damaged: {' or '.join(bad)} is absent or not as published ({reason}). Copy it again, or "
+        "delete the file and fetch it with --download"
+    )
 
 
 def _files(kind: Any, root: Path, train: bool) -> dict[Path, str | None]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision import datasets, tv_tensors
+from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional
 
 from netdeconv.data.decoding import load_image, opened
@@ -23,8 +23,9 @@ from netdeconv.data.registry import DatasetInfo, segmentation_info
 # An image uint8 (C, H, W) and its mask uint8 (H, W): numbers of classes, or 255.
 Pair = tuple[tv_tensors.Image, tv_tensors.Mask]
 _UNKNOWN = 254
-# Where images and masks are, below the folder of a data set.
+# Where images and masks are, below the folder of a data set, and how Cityscapes' names differ.
 _FOLDERS = {"camvid": ("{}", "{}annot"), "cityscapes": ("leftImg8bit/{}", "gtFine/{}")}
+_NAMES = ("_leftImg8bit", "_gtFine_labelIds")
 
 
 class PairError(DataError):
@@ -123,31 +124,19 @@ def find_pairs(name: str, split: str, *, data_dir: str | None = None, size: tupl
         UnknownNameError: a ValueError with the nearest name, when there is no such data set.
         MissingDataError: when it is not on this machine.
         DataError: when a folder may not be read.
-        PairError: when an image has no mask, or a mask no image.
+        PairError: when an image has no mask, or there are none.
     """
     info = segmentation_info(name)
     root = resolve_data_dir(data_dir)
-    is_readable_folder(root)
-    needed = [inside.format(split) for inside in _FOLDERS[info.reader]]
-    below = root / info.folders[0]
-    folder = root if not below.is_dir() and (root / needed[0]).is_dir() else below
-    is_readable_folder(folder)
-    for inside in needed:
+    of_images, of_masks = (inside.format(split) for inside in _FOLDERS[name])
+    folder = root / name if is_readable_folder(root) and is_readable_folder(root / name) else root
+    for inside in (of_images, of_masks):
         if not is_readable_folder(folder / inside):
-            raise missing(name, folder, f"there is no {inside}")
-    if info.reader == "camvid":
-        images, masks = ({file.name: file for file in (folder / inside).glob("*.png")} for inside in needed)
-        alone = sorted(images.keys() ^ masks.keys())
-        if alone:
-            both = " and ".join(needed)
-            raise PairError(f"{len(alone)} file(s) of {folder} are not in both {both}: {first_of(alone)}")
-        files = [(images[key], masks[key]) for key in sorted(images)]
-    else:
-        found = datasets.Cityscapes(str(folder), split=split, mode="fine", target_type="semantic")
-        files = sorted((Path(image), Path(each[0])) for image, each in zip(found.images, found.targets, strict=True))
-        absent = [str(mask) for _, mask in files if not mask.is_file()]
-        if absent:
-            raise PairError(f"{len(absent)} mask(s) of {name!r} are missing: {first_of(absent)}")
-    if not files:
-        raise missing(name, folder, "it holds no images")
-    return Pairs(files, info, size)
+            raise missing(name, root, f"there is no {inside}, nor {name}/{inside}")
+    images = sorted((folder / of_images).rglob("*.png"))
+    places = (image.relative_to(folder / of_images) for image in images)
+    masks = [folder / of_masks / place.with_name(place.name.replace(*_NAMES)) for place in places]
+    absent = [str(mask) for mask in masks if not mask.is_file()]
+    if absent or not images:
+        raise PairError(f"{len(absent)} mask(s) for {len(images)} images of {name!r} are missing: {first_of(absent)}")
+    return Pairs(list(zip(images, masks, strict=True)), info, size)

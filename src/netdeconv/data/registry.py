@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torchvision import datasets
 
@@ -21,7 +21,7 @@ class PixelClass(NamedTuple):
     color: tuple[int, int, int]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True)
 class DatasetInfo:
     """One data set, of images with a label or with a mask.
 
@@ -55,7 +55,7 @@ class DatasetInfo:
     padding: int = 4
     flip: bool = False
     folders: tuple[str, ...] = ()
-    resize: int | None = None
+    resize: int = 0
     classes: tuple[PixelClass, ...] = ()
     labels: Mapping[int, int] = dataclasses.field(default_factory=dict)
     crop: tuple[int, int] = (0, 0)
@@ -67,83 +67,43 @@ class DatasetInfo:
         return tuple(each.name for each in self.classes)
 
 
-_OF_IMAGENET = "terms of ImageNet: non-commercial research"
-# Of a subset of ImageNet at 224x224; all published networks of this size were trained with them.
-_IMAGENET: dict[str, Any] = {
-    "reader": "folder",
-    "mean": (0.485, 0.456, 0.406),
-    "std": (0.229, 0.224, 0.225),
-    "flip": True,
-}
-_CIFAR: dict[str, Any] = {
-    "shape": (3, 32, 32),
-    "flip": True,
-    "source": "A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
-    "licence": "none stated; the author asks for the citation",
-}
+_CIFAR = "A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009", "none; cite the author"
 
+# Reader, shape, classes, mean, deviation, source, licence.
 DATASETS: dict[str, DatasetInfo] = {
     "digits": DatasetInfo(
-        reader="digits",
-        shape=(1, 32, 32),
-        num_classes=10,
-        mean=(0.306,),
-        std=(0.324,),
-        source="E. Alpaydin, C. Kaynak, 1998; scikit-learn's load_digits, 8x8 scaled to 32x32",
-        licence="CC BY 4.0",
+        "digits", (1, 32, 32), 10, (0.306,), (0.324,), "Alpaydin, Kaynak, 1998; scikit-learn's, 8x8 scaled", "CC BY 4.0"
     ),
     "cifar10": DatasetInfo(
-        reader="CIFAR10",
-        num_classes=10,
-        mean=(0.4914, 0.4822, 0.4465),
-        std=(0.2470, 0.2435, 0.2616),
-        **_CIFAR,
+        "CIFAR10", (3, 32, 32), 10, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616), *_CIFAR, flip=True
     ),
     "cifar100": DatasetInfo(
-        reader="CIFAR100",
-        num_classes=100,
-        mean=(0.5071, 0.4866, 0.4409),
-        std=(0.2673, 0.2564, 0.2762),
-        **_CIFAR,
+        "CIFAR100", (3, 32, 32), 100, (0.5071, 0.4866, 0.4409), (0.2673, 0.2564, 0.2762), *_CIFAR, flip=True
     ),
     "mnist": DatasetInfo(
-        reader="MNIST",
-        shape=(1, 28, 28),
-        num_classes=10,
-        mean=(0.1307,),
-        std=(0.3081,),
+        "MNIST",
+        (1, 28, 28),
+        10,
+        (0.1307,),
+        (0.3081,),
+        "LeCun, Cortes, Burges, 1998",
+        "CC BY-SA 3.0",
         padding=2,
-        source="Y. LeCun, C. Cortes, C. Burges, 1998",
-        licence="CC BY-SA 3.0",
     ),
     "fashion_mnist": DatasetInfo(
-        reader="FashionMNIST",
-        shape=(1, 28, 28),
-        num_classes=10,
-        mean=(0.2860,),
-        std=(0.3530,),
-        padding=2,
-        flip=True,
-        source="Zalando Research, 2017",
-        licence="MIT",
+        "FashionMNIST", (1, 28, 28), 10, (0.2860,), (0.3530,), "Zalando Research, 2017", "MIT", padding=2, flip=True
     ),
     "imagenet": DatasetInfo(
+        reader="folder",
         shape=(3, 224, 224),
         num_classes=1000,
+        # Of a subset at 224x224; all published networks of this size were trained with them.
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
         source="O. Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge, 2015 (ILSVRC 2012)",
-        licence=_OF_IMAGENET,
+        licence="terms of ImageNet: non-commercial research",
         folders=("imagenet", "CLS-LOC", "Data/CLS-LOC", "ILSVRC/Data/CLS-LOC", "imagenet/ILSVRC/Data/CLS-LOC"),
         resize=256,
-        **_IMAGENET,
-    ),
-    "imagenette": DatasetInfo(
-        shape=(3, 128, 128),
-        num_classes=10,
-        source="fast.ai, Imagenette, 2019: ten classes of ImageNet",
-        licence=f"Apache 2.0; the images under the {_OF_IMAGENET}",
-        folders=("imagenette2-160", "imagenette2-320", "imagenette2", "imagenette160"),
-        resize=160,
-        **_IMAGENET,
     ),
 }
 
@@ -167,7 +127,6 @@ _CITYSCAPES = [each for each in datasets.Cityscapes.classes if each.id >= 0]
 SEGMENTATION_DATASETS: dict[str, DatasetInfo] = {
     "camvid": DatasetInfo(
         reader="camvid",
-        folders=("camvid",),
         num_classes=len(_CAMVID),
         classes=_CAMVID,
         labels={**{number: number for number in range(len(_CAMVID))}, len(_CAMVID): IGNORE},
@@ -184,7 +143,6 @@ SEGMENTATION_DATASETS: dict[str, DatasetInfo] = {
         num_classes=19,
         classes=tuple(PixelClass(each.name, each.color) for each in _CITYSCAPES if each.train_id != IGNORE),
         labels={each.id: each.train_id for each in _CITYSCAPES},
-        folders=("cityscapes",),
         shape=(3, 1024, 2048),
         mean=(0.2869, 0.3251, 0.2839),
         std=(0.1870, 0.1902, 0.1872),

@@ -11,7 +11,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from netdeconv.data import folder
-from netdeconv.data.batches import EvaluationData, HeldImages, Shard, TrainingData, hidden_square
+from netdeconv.data.batches import EvaluationData, HeldImages, Shard, TrainingData
 from netdeconv.data.config import DataConfig
 from netdeconv.data.loader import Loader
 from netdeconv.data.memory import balanced_split, read, resolve_data_dir
@@ -106,6 +106,7 @@ def open_splits(
         seed=seed,
         shard=shard,
         max_batches=config.max_batches,
+        cutout=config.cutout,
     )
     rank, world = shard
     batches = opened.some(part, evaluation_N, config.evaluation_size).split(opened.evaluation_batch)[rank::world]
@@ -117,19 +118,17 @@ def _require_unset(config: DataConfig, what: str, *names: str) -> None:
     """Make sure that settings that mean nothing for a data set are not given."""
     for name in names:
         if getattr(config, name):
-            raise ValueError(f"{name} is for {what}: {config.dataset!r} is what it is")
+            raise ValueError(f"{name} is for {what}, not for {config.dataset!r}")
 
 
 def _open_memory(config: DataConfig, device: torch.device) -> _Opened:
-    _require_unset(config, "sets of image files", "image_size", "resize", "num_classes")
+    _require_unset(config, "sets of image files", "image_size")
     entry = info(config.dataset)
     train, test = read(config.dataset, data_dir=config.data_dir, download=config.download)
     raw = {"train": train, "test": test}
 
     def source(part: str, varied: bool) -> HeldImages:
-        if varied:
-            return HeldImages(raw[part], device=device, augmentation=entry, cutout=config.cutout)
-        return HeldImages(raw[part], device=device)
+        return HeldImages(raw[part], device=device, augmentation=entry if varied else None)
 
     return _Opened(entry, {part: each.labels for part, each in raw.items()}, source, _EVALUATION_BATCH)
 
@@ -141,13 +140,11 @@ def _open_folder(config: DataConfig, device: torch.device) -> _Opened:
     if not config.validation_size:
         # Validation images by name, they are what published numbers are of: nothing may be chosen by them.
         files["test"] = folder.read_files(root / folder.VAL)
-    folder.require_classes(files["train"], config.num_classes or entry.num_classes, files.get("test"))
-    size, resize = evaluation_size(config, entry)
-    entry = dataclasses.replace(entry, shape=(3, size, size), num_classes=len(files["train"].classes))
-    steps: list[v2.Transform] = [v2.RandomResizedCrop(size, antialias=True), v2.RandomHorizontalFlip()]
-    if config.cutout:
-        steps.append(hidden_square(entry, config.cutout))
-    shown, varying = v2.Compose([v2.Resize(resize, antialias=True), v2.CenterCrop(size)]), v2.Compose(steps)
+        folder.require_same_classes(files["train"], files["test"])
+    entry = dataclasses.replace(sized(entry, config.image_size), num_classes=len(files["train"].classes))
+    size = entry.shape[1]
+    varying = v2.Compose([v2.RandomResizedCrop(size, antialias=True), v2.RandomHorizontalFlip()])
+    shown = v2.Compose([v2.Resize(entry.resize, antialias=True), v2.CenterCrop(size)])
 
     def source(part: str, varied: bool) -> Loader:
         return Loader(files[part], varying if varied else shown, device=device, num_workers=config.num_workers)
@@ -156,28 +153,21 @@ def _open_folder(config: DataConfig, device: torch.device) -> _Opened:
     return _Opened(entry, labels, source, config.batch_size)
 
 
-def evaluation_size(config: DataConfig, entry: DatasetInfo) -> tuple[int, int]:
-    """Return the side of image files as a network sees them, and the shorter side before the centre crop.
-
-    Raises:
-        ValueError: when the latter is smaller.
-    """
-    size = config.image_size or entry.shape[1]
-    resize = config.resize or round(size * (entry.resize or entry.shape[1]) / entry.shape[1])
-    if resize < size:
-        raise ValueError(f"resize {resize} is smaller than image_size {size}: images would be padded with black")
-    return size, resize
+def sized(entry: DatasetInfo, size: int | None) -> DatasetInfo:
+    """Return the entry of a set of image files with another height and width, and the rest in proportion."""
+    if size is None or entry.reader != "folder":
+        return entry
+    return dataclasses.replace(entry, shape=(3, size, size), resize=round(size * entry.resize / entry.shape[1]))
 
 
 def _open_pairs(config: DataConfig, views: Views, device: torch.device) -> _Opened:
-    _require_unset(config, "images with one label", "cutout", "num_classes", "image_size", "resize")
+    _require_unset(config, "images with one label", "cutout", "image_size")
     entry = segmentation_info(config.dataset)
     varying = random_view(views if config.augment else dataclasses.replace(views, scale=(1, 1), flip=False), entry)
     split = views.evaluate_on or entry.splits[0]
     look_up("part to evaluate on", split, dict.fromkeys(entry.splits))
-    found = {
-        part: find_pairs(config.dataset, part, data_dir=config.data_dir, size=views.size) for part in ("train", split)
-    }
+    parts = {"train", "train" if config.validation_size else split}
+    found = {part: find_pairs(config.dataset, part, data_dir=config.data_dir, size=views.size) for part in parts}
     samples = {part: in_memory(pairs) for part, pairs in found.items()}
 
     def source(part: str, varied: bool) -> Loader:
@@ -214,10 +204,14 @@ def random_view(views: Views, info: DatasetInfo) -> v2.Transform:
 
     What is smaller than the part is padded, the image with the mean colour, the mask with the ignored label.
     """
+    crop = views.crop or views.size or info.crop
+    height, width = views.size or info.shape[1:]
+    if crop[0] > height or crop[1] > width:
+        raise ValueError(f"the crop of {crop[1]}x{crop[0]} is larger than the images, {width}x{height}")
     fill = {tv_tensors.Image: [round(255 * mean) for mean in info.mean], tv_tensors.Mask: IGNORE}
     steps = [
         *([] if views.scale == (1.0, 1.0) else [RandomScale(views.scale)]),
-        v2.RandomCrop(views.crop_of(info), pad_if_needed=True, fill=fill),
+        v2.RandomCrop(crop, pad_if_needed=True, fill=fill),
         *([v2.RandomHorizontalFlip()] if views.flip else []),
     ]
     return v2.Compose(steps)

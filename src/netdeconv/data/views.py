@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from tyro.constructors import PrimitiveConstructorSpec
 
-if TYPE_CHECKING:
-    from netdeconv.data.registry import DatasetInfo
+from netdeconv.data.config import require_range
 
 
 def _size(words: list[str]) -> tuple[int, int] | None:
@@ -20,16 +19,12 @@ def _size(words: list[str]) -> tuple[int, int] | None:
     return (int(found[2]), int(found[1])) if found[1] else None
 
 
-def _words(size: Any) -> list[str]:
-    return [f"{size[1]}x{size[0]}" if size else "None"]
-
-
 WIDTH_X_HEIGHT: PrimitiveConstructorSpec[Any] = PrimitiveConstructorSpec(
     nargs=1,
     metavar="WIDTHxHEIGHT",
     instance_from_str=_size,
     is_instance=lambda value: value is None or isinstance(value, tuple),
-    str_from_instance=_words,
+    str_from_instance=lambda size: [f"{size[1]}x{size[0]}" if size else "None"],
 )
 
 
@@ -63,19 +58,4 @@ class Views:
                 raise ValueError(f"{name} must be a height and a width of at least 1, got {value}")
         if not 0 < self.scale[0] <= self.scale[1]:
             raise ValueError(f"scale must be a smaller and a larger positive factor, got {self.scale}")
-        if self.evaluation_batch < 1:
-            raise ValueError(f"evaluation_batch must be at least 1, got {self.evaluation_batch}")
-
-    def crop_of(self, info: DatasetInfo) -> tuple[int, int]:
-        """Return height and width of a training image.
-
-        Raises:
-            ValueError: when they are larger than the images.
-        """
-        crop = self.crop or self.size or info.crop
-        height, width = self.size or info.shape[1:]
-        if crop[0] > height or crop[1] > width:
-            raise ValueError(
-                f"the crop of {crop[1]}x{crop[0]} is larger than the images, {width}x{height}: choose a smaller one"
-            )
-        return crop
+        require_range(self, 1, "evaluation_batch")

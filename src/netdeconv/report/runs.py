@@ -15,7 +15,7 @@ from netdeconv.data import Splits
 from netdeconv.tasks import TASKS
 from netdeconv.training import RunDirectoryError, TrainingConfig, from_plain, read_config
 from netdeconv.training.checkpoint import CheckpointError, evaluated_weights, load_checkpoint, restore_model
-from netdeconv.training.health_log import HEALTH
+from netdeconv.training.logs import HEALTH
 from netdeconv.training.run_directory import CONFIG
 
 _FORMATS = (1, 2, 3)  # of checkpoints; they differ in what a run needs to go on

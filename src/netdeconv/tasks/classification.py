@@ -6,7 +6,7 @@ What needs torch is imported when it is called: ``--help`` need not wait for it.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from tyro.conf import arg
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from netdeconv.data import DataConfig, Splits
+    from netdeconv.data import DataConfig, DatasetInfo, Splits
     from netdeconv.tasks.losses import ClassificationMeter
     from netdeconv.training.config import NetworkConfig
 
@@ -59,11 +59,25 @@ class Classification(Task):
 
         return open_splits(config, seed=seed, device=device, shard=shard)
 
-    def build_network(self, config: NetworkConfig, info: Any) -> nn.Module:
-        """Return the network of the settings."""
-        from netdeconv.training.network import build_network
+    def build_network(self, config: NetworkConfig, info: DatasetInfo) -> nn.Module:
+        """Return the network of the settings for images of a data set, initialised from torch's global generator.
 
-        return build_network(config, info)
+        Raises:
+            UnknownNameError: when there is no such network.
+            ValueError: when it cannot be for such images, or has no pretrained weights for so many classes.
+        """
+        from netdeconv import models
+
+        entry, classes = models.architecture(config.arch), info.num_classes
+        if config.pretrained:
+            name = config.arch.removeprefix(models.IMAGENET)
+            network = models.build_imagenet(name, num_classes=classes, pretrained=True)
+        else:
+            channels, size, _ = info.shape
+            network = models.build(
+                config.arch, num_classes=classes, in_channels=channels, width=config.width, image_size=size
+            )
+        return models.normalise(network, config.norm, entry)
 
     def mix(self, inputs: Tensor, targets: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
         """Mix every image and its label with those of another one of the batch, when that was asked for."""

@@ -81,11 +81,6 @@ class Segmentation(Task):
         )
         return normalise(network, config.norm, segmentation_network(config.arch))
 
-    def mix(self, inputs: Tensor, targets: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-        """Return the batch as it is: masks are not mixed."""
-        del num_classes
-        return inputs, targets
-
     def compute_loss(self, outputs: Outputs, targets: Tensor) -> Tensor:
         """Return the mean cross entropy of the pixels that count, that of the auxiliary head added in its share.
 

@@ -18,30 +18,21 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as transforms
 
-from netdeconv.data import (
-    DatasetInfo,
-    EvaluationData,
-    Loader,
-    Pairs,
-    Splits,
-    evaluation_size,
-    find_pairs,
-    info,
-    open_splits,
-    segmentation_info,
-    spaced,
-)
+from netdeconv.data import DatasetInfo, EvaluationData, Splits, info, open_splits, segmentation_info
+from netdeconv.data.loader import Loader
+from netdeconv.data.pairs import Pairs, find_pairs, spaced
+from netdeconv.data.splits import sized
 from netdeconv.surgery import batch_statistics
 from netdeconv.tasks.classification import Classification
 from netdeconv.tasks.segmentation import Segmentation
 from netdeconv.training.checkpoint import CheckpointError, evaluated_weights, load_checkpoint, restore_model
 from netdeconv.training.config import TrainingConfig
+from netdeconv.training.devices import autocast
 from netdeconv.training.measuring import evaluate, in_float32
 from netdeconv.training.plain import from_plain
-from netdeconv.training.precision import autocast
 from netdeconv.training.run_directory import RunDirectoryError, read_config
 
-LAST, BEST = "checkpoint.pt", "best.pt"
+CHECKPOINT = "checkpoint.pt"
 # Brightness of red, green and blue (ITU-R BT.601).
 _LUMA = (0.299, 0.587, 0.114)
 # Every segmentation network ends in a convolution to classes; its weight is the last of the network's own head.
@@ -68,12 +59,11 @@ class TrainedNetwork(abc.ABC):
     device: torch.device
 
     @classmethod
-    def load(cls, path: str | Path, *, file: str = LAST, device: torch.device | str = "cpu") -> Self:
+    def load(cls, path: str | Path, *, device: torch.device | str = "cpu") -> Self:
         """Read a run directory.
 
         Args:
             path: the directory.
-            file: ``checkpoint.pt``, the state after the last epoch, or ``best.pt``.
             device: where to put the network.
 
         Raises:
@@ -87,16 +77,16 @@ class TrainedNetwork(abc.ABC):
             raise RunDirectoryError(f"{folder} holds no run of {name}" + (f", but of {kind}" if kind else ""))
         config = from_plain(plain, {name: cls.task_type})
         try:
-            weights = evaluated_weights(load_checkpoint(folder / file))
+            weights = evaluated_weights(load_checkpoint(folder / CHECKPOINT))
         except FileNotFoundError as error:
-            raise CheckpointError(f"{folder} has no {file}: no epoch was finished, or none was kept") from error
-        entry = cls._info(config, weights, folder / file)
+            raise CheckpointError(f"{folder} has no {CHECKPOINT}: no epoch was finished") from error
+        entry = cls._info(config, weights, folder / CHECKPOINT)
         # The checkpoint has all weights: none are fetched, none read from where the run started.
         task: Any = config.task
         if isinstance(task, Segmentation):
             task = dataclasses.replace(task, pretrained_backbone=False)
         network = task.build_network(dataclasses.replace(config.network, pretrained=False), entry)
-        restore_model(network, weights, folder / file)
+        restore_model(network, weights, folder / CHECKPOINT)
         network = network.to(device).to(memory_format=torch.channels_last).eval()
         return cls(path=folder, config=config, info=entry, network=network, device=device)
 
@@ -109,7 +99,7 @@ class TrainedNetwork(abc.ABC):
     def scores(self, inputs: Tensor) -> Any:
         """Return the network's outputs for normalised images (N, C, H, W), computed in the run's precision."""
         with autocast(self.config.precision, self.device):
-            return in_float32(self.network, inputs)
+            return in_float32(self.network(inputs))
 
     def measured(self, data: EvaluationData) -> dict[str, Any]:
         """Return what the task's meter measures on some data."""
@@ -129,9 +119,8 @@ class TrainedClassifier(TrainedNetwork):
         entry = info(config.data.dataset)
         if entry.reader != "folder":
             return entry
-        size, resize = evaluation_size(config.data, entry)
         last = [value for name, value in weights.items() if name.endswith((".bias", ".weight"))][-1]
-        return dataclasses.replace(entry, shape=(3, size, size), resize=resize, num_classes=len(last))
+        return dataclasses.replace(sized(entry, config.data.image_size), num_classes=len(last))
 
     def splits(self, *, data_dir: str | None = None, test: bool = False) -> Splits:
         """Return the run's images.

@@ -8,17 +8,15 @@ from netdeconv.lazy import lazy_names
 
 if TYPE_CHECKING:
     from netdeconv.training.checkpoint import CheckpointError, load_checkpoint, restore_model, save_checkpoint
-    from netdeconv.training.config import NetworkConfig, OptimizerConfig, ParallelConfig, TrainingConfig
+    from netdeconv.training.config import NetworkConfig, OptimizerConfig, TrainingConfig
     from netdeconv.training.devices import is_first_process
-    from netdeconv.training.loop import run
     from netdeconv.training.measuring import evaluate
-    from netdeconv.training.network import build_network
     from netdeconv.training.optimizers import OPTIMIZERS, SCHEDULES
     from netdeconv.training.plain import differing_settings, from_plain, to_plain
-    from netdeconv.training.progress import PlainLines, Reporter, Silent, live_bars
-    from netdeconv.training.result import RunResult
+    from netdeconv.training.progress import Reporter, Silent, reporters
+    from netdeconv.training.results import RunResult, environment
     from netdeconv.training.run_directory import RunDirectory, RunDirectoryError, read_config
-    from netdeconv.training.versions import environment
+    from netdeconv.training.session import run
 else:
     __getattr__ = lazy_names(__name__)
 
@@ -28,23 +26,20 @@ __all__ = [
     "CheckpointError",
     "NetworkConfig",
     "OptimizerConfig",
-    "ParallelConfig",
-    "PlainLines",
     "Reporter",
     "RunDirectory",
     "RunDirectoryError",
     "RunResult",
     "Silent",
     "TrainingConfig",
-    "build_network",
     "differing_settings",
     "environment",
     "evaluate",
     "from_plain",
     "is_first_process",
-    "live_bars",
     "load_checkpoint",
     "read_config",
+    "reporters",
     "restore_model",
     "run",
     "save_checkpoint",

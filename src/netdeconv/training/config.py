@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Annotated, Any, Literal, get_args
 
 from tyro.conf import arg
 
-from netdeconv.data.config import DataConfig
+from netdeconv.data.config import DataConfig, require_range
 from netdeconv.lookup import unknown_name
 from netdeconv.models.entry import IMAGENET
 from netdeconv.models.norm_config import BATCH_NORM, NormConfig
@@ -18,8 +17,7 @@ DeviceName = Literal["auto", "cpu", "cuda"]
 LoggerName = Literal["csv", "tensorboard", "wandb"]
 OptimizerName = Literal["SGD", "Adam", "AMSGrad", "AdamW", "RMSprop", "Muon"]
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
-ScheduleName = Literal["cosine", "multistep", "one-cycle", "poly", "constant"]
-StrategyName = Literal["auto", "ddp", "fsdp"]
+ScheduleName = Literal["cosine", "multistep", "poly", "constant"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,12 +40,10 @@ class NetworkConfig:
     norm: NormConfig = dataclasses.field(default_factory=NormConfig)
 
     def __post_init__(self) -> None:
-        if self.pretrained and not self.arch.startswith(IMAGENET):
-            raise ValueError(f"{self.arch!r} has no pretrained weights; networks named {IMAGENET}... have")
-        if self.pretrained and self.norm.name != BATCH_NORM:
+        if self.pretrained and not (self.arch.startswith(IMAGENET) and self.norm.name == BATCH_NORM):
             raise ValueError(
-                "pretrained weights are of the network with batch norm, and mean nothing with another normalisation: "
-                "netdeconv.convert(model, calibration=batches) changes them to fit"
+                f"networks named {IMAGENET}..., with batch norm, have pretrained weights; "
+                "netdeconv.convert(model, calibration=batches) changes them to fit another normalisation"
             )
 
 
@@ -80,38 +76,10 @@ class OptimizerConfig:
     def __post_init__(self) -> None:
         _require_name("optimizer", self.name, OptimizerName)
         _require_name("lr-scheduler", self.schedule, ScheduleName)
-        _require(0 <= self.lr < math.inf, f"lr must not be negative, got {self.lr}")
-        _require(0 <= self.momentum < 1, f"momentum must be in [0, 1), got {self.momentum}")
-        _require(0 <= self.weight_decay < math.inf, f"weight decay must not be negative, got {self.weight_decay}")
-        _require(0 <= self.warmup < 1, f"warmup must be a fraction in [0, 1) of the steps, got {self.warmup}")
-        _require(
-            self.clip_norm is None or 0 < self.clip_norm < math.inf, f"clip_norm must be positive, got {self.clip_norm}"
-        )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ParallelConfig:
-    """How many processes train together, and what they share.
-
-    Args:
-        devices: processes on this machine, one for each device; ``None``: what torchrun started, else 1.
-        nodes: machines; ``None``: what torchrun says, else 1.
-        strategy: ``"ddp"``: every process holds the whole network; ``"fsdp"``: parameters, gradients and the
-            optimiser's state are sharded; ``"auto"``: ``"ddp"`` when there are several processes.
-        sync_statistics: whether whitened layers and batch norm take their statistics over all processes.
-
-    Raises:
-        ValueError: when a number is below 1 or the strategy is unknown.
-    """
-
-    devices: int | None = None
-    nodes: int | None = None
-    strategy: StrategyName = "auto"
-    sync_statistics: bool = False
-
-    def __post_init__(self) -> None:
-        _require_positive(self, "devices", "nodes")
-        _require_name("strategy", self.strategy, StrategyName)
+        require_range(self, 0, "lr", "weight_decay", "clip_norm")
+        require_range(self, 0, "momentum", "warmup", below=1)
+        if self.clip_norm == 0:
+            raise ValueError("clip_norm must be positive: with 0 no weight moves")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -129,7 +97,7 @@ class TrainingConfig:
         seed: of the initial weights, the order of the images and their augmentation.
         precision: ``"auto"``: bfloat16 where the processor is fast at it, else float32.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
-        parallel: how many processes train together.
+        sync_statistics: whether whitened layers and batch norm take their statistics over all processes.
         threads: processor threads; ``None`` leaves torch's choice.
         accumulation: parts that every batch is cut into, one after the other through the network, with one
             update of the weights for all; every part is whitened with its own statistics.
@@ -139,8 +107,6 @@ class TrainingConfig:
             for whitened layers and batch norm alike (see :func:`netdeconv.recalibrate`); 0: the running ones stay.
         evaluate_all_statistics: whether every epoch is also evaluated on the running statistics as training left
             them, and on each batch's own.
-        keep_best: whether the network with the best score is kept, in ``best.pt``. It needs evaluation images other
-            than the test images.
         check_finite: whether NaN and infinity are looked for in every layer (slow).
         checkpoint_minutes: a checkpoint is written after every epoch, and within it when so many minutes have passed
             since the last; 0: after every epoch only.
@@ -161,49 +127,26 @@ class TrainingConfig:
     seed: int = 0
     precision: Precision = "auto"
     device: DeviceName = "auto"
-    parallel: ParallelConfig = dataclasses.field(default_factory=ParallelConfig)
+    sync_statistics: bool = False
     threads: int | None = None
     accumulation: int = 1
     averaging: float = 0.0
     recalibration: int = 16
     evaluate_all_statistics: bool = False
-    keep_best: bool = False
     check_finite: bool = False
     checkpoint_minutes: float = 10.0
     loggers: tuple[LoggerName, ...] = ()
     result_path: str | None = None
 
     def __post_init__(self) -> None:
-        _require_positive(self, "epochs", "threads", "accumulation")
-        _require(self.seed >= 0, f"seed must not be negative, got {self.seed}")
-        _require(self.recalibration >= 0, f"recalibration must be at least 0, got {self.recalibration}")
-        _require(0 <= self.averaging < 1, f"averaging must be in [0, 1), got {self.averaging}")
-        _require(
-            0 <= self.checkpoint_minutes < math.inf,
-            f"checkpoint_minutes must not be negative, got {self.checkpoint_minutes}",
-        )
-        _require(
-            not self.averaging or self.recalibration > 0,
-            "averaging needs recalibration: running statistics are of other weights",
-        )
-        for needs, what in ((self.averaging > 0, "averaging"), (self.optimizer.name == "Muon", "Muon")):
-            message = f"{what} needs whole weights in every process: the strategy cannot be fsdp"
-            _require(not (needs and self.parallel.strategy == "fsdp"), message)
+        require_range(self, 1, "epochs", "threads", "accumulation")
+        require_range(self, 0, "seed", "recalibration", "checkpoint_minutes")
+        require_range(self, 0, "averaging", below=1)
+        if self.averaging and not self.recalibration:
+            raise ValueError("averaging needs recalibration: running statistics are of other weights")
         for name in self.loggers:
             _require_name("logger", name, LoggerName)
-        options = get_args(Precision)
-        _require(self.precision in options, f"precision must be one of {options}, got {self.precision!r}")
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
-
-
-def _require_positive(config: Any, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        _require(value is None or value >= 1, f"{name} must be at least 1, got {value}")
+        _require_name("precision", self.precision, Precision)
 
 
 def _require_name(kind: str, name: str, options: Any) -> None:

@@ -8,37 +8,17 @@ from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import nn
 
 from netdeconv import models
-from netdeconv.data import DatasetInfo, Splits
+from netdeconv.data import Splits
 from netdeconv.models import BATCH_NORM, NormConfig
 from netdeconv.nn import WhitenedLayer, sync_statistics
-from netdeconv.training.checkpoint import CheckpointError, load_checkpoint, require_fit
-from netdeconv.training.config import NetworkConfig, TrainingConfig
+from netdeconv.training.checkpoint import load_checkpoint, restore_model
+from netdeconv.training.config import TrainingConfig
 from netdeconv.training.run_directory import RunDirectoryError, read_config
 
 _CALIBRATION_BATCHES = 8
-
-
-def build_network(config: NetworkConfig, data: DatasetInfo) -> nn.Module:
-    """Return the network of the settings for images of a data set, initialised from torch's global generator.
-
-    Raises:
-        UnknownNameError: when there is no such network.
-        ValueError: when it cannot be for such images, or has no pretrained weights for so many classes.
-    """
-    entry = models.architecture(config.arch)
-    if config.pretrained:
-        name = config.arch.removeprefix(models.IMAGENET)
-        network = models.build_imagenet(name, num_classes=data.num_classes, pretrained=True)
-    else:
-        channels, size, _ = data.shape
-        classes = data.num_classes
-        network = models.build(
-            config.arch, num_classes=classes, in_channels=channels, width=config.width, image_size=size
-        )
-    return models.normalise(network, config.norm, entry)
 
 
 def initial_network(config: TrainingConfig, data: Splits, fabric: Fabric) -> nn.Module:
@@ -53,17 +33,14 @@ def initial_network(config: TrainingConfig, data: Splits, fabric: Fabric) -> nn.
         network = config.task.build_network(config.network, data.info)
     else:
         network = started_network(config, data, fabric.device)
-    if config.parallel.sync_statistics:
+    if config.sync_statistics:
         whitened = any(isinstance(module, WhitenedLayer) for module in network.modules())
         if fabric.device.type == "cuda":
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
         elif not whitened and fabric.world_size > 1:
             raise ValueError("torch synchronises batch norm on graphics cards only: leave --sync-statistics out")
         network = sync_statistics(network) if whitened else network
-    network = network.to(fabric.device)
-    if config.parallel.strategy != "fsdp":  # which shards contiguous parameters only
-        network = network.to(memory_format=torch.channels_last)
-    return network
+    return network.to(fabric.device).to(memory_format=torch.channels_last)
 
 
 def started_network(config: TrainingConfig, data: Splits, device: torch.device) -> nn.Module:
@@ -80,20 +57,13 @@ def started_network(config: TrainingConfig, data: Splits, device: torch.device) 
     before = read_config(folder)["network"]["norm"]["name"]
     if before != BATCH_NORM:
         raise RunDirectoryError(f"{folder} holds a network with {before}: only one with batch norm can be started from")
-    plain = dataclasses.replace(config.network, norm=NormConfig())
-    network = config.task.build_network(plain, data.info)
+    network = config.task.build_network(dataclasses.replace(config.network, norm=NormConfig()), data.info)
     file = folder / "checkpoint.pt"
-    _load_but_head(network, load_checkpoint(file)["model"], file)
+    saved, own, modules = load_checkpoint(file)["model"], network.state_dict(), dict(network.named_modules())
+    fitting = {name: value for name, value in saved.items() if name in own and own[name].shape == value.shape}
+    others = {name.rpartition(".")[0] for name in {*own, *saved} if name not in fitting}
+    is_head = len(others) == 1 and all(isinstance(modules.get(name), nn.Linear) for name in others)
+    restore_model(network, own | fitting if is_head else saved, file)
     calibration = (inputs for inputs, _ in itertools.islice(data.train.epoch(1), _CALIBRATION_BATCHES))
     entry = models.architecture(config.network.arch)
     return models.normalise(network.to(device), config.network.norm, entry, calibration=calibration)
-
-
-def _load_but_head(network: nn.Module, saved: dict[str, Tensor], file: Path) -> None:
-    own = network.state_dict()
-    fitting = {name: value for name, value in saved.items() if name in own and own[name].shape == value.shape}
-    others = {name.rpartition(".")[0] for name in {*own, *saved} if name not in fitting}
-    if len(others) > 1 or not all(isinstance(network.get_submodule(name), nn.Linear) for name in others):
-        require_fit(network, saved, file)
-        raise CheckpointError(f"{file} belongs to another network")
-    network.load_state_dict(own | fitting)

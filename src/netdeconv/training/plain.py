@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from netdeconv.training.config import TrainingConfig
@@ -13,9 +13,10 @@ from netdeconv.training.run_directory import RunDirectory, RunDirectoryError, re
 
 T = TypeVar("T")
 
-# Settings that are no more, and the value that saved runs may have of them: what is done now.
+# Settings that are no more, and the value that saved runs may have of them: what is done now; ``...``: any.
 GONE = {
-    **{"decode": "workers", "skip_corrupt": False, "verify": True},
+    **{"decode": "workers", "skip_corrupt": False, "verify": True, "strategy": ..., "nodes": ..., "devices": ...},
+    **{"keep_best": ..., "num_classes": ..., "resize": None},
     **{"window": None, "average_flip": False, "class_weights": None},
 }
 # A run may be continued with other values of these: they do not change its numbers.
@@ -23,7 +24,6 @@ FREE = frozenset(
     {
         *("result_path", "threads", "loggers", "evaluate_all_statistics", "check_finite", "checkpoint_minutes"),
         *("data.data_dir", "data.download", "data.num_workers"),
-        *("parallel.devices", "parallel.nodes", "parallel.strategy"),
     }
 )
 
@@ -45,7 +45,8 @@ def from_plain(plain: Mapping[str, Any], tasks: Mapping[str, type]) -> TrainingC
     Raises:
         ValueError: when a setting is unknown or out of range.
     """
-    settings = dict(plain)
+    settings = {**plain, **plain.get("parallel", {})}  # where older runs have some
+    settings.pop("parallel", None)
     try:
         task = dict(settings.pop("task"))
         task_class = tasks[task.pop("name")]
@@ -56,8 +57,12 @@ def from_plain(plain: Mapping[str, Any], tasks: Mapping[str, type]) -> TrainingC
 
 def _build(cls: type[T], plain: Mapping[str, Any]) -> T:
     hints = typing.get_type_hints(cls)
-    known = {name: value for name, value in plain.items() if name in hints or (name, value) not in GONE.items()}
+    known = {name: value for name, value in plain.items() if name in hints or not _is_gone(name, value)}
     return cls(**{name: _revive(hints[name], value) for name, value in known.items()})
+
+
+def _is_gone(name: str, value: Any) -> bool:
+    return name in GONE and GONE[name] in (value, ...)
 
 
 def _revive(hint: Any, value: Any) -> Any:
@@ -85,10 +90,12 @@ def differing_settings(ours: TrainingConfig, saved: Mapping[str, Any]) -> dict[s
     """
     with contextlib.suppress(KeyError, TypeError, ValueError):  # settings of another kind differ by their names
         saved = to_plain(from_plain(saved, {ours.task.name: type(ours.task)}))
+    here, there = _flat(to_plain(ours)), _flat(saved)
+    names = sorted(name for name in here.keys() | there.keys() if name not in FREE)
     found = {
-        name: f"{name} was {before!r}, not {now!r}"
-        for name, now, before in _differences(to_plain(ours), saved)
-        if name not in FREE
+        name: f"{name} was {there.get(name)!r}, not {here.get(name)!r}"
+        for name in names
+        if here.get(name) != there.get(name)
     }
     if "epochs" in found and ours.epochs > saved["epochs"]:
         if ours.optimizer.schedule == "constant" and ours.optimizer.warmup == 0:
@@ -101,13 +108,12 @@ def differing_settings(ours: TrainingConfig, saved: Mapping[str, Any]) -> dict[s
     return found
 
 
-def _differences(here: Mapping[str, Any], there: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    for name in sorted({*here, *there}):
-        now, before = here.get(name), there.get(name)
-        if isinstance(now, dict) and isinstance(before, dict):
-            yield from _differences(now, before, f"{prefix}{name}.")
-        elif now != before:
-            yield prefix + name, now, before
+def _flat(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings by their names, parts joined with dots."""
+    flat: dict[str, Any] = {}
+    for name, value in plain.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat
 
 
 def changed_settings(config: TrainingConfig, directory: RunDirectory) -> str:
@@ -127,6 +133,4 @@ def changed_settings(config: TrainingConfig, directory: RunDirectory) -> str:
     conflicts = differing_settings(config, saved)
     if conflicts:
         raise RunDirectoryError(f"{directory.path} has other settings: {'; '.join(conflicts.values())}")
-    if config.epochs == saved["epochs"]:
-        return ""
-    return f"{config.epochs} epochs instead of {saved['epochs']}; the learning rate stays {config.optimizer.lr:g}"
+    return "" if config.epochs == saved["epochs"] else f"; {config.epochs} epochs instead of {saved['epochs']}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from netdeconv.training.checkpoint import write_atomically
 CONFIG = "config.json"
 # A killed run's processes, and its data loaders' that hold the same lock, may need seconds to end (torch: 5).
 RESUME_PATIENCE_S = 10.0
-_RESULTS = ("checkpoint.pt", "best.pt", "summary.json", "search.journal")
+_RESULTS = ("checkpoint.pt", "summary.json", "search.journal")
 
 
 class RunDirectoryError(RuntimeError):
@@ -28,11 +29,11 @@ class RunDirectoryError(RuntimeError):
 class RunDirectory:
     """Claims a folder for one run and knows the names of its files.
 
-    The claim is a lock of the operating system, so it ends with the process, however that ends. A run to resume may
-    have been killed a moment ago: its lock is waited for, up to ``RESUME_PATIENCE_S``. A run that failed before it
-    had anything to show does not keep the folder from the next. What fails before it begins leaves the folder as it
-    was, and none that it made. A KeyboardInterrupt that passes gets a message that says how to go on; where runs are in
-    folders of one another, that of the outermost.
+    The claim is a lock of the operating system, so it ends with the process, however that ends; a run to resume may
+    have been killed a moment ago, and is waited for. A run that failed before it had anything to show does not keep the
+    folder from the next. What fails before it begins leaves the folder as it was, and none that it made. A
+    KeyboardInterrupt that passes gets a message that says how to go on; where runs are in folders of one another, that
+    of the outermost.
 
     Args:
         path: the folder; ``None`` for a new one in ``runs``.
@@ -55,8 +56,7 @@ class RunDirectory:
         option: str = "--resume",
     ) -> None:
         self.path = Path(path).expanduser() if path is not None else _new_folder(name)
-        self.checkpoint, self.best = self.path / "checkpoint.pt", self.path / "best.pt"
-        self.metrics = self.path / "metrics.jsonl"
+        self.checkpoint, self.metrics = self.path / "checkpoint.pt", self.path / "metrics.jsonl"
         self.is_resumed = resume
         self._claims, self._option = claim, option
         if not claim:
@@ -93,9 +93,12 @@ class RunDirectory:
     ) -> None:
         if not self._claims:
             return
+        has_begun = (self.path / CONFIG).exists()
         if isinstance(error, KeyboardInterrupt):
-            error.args = (self._how_to_go_on(),)
-        if not (self.path / CONFIG).exists():
+            so_far, then = ("", "continues") if self.has_results() else (" before anything was saved", "begins again")
+            how = f"stopped{so_far}; {self._option} {self.path} {then}"
+            error.args = (how if has_begun else "stopped before the run began",)
+        if not has_begun:
             with contextlib.suppress(OSError):  # it must not hide what the run failed of
                 for file in self._new_files:
                     file.unlink(missing_ok=True)
@@ -108,25 +111,12 @@ class RunDirectory:
         found = {entry.name for entry in self.path.iterdir() if entry.is_dir() or entry.name in _RESULTS}
         return bool(found) or (self.metrics.exists() and self.metrics.stat().st_size > 0)
 
-    def _how_to_go_on(self) -> str:
-        if not (self.path / CONFIG).exists():
-            return "stopped before the run began"
-        if self.has_results():
-            return f"stopped; {self._option} {self.path} continues"
-        return f"stopped before anything was saved; {self._option} {self.path} begins again"
-
     def begin(self, config: Mapping[str, Any], surroundings: Mapping[str, Any]) -> None:
         """Write the settings, and add this session to the record of versions."""
         file = self.path / "environment.json"
-        sessions: list[Any] = []
-        if self._claims and self.is_resumed and file.exists():
-            try:
-                sessions = json.loads(file.read_text(encoding="utf-8"))["sessions"]
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                raise RunDirectoryError(
-                    f"{file} is damaged ({error}); the run can go on without it: remove it"
-                ) from error
-        self.write_json(file.name, {"sessions": [*sessions, dict(surroundings)]})
+        is_more = self._claims and self.is_resumed and file.exists()
+        sessions = _read_json(file).get("sessions", []) if is_more else []
+        self.write_json(file.name, {"sessions": [*sessions, surroundings]})
         self.write_json(CONFIG, config)  # last: from here on the folder holds a run
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
@@ -148,19 +138,16 @@ def open_directory(fabric: Fabric, path: str | Path | None, *, name: str, resume
     Raises:
         RunDirectoryError: in every process, as :class:`RunDirectory` does in the first.
     """
-    if fabric.world_size == 1:
-        return RunDirectory(path, name=name, resume=resume)
     claimed: RunDirectory | None = None
-    answer = ("", "")
+    refusal: Exception | None = None
     if fabric.is_global_zero:
         try:
             claimed = RunDirectory(path, name=name, resume=resume)
-            answer = (str(claimed.path), "")
         except (RunDirectoryError, OSError) as error:
-            answer = ("", str(error))
-    folder, refusal = fabric.broadcast(answer)
-    if refusal:
-        raise RunDirectoryError(refusal)
+            refusal = error
+    folder, refused = fabric.broadcast((str(claimed.path) if claimed else "", str(refusal or "")))
+    if refused:
+        raise RunDirectoryError(refused) from refusal
     return claimed or RunDirectory(folder, name=name, resume=resume, claim=False)
 
 
@@ -170,23 +157,24 @@ def read_config(path: str | Path) -> dict[str, Any]:
     Raises:
         RunDirectoryError: when there is no run, or its settings cannot be read.
     """
-    file = Path(path).expanduser() / CONFIG
+    return _read_json(Path(path).expanduser() / CONFIG)
+
+
+def _read_json(file: Path) -> dict[str, Any]:
     try:
-        settings: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise RunDirectoryError(f"{path} holds no run: cannot read {file} ({error.strerror})") from error
+        raise RunDirectoryError(f"{file.parent} holds no run: cannot read {file} ({error.strerror})") from error
     except ValueError as error:
         raise RunDirectoryError(f"{file} is damaged: it is no JSON ({error})") from error
-    return settings
+    return content
 
 
 def _new_folder(name: str) -> Path:
     stamp = datetime.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-    for number in range(1, 1000):
+    for number in itertools.count(1):
         path = Path("runs") / (f"{stamp}-{name}" + (f"-{number}" if number > 1 else ""))
-        try:
+        with contextlib.suppress(FileExistsError):
             path.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        return path
-    raise RunDirectoryError(f"cannot make a folder runs/{stamp}-{name}")
+            break
+    return path

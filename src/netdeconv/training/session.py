@@ -1,4 +1,4 @@
-"""One run in one process: network, optimiser, data and history, from the first epoch that remains to the last."""
+"""One training loop for all tasks, on Lightning Fabric: a run in one process, from the first epoch that remains."""
 
 from __future__ import annotations
 
@@ -15,28 +15,60 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from netdeconv.data import Splits
 from netdeconv.surgery import check_finite
-from netdeconv.training.checkpoint import evaluated_weights, save_checkpoint
+from netdeconv.training.checkpoint import save_checkpoint
 from netdeconv.training.config import TrainingConfig
-from netdeconv.training.devices import mean_over_processes
-from netdeconv.training.health_log import HealthLog
-from netdeconv.training.loggers import build_loggers
-from netdeconv.training.measuring import Measuring, share_statistics
+from netdeconv.training.devices import TERMINATED, build_fabric, noted_termination, process_settings
+from netdeconv.training.logs import LOGGERS, HealthLog
+from netdeconv.training.measuring import measure, share_statistics
 from netdeconv.training.network import initial_network
 from netdeconv.training.optimizers import build_optimizer, learning_rate
 from netdeconv.training.plain import changed_settings, to_plain
-from netdeconv.training.progress import Reporter
-from netdeconv.training.result import RunResult, best_record, summary
-from netdeconv.training.run_directory import RunDirectory
+from netdeconv.training.progress import Reporter, Silent
+from netdeconv.training.results import RunResult, environment
+from netdeconv.training.run_directory import RunDirectory, open_directory
 from netdeconv.training.state import State
-from netdeconv.training.stopping import TERMINATED, noted_termination
-from netdeconv.training.versions import environment
 
 # Reading the loss waits for the device: on a graphics card only this often.
 _DEVICE_CHECK_EVERY = 50
 
 
+def run(config: TrainingConfig, progress: Reporter | None = None, *, resume: bool = False) -> RunResult:
+    """Train and evaluate one network, and leave everything about it in a run directory.
+
+    Under torchrun, or with several devices, every process calls it; the first one writes.
+
+    Args:
+        config: the settings.
+        progress: who is told of it.
+        resume: whether ``config.result_path`` holds a run to continue from its last checkpoint, on any number
+            of processes.
+
+    Returns:
+        The measurements of every epoch, and the network.
+
+    Raises:
+        RunDirectoryError: when the directory is in use, holds a run already, or holds none to resume.
+        CheckpointError: when the checkpoint is damaged or of another network, or cannot be written.
+        MissingDataError: when the data set is not on this machine.
+        FloatingPointError: when the loss of training or evaluation is NaN or infinite, with the step or epoch.
+        ValueError: when settings contradict each other, the data or the machine.
+        KeyboardInterrupt: when stopped, with how to go on.
+        SystemExit: with code 143 after SIGTERM, when all is saved.
+    """
+    with process_settings(config.threads):
+        fabric, precision = build_fabric(config.device, config.precision)
+        reporter = progress if progress and fabric.is_global_zero else Silent()
+        network = config.network
+        name = f"{network.arch.replace('/', '-')}-{network.norm.name}-{config.data.dataset}"
+        with (
+            open_directory(fabric, config.result_path, name=name, resume=resume) as directory,
+            contextlib.closing(Session(config, directory, reporter, fabric, precision)) as session,
+        ):
+            return session.finish()
+
+
 class Session:
-    """What a run needs while it lasts.
+    """Network, optimiser, data and history of a run while it lasts.
 
     Args:
         config: the settings.
@@ -57,22 +89,15 @@ class Session:
         self.config, self.directory, self.reporter, self.fabric = config, directory, reporter, fabric
         shard = (fabric.global_rank, fabric.world_size)
         self.data: Splits = config.task.open(config.data, seed=config.seed, device=fabric.device, shard=shard)
-        if config.keep_best and self.data.evaluated_on == "test":
-            raise ValueError(
-                "keep_best would choose an epoch by the test images: "
-                "cut images for it from the training set with --validation-size"
-            )
         self.network = initial_network(config, self.data, fabric)
-        # Before the parameters are sharded: an average of weights starts from whole ones.
         self.average = averaged(self.network, config.averaging) if config.averaging else None
         self.evaluated: nn.Module = self.network if self.average is None else self.average.module
         self.model: Any = fabric.setup_module(self.network)
         optimizer = build_optimizer(self.model.parameters(), config.optimizer)
         self.optimizer: Any = fabric.setup_optimizers(optimizer)
         self.state = State(self.network, optimizer, self.average, fabric)
-        self.measuring = Measuring(config, self.data, fabric, self.evaluated)
         directory.begin(to_plain(config), environment(fabric.device, precision, fabric.world_size))
-        self.loggers = build_loggers(config.loggers, directory.path) if fabric.is_global_zero else []
+        self.loggers = [LOGGERS[name](directory.path) for name in config.loggers if fabric.is_global_zero]
         self.health: HealthLog | None = None
         if fabric.is_global_zero:
             self.health = HealthLog(directory.path, self.network, steps=len(self.data.train), parts=config.accumulation)
@@ -80,10 +105,8 @@ class Session:
         processes = f" in {fabric.world_size} processes" if fabric.world_size > 1 else ""
         reporter.note(
             f"{config.network.arch}, {config.network.norm.name}, {parameters:,} parameters; {config.data.dataset}; "
-            f"{fabric.device.type}, {precision}{processes}; {directory.path}"
+            f"{fabric.device.type}, {precision}{processes}; {directory.path}{changed}"
         )
-        if changed:
-            reporter.note(changed)
 
     def close(self) -> None:
         """Close the loggers' files."""
@@ -115,29 +138,29 @@ class Session:
                 self.reporter.epoch(record)
             metric = self.config.task.metric
             result = RunResult(self.directory.path, tuple(state.history), self.evaluated.eval(), metric)
-            self.directory.write_json("summary.json", summary(result))
+            self.directory.write_json("summary.json", result.summary())
         # A process that ends resets the connections of those that are still collecting the last state.
         self.fabric.barrier()
         return result
 
     def _record(self, epoch: int) -> dict[str, Any]:
         """Evaluate, and return what is known of an epoch that has been trained."""
-        train_loss = torch.tensor(statistics.fmean(self.state.losses), dtype=torch.float64)
+        state, steps = self.state, len(self.data.train)
+        train_loss: Any = torch.tensor(statistics.fmean(state.losses), dtype=torch.float64)
         if self.fabric.world_size > 1:
-            train_loss = mean_over_processes(self.fabric, train_loss.to(self.fabric.device))
+            train_loss = self.fabric.all_reduce(train_loss)
         share_statistics(self.network, self.fabric)
-        evaluated = self.measuring.evaluate(epoch)
-        before = self.state.history[-1]["cumulative_seconds"] if self.state.history else 0.0
-        total, steps = sum(self.state.seconds), len(self.data.train)
+        measured = measure(self.config, self.data, self.fabric, self.evaluated, epoch)
+        before = state.history[-1]["cumulative_seconds"] if state.history else 0.0
         return {
             "epoch": epoch,
             "evaluated_on": self.data.evaluated_on,
             "train_loss": float(train_loss),
-            **evaluated,
+            **measured,
             "lr": learning_rate(self.config.optimizer, epoch * steps - 1, self.config.epochs * steps),
-            "seconds": total,
-            "cumulative_seconds": before + total,
-            "seconds_per_step": statistics.median(self.state.seconds),
+            "seconds": sum(state.seconds),
+            "cumulative_seconds": before + sum(state.seconds),
+            "seconds_per_step": statistics.median(state.seconds),
             "steps": steps,
         }
 
@@ -171,7 +194,7 @@ class Session:
             if len(waiting) == read_every or step + 1 == steps:
                 losses = torch.stack(waiting).tolist()
                 now = time.perf_counter()
-                self._require_finite(losses, before + step + 1 - len(waiting), epoch)
+                self._require_finite(losses, step + 2 - len(waiting), epoch)
                 state.losses += losses
                 state.seconds += [(now - begun) / len(waiting)] * len(waiting)
                 waiting.clear()
@@ -186,15 +209,12 @@ class Session:
         inputs, targets = self.config.task.mix(inputs, targets, self.data.info.num_classes)
         parts = min(self.config.accumulation, len(targets))
         losses = []
-        for number, (some, their) in enumerate(
-            zip(inputs.tensor_split(parts), targets.tensor_split(parts), strict=True)
-        ):
-            with self.fabric.no_backward_sync(self.model, enabled=number + 1 < parts):
+        pairs = zip(inputs.tensor_split(parts), targets.tensor_split(parts), strict=True)
+        for number, (some, their) in enumerate(pairs, 1):
+            with self.fabric.no_backward_sync(self.model, enabled=number < parts):
                 with check_finite(self.network) if self.config.check_finite else contextlib.nullcontext():
                     outputs = self.model(some)
-                loss = self.config.task.compute_loss(outputs, their)
-                if parts > 1:
-                    loss = loss * (len(their) / len(targets))
+                loss = self.config.task.compute_loss(outputs, their) * (len(their) / len(targets))
                 self.fabric.backward(loss)
             losses.append(loss.detach())
         if self.config.optimizer.clip_norm is not None:
@@ -202,35 +222,17 @@ class Session:
         self.optimizer.step()
         if self.average is not None:
             self.average.update_parameters(self.network)
-        return losses[0] if parts == 1 else torch.stack(losses).sum()
+        return torch.stack(losses).sum()
 
     def _require_finite(self, losses: list[float], first: int, epoch: int) -> None:
-        """Make sure of the losses of some steps, the first of which has this number from the run's start."""
-        bad = next((index for index, loss in enumerate(losses) if not math.isfinite(loss)), None)
-        if bad is None:
-            return
-        step = first + bad
-        where = (
-            f"the training loss is {losses[bad]} at step {step + 1} "
-            f"(epoch {epoch}, step {step + 1 - (epoch - 1) * len(self.data.train)})"
-        )
-        if step == 0:
-            raise FloatingPointError(f"{where}, before any update of the weights: {self._explain_start()}")
-        raise FloatingPointError(
-            f"{where}; a lower learning rate may help, and --check-finite names the layer where it begins"
-        )
-
-    @torch.no_grad()
-    def _explain_start(self) -> str:
-        """Where values are not finite before the first update."""
-        inputs, _ = next(self.data.train.epoch(1))
-        network = initial_network(self.config, self.data, self.fabric)  # the weights have been updated since
-        try:
-            with self.fabric.autocast(), check_finite(network):
-                network(inputs)
-        except FloatingPointError as error:
-            return str(error)
-        return "the inputs of all layers are finite, the weights of the last one or the loss are not"
+        """Make sure of the losses of some steps of an epoch, the first of which has this number."""
+        for step, loss in enumerate(losses, first):
+            if not math.isfinite(loss):
+                advice = "before any update of the weights" if step == epoch == 1 else "a lower learning rate may help"
+                raise FloatingPointError(
+                    f"the training loss is {loss} at step {step} of epoch {epoch}; {advice}: --check-finite True names "
+                    "the layer where it begins"
+                )
 
     def _save_within(self, epoch: int) -> bool:
         """Save within an epoch, when that is due or the process is to end; all processes decide as one.
@@ -240,8 +242,7 @@ class Session:
         """
         due = 0 < 60 * self.config.checkpoint_minutes <= time.monotonic() - self._saved
         wish = torch.tensor(2.0 if self._terminated() else float(due), device=self.fabric.device)
-        if self.fabric.world_size > 1:
-            wish = self.fabric.all_reduce(wish, reduce_op="max")  # type: ignore[assignment]
+        wish = self.fabric.all_reduce(wish, reduce_op="max")  # type: ignore[assignment]
         if wish:
             self._save()
         if wish == 2:
@@ -256,14 +257,9 @@ class Session:
     def _save(self) -> None:
         """Write the state; every process takes part in collecting it."""
         self._saved = time.monotonic()
-        saved, history = self.state.collect(), self.state.history
-        if not self.fabric.is_global_zero:
-            return
-        save_checkpoint(self.directory.checkpoint, saved)
-        is_epoch_end = not self.state.losses
-        if self.config.keep_best and is_epoch_end and best_record(history, self.config.task.metric) is history[-1]:
-            best = {"format": saved["format"], "epoch": len(history), "model": evaluated_weights(saved)}
-            save_checkpoint(self.directory.best, best)
+        saved = self.state.collect()
+        if self.fabric.is_global_zero:
+            save_checkpoint(self.directory.checkpoint, saved)
 
 
 def averaged(model: nn.Module, decay: float) -> AveragedModel:

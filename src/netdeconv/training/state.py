@@ -9,17 +9,9 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from torch import nn
-from torch.distributed.checkpoint.state_dict import (
-    StateDictOptions,
-    get_model_state_dict,
-    get_optimizer_state_dict,
-    set_optimizer_state_dict,
-)
 from torch.optim.swa_utils import AveragedModel
 
-from netdeconv.training.checkpoint import CheckpointError, is_sharded, load_checkpoint, restore_model
-
-_WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
+from netdeconv.training.checkpoint import CheckpointError, load_checkpoint, restore_model
 
 
 @dataclasses.dataclass
@@ -27,7 +19,7 @@ class State:
     """All that decides how a run goes on.
 
     Args:
-        network: that is trained; its parameters may be sharded.
+        network: that is trained.
         optimizer: its.
         average: of its weights, if there is one.
         fabric: device, precision and processes.
@@ -56,10 +48,8 @@ class State:
             "history": self.history,
             "seconds": self.seconds,
             "processes": self._of_all(own),
-            "model": get_model_state_dict(self.network, options=_WHOLE)
-            if is_sharded(self.network)
-            else self.network.state_dict(),
-            "optimizer": whole_optimizer(self.network, self.optimizer),
+            "model": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),
         }
         if self.average is not None:
@@ -73,9 +63,9 @@ class State:
             CheckpointError: when the file is damaged, of another network or optimiser, or not of a run.
         """
         saved = load_checkpoint(path)
+        restore_model(self.network, saved["model"], path)
         try:
-            restore_model(self.network, saved["model"], path)
-            load_optimizer(self.network, self.optimizer, saved["optimizer"], path)
+            self.optimizer.load_state_dict(saved["optimizer"])
             if self.average is not None:
                 self.average.load_state_dict(saved["average"])
             self.fabric.strategy.precision.load_state_dict(saved["precision"])
@@ -86,9 +76,10 @@ class State:
             with torch.no_grad():
                 for name, value in own["buffers"].items():
                     self._buffers()[name].copy_(value)
-        except KeyError as error:
-            raise CheckpointError(f"{path} is not a checkpoint that a run can go on from: it lacks {error}") from error
-        self._saved_random = processes[rank]["random"] if rank < len(processes) else self._random()
+        except (KeyError, ValueError) as error:
+            reason = f"it lacks {error}" if isinstance(error, KeyError) else error
+            raise CheckpointError(f"{path} is not a checkpoint that this run can go on from: {reason}") from error
+        self._saved_random = own["random"] if rank < len(processes) else self._random()
         self.restore_random()
 
     def restore_random(self) -> None:
@@ -115,34 +106,3 @@ class State:
         everyone: list[Any] | None = [None] * self.fabric.world_size if self.fabric.is_global_zero else None
         torch.distributed.gather_object(own, everyone)
         return everyone or []
-
-
-def whole_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Return the optimiser's whole state_dict, by the parameters' numbers; every process has to call it."""
-    if not is_sharded(model):
-        return optimizer.state_dict()
-    named: dict[str, Any] = get_optimizer_state_dict(model, optimizer, options=_WHOLE)
-    number = {name: index for index, (name, _) in enumerate(model.named_parameters())}
-    return _renamed(named, number) if named else {}
-
-
-def load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, saved: dict[str, Any], path: Path) -> None:
-    """Load an optimiser's whole state.
-
-    Raises:
-        CheckpointError: when it is another optimiser's.
-    """
-    try:
-        if not is_sharded(model):
-            optimizer.load_state_dict(saved)
-            return
-        whole = _renamed(saved, dict(enumerate(name for name, _ in model.named_parameters())))
-        set_optimizer_state_dict(model, optimizer, whole, options=StateDictOptions(full_state_dict=True))
-    except (ValueError, KeyError, IndexError) as error:
-        raise CheckpointError(f"{path} belongs to another optimizer: {error}") from error
-
-
-def _renamed(state: dict[str, Any], names: dict[Any, Any]) -> dict[str, Any]:
-    """An optimiser's state_dict with other names of the parameters."""
-    groups = [{**group, "params": [names[name] for name in group["params"]]} for group in state["param_groups"]]
-    return {"state": {names[name]: value for name, value in state["state"].items()}, "param_groups": groups}

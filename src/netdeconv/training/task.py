@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     import torch
@@ -11,16 +11,6 @@ if TYPE_CHECKING:
 
     from netdeconv.data import DataConfig, Splits
     from netdeconv.training.config import NetworkConfig
-
-
-class Meter(Protocol):
-    """Collects an evaluation's batches; over several processes it sums by itself."""
-
-    def update(self, outputs: Any, targets: Tensor) -> None:
-        """Take one batch."""
-
-    def compute(self) -> dict[str, Any]:
-        """Return ``loss``, ``accuracy`` and what else the task measures: numbers, or lists of them."""
 
 
 class Task(abc.ABC):
@@ -38,14 +28,19 @@ class Task(abc.ABC):
     def build_network(self, config: NetworkConfig, info: Any) -> nn.Module:
         """Return the network of the settings, initialised from torch's global generator."""
 
-    @abc.abstractmethod
     def mix(self, inputs: Tensor, targets: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
         """Return a training batch as it is to be learned; random choices come from torch's global generator."""
+        del num_classes
+        return inputs, targets
 
     @abc.abstractmethod
     def compute_loss(self, outputs: Any, targets: Tensor) -> Tensor:
         """Return the mean loss of a batch."""
 
     @abc.abstractmethod
-    def meter(self, num_classes: int, device: torch.device) -> Meter:
-        """Return an empty meter."""
+    def meter(self, num_classes: int, device: torch.device) -> Any:
+        """Return what measures an evaluation, over all processes.
+
+        It has ``update(outputs, targets)``, for each batch, and ``compute()``, which returns ``loss``, ``accuracy`` and
+        what else the task measures: numbers, or lists of them.
+        """

@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from torch import Tensor
 from torchvision.utils import draw_segmentation_masks
 
-from netdeconv.data import PixelClass
+from netdeconv.data.registry import PixelClass
 
 # Inches: of a tile, of a row of the legend, of the titles.
 _TILE, _LEGEND_ROW, _TITLE = 2.6, 0.2, 0.25

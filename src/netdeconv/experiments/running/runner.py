@@ -146,8 +146,7 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
 
 
 def _require_one_process(config: TrainingConfig) -> None:
-    parallel = config.parallel
-    if torch.distributed.is_torchelastic_launched() or (parallel.devices or 1) > 1 or (parallel.nodes or 1) > 1:
+    if torch.distributed.is_torchelastic_launched():
         raise ValueError(
             "this command trains runs one after the other in one process: "
             "several processes train one run, with `netdeconv train`"
