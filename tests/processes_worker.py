@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import importlib
 import os
 import shutil
 import signal
@@ -21,12 +19,12 @@ from faults.kinds import ranks, require_done
 from faults.runs import import_as, tiny, train
 from netdeconv.data import DataConfig
 from netdeconv.models import NormConfig
-from netdeconv.training import NetworkConfig, ParallelConfig, TrainingConfig, run
+from netdeconv.training import NetworkConfig, TrainingConfig, run
 from netdeconv.training.devices import TERMINATED
 from small_runs import StopAt, small_config
 
 
-def config(path: Path, **parallel: object) -> TrainingConfig:
+def config(path: Path) -> TrainingConfig:
     norm = NormConfig(name="paper", group_size=4, linear_group_size=32, freeze=False, eps=1e-2)
     return small_config(
         path,
@@ -35,7 +33,7 @@ def config(path: Path, **parallel: object) -> TrainingConfig:
         device="cpu",
         precision="32-true",
         loggers=("csv",),
-        parallel=ParallelConfig(sync_statistics=True, **parallel),
+        sync_statistics=True,
     )
 
 
@@ -50,13 +48,12 @@ class TerminateAt(StopAt):
 
 def own_statistics(path: Path) -> TrainingConfig:
     """Within an epoch every process has statistics, losses and random numbers of its own."""
-    return tiny(path, parallel=ParallelConfig(strategy="ddp"), checkpoint_minutes=0.0)
+    return tiny(path, checkpoint_minutes=0.0)
 
 
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
     import_as(own_statistics(folder / "first"))
-    importlib.import_module("torch.distributed.fsdp")
 
     small_scenes.camvid(folder)
     require_done([Child(functools.partial(segmentation_worker.main, 0, 1, str(folder)))])
@@ -64,22 +61,22 @@ def main(folder: Path) -> None:
 
     require_done(ranks(own_statistics(folder / "whole")))
     stopped = own_statistics(folder / "stopped")
-    told = ranks(stopped, lambda rank: run(stopped, progress=TerminateAt(1, 2) if rank == 0 else False))
+    told = ranks(stopped, lambda rank: run(stopped, progress=TerminateAt(1, 2) if rank == 0 else None))
     assert [child.wait().code for child in told] == [TERMINATED] * 2
     shutil.copy(folder / "stopped/checkpoint.pt", folder / "within.pt")
     require_done(ranks(stopped))
 
     require_done([Child(functools.partial(train, config(folder / "alone")))])
-    require_done(ranks(config(folder / "together", strategy="ddp")))
+    require_done(ranks(config(folder / "together")))
 
-    # one process, then two that share the parameters, then one again
+    # one process, then two, then one again
     shared = config(folder / "shared")
     Child(functools.partial(run, shared, progress=StopAt(2, 1))).wait()
-    require_done(ranks(dataclasses.replace(shared, parallel=config(folder, strategy="fsdp").parallel)))
+    require_done(ranks(shared))
     require_done([Child(functools.partial(run, shared, progress=StopAt(1, 1), resume=True))])
 
     # two that are killed, then one
-    killed = ranks(config(folder / "killed", strategy="ddp"))
+    killed = ranks(config(folder / "killed"))
     while not (folder / "killed" / "checkpoint.pt").exists():
         time.sleep(0.005)
     for child in killed:

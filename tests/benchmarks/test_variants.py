@@ -11,8 +11,8 @@ from netdeconv.data import info
 from netdeconv.lookup import UnknownNameError
 from netdeconv.models import NORMALISATIONS, NormConfig
 from netdeconv.nn import WhitenedLayer
+from netdeconv.tasks import Classification
 from netdeconv.training import NetworkConfig
-from netdeconv.training import build_network as build_by_program
 
 
 def whitening_of(model: nn.Module) -> dict[str, object]:
@@ -22,7 +22,9 @@ def whitening_of(model: nn.Module) -> dict[str, object]:
 @pytest.mark.parametrize("name", NORMALISATIONS)
 def test_settings_are_those_of_the_training_program(name):
     config = NetworkConfig(arch="lenet", norm=NormConfig(name=name))
-    assert whitening_of(build_network("lenet", name)) == whitening_of(build_by_program(config, info("cifar10")))
+    assert whitening_of(build_network("lenet", name)) == whitening_of(
+        Classification().build_network(config, info("cifar10"))
+    )
 
 
 def test_the_published_candidate_has_the_published_layers():

@@ -54,7 +54,7 @@ def test_without_further_options_a_row_is_what_the_experiment_says():
         ("--batch-size 64 --validation-size 500", {"data.batch_size": 64, "data.validation_size": 500}),
         ("--data-dir there --download", {"data.data_dir": "there", "data.download": True}),
         ("--label-smoothing .1 --loss L2", {"task.label_smoothing": 0.1, "task.loss": "L2"}),
-        ("--devices 2 --seed 3", {"parallel.devices": 2, "seed": 3}),
+        ("--sync-statistics --seed 3", {"sync_statistics": True, "seed": 3}),
         ("--result-path here --threads 1 --msg False --num-workers 0", {"threads": 1}),
         ("--block-fc 64", {"network.norm.linear_group_size": 64}),
         ("--block-fc 0", {"network.norm.linear_group_size": 0}),

@@ -145,11 +145,11 @@ def test_a_damaged_file_is_named_in_one_line(tmp_path, streamed, workers):
 
 
 def test_the_part_to_evaluate_on_can_be_chosen(root):
-    assert (opened(root).evaluated_on, opened(root).evaluation.num_samples) == ("val", 5)
+    assert (opened(root).evaluated_on, sum(map(len, opened(root).evaluation.batches))) == ("val", 5)
     tested = opened(root, views=Views(crop=(16, 16), evaluate_on="test"))
-    assert (tested.evaluated_on, tested.evaluation.num_samples) == ("test", 3)
+    assert (tested.evaluated_on, sum(map(len, tested.evaluation.batches))) == ("test", 3)
     cut = opened(root, validation_size=4)
-    assert (cut.evaluated_on, cut.evaluation.num_samples) == ("validation", 4)
+    assert (cut.evaluated_on, sum(map(len, cut.evaluation.batches))) == ("validation", 4)
     assert cut.train.num_samples == 6
     with pytest.raises(ValueError, match="unknown part to evaluate on 'tset'; did you mean 'test'"):
         opened(root, views=Views(crop=(16, 16), evaluate_on="tset"))
@@ -170,7 +170,7 @@ def test_a_first_look_is_short(root):
     assert (len(both.train), len(epoch(both)), len(list(both.evaluation))) == (1, 1, 1)
 
 
-@pytest.mark.parametrize("setting", [{"cutout": 4}, {"image_size": 32}, {"resize": 40}])
+@pytest.mark.parametrize("setting", [{"cutout": 4}, {"image_size": 32}])
 def test_settings_of_images_with_one_label_are_refused(root, setting):
     with pytest.raises(ValueError, match=f"{next(iter(setting))} is for images with one label"):
         opened(root, **setting)

@@ -101,17 +101,18 @@ def test_masks_are_resized_without_new_labels():
 
 def test_a_crop_larger_than_all_images_is_refused_before_anything_is_read():
     with pytest.raises(ValueError, match="crop of 512x512 is larger than the images, 480x360"):
-        Views(crop=(512, 512)).crop_of(segmentation_info("camvid"))
+        random_view(Views(crop=(512, 512)), segmentation_info("camvid"))
     with pytest.raises(ValueError, match="crop of 240x200 is larger than the images, 240x180"):
-        Views(size=(180, 240), crop=(200, 240)).crop_of(segmentation_info("camvid"))
+        random_view(Views(size=(180, 240), crop=(200, 240)), segmentation_info("cityscapes"))
 
 
-def test_the_crop_is_the_size_unless_another_is_asked_for():
-    camvid = segmentation_info("camvid")
-    assert Views(size=(180, 240)).crop_of(camvid) == (180, 240)
-    assert Views(size=(180, 240), crop=(90, 120)).crop_of(camvid) == (90, 120)
-    assert Views().crop_of(camvid) == camvid.crop
-    assert Views().crop_of(segmentation_info("cityscapes")) == (768, 768)
+@pytest.mark.parametrize(
+    ("settings", "size"),
+    [({"size": (18, 24)}, (18, 24)), ({"size": (18, 24), "crop": (9, 12)}, (9, 12)), ({}, (360, 480))],
+)
+def test_the_crop_is_the_size_unless_another_is_asked_for(settings, size):
+    image, _ = seen(0, random_view(Views(**settings), segmentation_info("camvid")))
+    assert image.shape[1:] == size
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import torch
 from faked_training import fake, labels
 from netdeconv.data import info
 from netdeconv.experiments import Plan, in_words, reproduce
-from netdeconv.training import NetworkConfig, build_network, read_config
+from netdeconv.tasks import Classification
+from netdeconv.training import NetworkConfig, read_config
 from small_runs import plain_config
 
 
@@ -58,7 +59,7 @@ def test_runs_differ_in_normalisation_and_learning_rate_alone_and_start_from_the
     weights = []
     for run in runs:
         torch.manual_seed(run.seed)
-        weights.append(next(build_network(run.network, info("digits")).parameters()))
+        weights.append(next(Classification().build_network(run.network, info("digits")).parameters()))
     assert all(torch.equal(weight, weights[0]) for weight in weights)
     with pytest.raises(ValueError, match=r"unknown norm 'chanel'; did you mean 'channel'\?"):
         dataclasses.replace(plan, names=("chanel",)).experiment()

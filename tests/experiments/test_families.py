@@ -8,14 +8,15 @@ from netdeconv.data import info
 from netdeconv.experiments.running.families import norm_config
 from netdeconv.models import NormConfig
 from netdeconv.nn import WhitenedLayer
-from netdeconv.training import NetworkConfig, build_network
+from netdeconv.tasks import Classification
+from netdeconv.training import NetworkConfig
 
 CHANGES = {"group_size": 4, "linear_group_size": 16}
 
 
 def whitened(arch: str, name: str) -> dict[str, tuple[str, int, int]]:
     config = NetworkConfig(arch=arch, width=0.25, norm=norm_config(name, CHANGES))
-    network = build_network(config, info("digits"))
+    network = Classification().build_network(config, info("digits"))
     return {
         module_name: (
             module.whitening.structure,

@@ -9,7 +9,6 @@ import pytest
 
 from faked_training import fake, labels
 from netdeconv.experiments import Space, reproduce, search
-from netdeconv.training import ParallelConfig
 from small_runs import plain_config
 
 PAIRS = Space(lr_grid=(0.01, 0.3), wd_grid=(0.0, 1e-3))
@@ -75,14 +74,15 @@ def test_an_interrupted_search_goes_on_to_the_same_trials(base, tmp_path, monkey
     assert other[11:] != whole[11:]
 
 
-def test_what_makes_no_sense_is_refused_and_leaves_nothing(base, tmp_path):
+def test_what_makes_no_sense_is_refused_and_leaves_nothing(base, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="cut images for it from the training set with --validation-size"):
         search(plain_config(tmp_path), PAIRS, 4)
     with pytest.raises(ValueError, match="trials must be at least 1, got 0"):
         search(base, PAIRS, 0)
-    several = dataclasses.replace(base, parallel=ParallelConfig(devices=2))
-    with pytest.raises(ValueError, match="several processes train one run"):
-        reproduce(search(several, PAIRS, 4), (), tmp_path / "s")
+    with monkeypatch.context() as patch:
+        patch.setattr("torch.distributed.is_torchelastic_launched", lambda: True)
+        with pytest.raises(ValueError, match="several processes train one run"):
+            reproduce(search(base, PAIRS, 4), (), tmp_path / "s")
     with pytest.raises(ValueError, match=r"a range must be 0 < lowest < highest, got 0\.0 and 1\.0"):
         Space(lr_range=(0.0, 1.0))
     with pytest.raises(ValueError, match="a grid needs values that are not negative"):

@@ -21,7 +21,7 @@ from pathlib import Path
 from faults.children import Child, Ended
 from faults.runs import finished, require_equal, require_same, tiny, train
 from netdeconv.cli.main import main
-from netdeconv.training import CheckpointError, ParallelConfig, TrainingConfig, load_checkpoint, run_directory
+from netdeconv.training import CheckpointError, TrainingConfig, load_checkpoint, run_directory
 from netdeconv.training.devices import TERMINATED
 from netdeconv.training.run_directory import CONFIG
 
@@ -218,12 +218,11 @@ def two_at_once(folder: Path, whole: Whole, chance: random.Random, count: int) -
 def killed_rank(folder: Path, whole: Whole, chance: random.Random, count: int) -> int:
     """Kill one of two processes that train together: the other ends, and both go on to the same numbers."""
     del whole
-    parallel = ParallelConfig(strategy="ddp")
-    seconds = require_done(ranks(tiny(folder / "reference", parallel=parallel)))
+    seconds = require_done(ranks(tiny(folder / "reference")))
     hit = 0
     for number in range(count):
         path = folder / f"run-{number}"
-        children = ranks(tiny(path, parallel=parallel))
+        children = ranks(tiny(path))
         victim, other = chance.sample(children, 2)
         victim.computed(chance.uniform(0.05, 0.9) * seconds)
         victim.send(signal.SIGKILL)
@@ -232,7 +231,7 @@ def killed_rank(folder: Path, whole: Whole, chance: random.Random, count: int) -
         survived = other.wait()
         hit += killed.code != 0
         assert killed.code == 0 or survived.code != 0 or (path / "summary.json").exists(), survived
-        require_done(ranks(tiny(path, parallel=parallel)))
+        require_done(ranks(tiny(path)))
         require_same(path, folder / "reference")
     return hit
 

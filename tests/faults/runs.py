@@ -40,7 +40,7 @@ def train(config: TrainingConfig, *, resume: bool | None = None) -> None:
     """Begin the run, or go on with it; ``None``: whichever the directory is for."""
     if resume is None:
         resume = (Path(str(config.result_path)) / CONFIG).exists()
-    run(config, progress=False, resume=resume)
+    run(config, resume=resume)
 
 
 def finished(config: TrainingConfig) -> float:

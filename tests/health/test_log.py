@@ -19,7 +19,7 @@ def test_a_run_keeps_readings_and_a_resumed_one_repeats_none(tmp_path):
     config = small_config(tmp_path / "run", epochs=2, recalibration=1)
     with pytest.raises(KeyboardInterrupt):
         run(config, progress=StopAt(2, 3))
-    run(config, progress=False, resume=True)
+    run(config, resume=True)
     lines = readings(tmp_path / "run")
     steps = [line["step"] for line in lines]
     assert steps == sorted(set(steps))
@@ -32,5 +32,5 @@ def test_a_run_keeps_readings_and_a_resumed_one_repeats_none(tmp_path):
 
 
 def test_a_network_that_whitens_nothing_has_no_readings(tmp_path):
-    run(plain_config(tmp_path / "run", epochs=1), progress=False)
+    run(plain_config(tmp_path / "run", epochs=1))
     assert not (tmp_path / "run" / HEALTH).exists()

@@ -28,8 +28,8 @@ def page_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr(page_module, "draw_all", draw)
     folder = tmp_path / "runs"
-    run(small_config(folder / "whitened", epochs=2, recalibration=1), progress=False)
-    run(plain_config(folder / "plain", epochs=2), progress=False)
+    run(small_config(folder / "whitened", epochs=2, recalibration=1))
+    run(plain_config(folder / "plain", epochs=2))
     return write_report([folder / "whitened", folder / "plain"], folder / "report.html")
 
 

@@ -25,7 +25,7 @@ from small_runs import small_config
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     path = tmp_path_factory.mktemp("runs") / "whitened"
-    run(small_config(path, epochs=2, recalibration=1), progress=False)
+    run(small_config(path, epochs=2, recalibration=1))
     return path
 
 

@@ -23,7 +23,7 @@ def finished(tmp_path_factory):
     """A run of two epochs, its network and its settings."""
     root = tmp_path_factory.mktemp("trained")
     config = small_segmentation(root, root / "run", epochs=2)
-    return root, config, run(config, progress=False)
+    return root, config, run(config)
 
 
 def test_the_network_measures_what_the_run_measured(finished):
@@ -42,7 +42,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(finished, tmp_path):
     config = dataclasses.replace(config, result_path=str(tmp_path / "run"))
     with pytest.raises(KeyboardInterrupt):
         run(config, progress=StopAt(2, 1))
-    resumed = run(config, progress=False, resume=True)
+    resumed = run(config, resume=True)
     assert numbers(resumed.history) == numbers(result.history)
     for key, value in result.model.state_dict().items():
         assert torch.equal(resumed.model.state_dict()[key], value), key
@@ -79,7 +79,7 @@ def test_an_image_of_any_size_is_predicted_at_the_size_of_the_run(finished):
 
 
 def test_a_run_of_another_task_is_refused(tmp_path):
-    run(plain_config(tmp_path / "run", epochs=1), progress=False)
+    run(plain_config(tmp_path / "run", epochs=1))
     with pytest.raises(RunDirectoryError, match="holds no run of segmentation, but of classification"):
         TrainedSegmentation.load(tmp_path / "run")
     with pytest.raises(RunDirectoryError, match="holds no run"):
@@ -108,7 +108,7 @@ def test_other_weights_are_refused_by_name(finished, tmp_path):
 
 def test_averaged_weights_are_what_is_read(tmp_path):
     config = small_segmentation(tmp_path, tmp_path / "run", epochs=1, averaging=0.5, recalibration=2)
-    result = run(config, progress=False)
+    result = run(config)
     trained = TrainedSegmentation.load(tmp_path / "run")
     for key, value in result.model.state_dict().items():
         assert torch.equal(trained.network.state_dict()[key], value), key
@@ -117,7 +117,7 @@ def test_averaged_weights_are_what_is_read(tmp_path):
 def test_images_cut_from_train_are_what_a_search_was_evaluated_on(tmp_path):
     config = small_segmentation(tmp_path, tmp_path / "run", epochs=1)
     data = dataclasses.replace(config.data, validation_size=3, max_batches=1)
-    run(dataclasses.replace(config, data=data), progress=False)
+    run(dataclasses.replace(config, data=data))
     source = TrainedSegmentation.load(tmp_path / "run").evaluation_source()
     assert [image.stem for image, _ in source.files] == ["train_01", "train_05", "train_08"]
 
@@ -129,7 +129,7 @@ def test_no_weights_of_the_backbone_are_fetched_again(tmp_path, monkeypatch):
         Segmentation, "build_network", lambda self, *a: asked.append(self.pretrained_backbone) or real(self, *a)
     )
     config = small_segmentation(tmp_path, tmp_path / "run", epochs=1)
-    run(config, progress=False)
+    run(config)
     plain = json.loads((tmp_path / "run/config.json").read_text())
     plain["task"]["pretrained_backbone"] = True
     (tmp_path / "run/config.json").write_text(json.dumps(plain))

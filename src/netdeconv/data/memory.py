@@ -128,7 +128,7 @@ def _explained(name: str, root: Path, kind: Any, train: bool, error: Exception) 
     for path in files:
         if path.is_file() and not os.access(path, os.R_OK):
             return DataError(f"{path} may not be read by this user: its owner can allow it with chmod a+r")
-    bad = [str(path) for path, md5 in own.items() if not check_integrity(str(path), md5)] or map(str, own)
+    bad = [str(path) for path, md5 in files.items() if not check_integrity(str(path), md5)] or map(str, own)
     return DataError(
         f"data set {name!r} is damaged: {' or '.join(bad)} is absent or not as published ({reason}). Copy it again, or "
         "delete the file and fetch it with --download"
