@@ -54,7 +54,7 @@ def test_what_is_no_image_says_so(tmp_path):
     (tmp_path / "empty.png").touch()
     for name, reason in (
         ("half.jpg", "(?i:.*truncated)"),
-        ("bytes.jpg", "no image of a known format"),
+        ("bytes.jpg", "cannot identify image file"),
         ("empty.png", "the file is empty"),
         ("absent.png", "No such file or directory"),
     ):

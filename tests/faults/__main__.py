@@ -20,7 +20,7 @@ import torch
 
 from faults import kinds
 from faults.runs import finished, import_as, tiny
-from netdeconv.training import environment
+from netdeconv.training.results import environment
 
 # Kind, moments in all, and at how many one run is hit.
 KINDS: dict[str, tuple[Callable[..., int], int, int]] = {

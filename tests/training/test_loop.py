@@ -17,11 +17,8 @@ from netdeconv import models
 from netdeconv.data import DataConfig, open_splits
 from netdeconv.surgery import batch_statistics
 from netdeconv.tasks import Classification
-from netdeconv.training import (
-    OptimizerConfig,
-    evaluate,
-    run,
-)
+from netdeconv.training import OptimizerConfig, run
+from netdeconv.training.measuring import evaluate
 from small_runs import StopAt, numbers, plain_config, small_config
 
 CPU = torch.device("cpu")

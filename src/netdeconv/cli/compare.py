@@ -15,8 +15,7 @@ from netdeconv.cli.report import page
 from netdeconv.cli.reporting import lines_text
 from netdeconv.cli.runs import Options as RunOptions
 from netdeconv.cli.runs import require_known, require_nothing, settings
-from netdeconv.data.config import DataConfig
-from netdeconv.data.views import Views
+from netdeconv.data.config import DataConfig, Views
 from netdeconv.models.norm_config import BATCH_NORM, NORM_NAMES, NormConfig
 from netdeconv.tasks import Classification, Segmentation
 from netdeconv.training.config import NetworkConfig, OptimizerConfig, TrainingConfig

@@ -114,9 +114,10 @@ def _evaluated(options: Options) -> dict[str, Any]:
     """What a checkpoint reaches on the evaluation images; under torchrun every process takes a part of them."""
     import torch
 
-    from netdeconv.training import evaluate, load_checkpoint
+    from netdeconv.training import load_checkpoint
     from netdeconv.training.checkpoint import evaluated_weights, restore_model
     from netdeconv.training.devices import build_fabric, process_settings
+    from netdeconv.training.measuring import evaluate
 
     config = options.config
     if options.resume is None and not config.network.pretrained:

@@ -15,7 +15,7 @@ from netdeconv.training.progress import reporters
 
 if TYPE_CHECKING:
     from netdeconv.tasks.trained import TrainedClassifier, TrainedSegmentation
-    from netdeconv.training import RunResult
+    from netdeconv.training.results import RunResult
 
 T = TypeVar("T", bound="Options")
 # Options that most people want: the first of a command's help.

@@ -8,13 +8,12 @@ from netdeconv.lazy import lazy_names
 
 if TYPE_CHECKING:
     from netdeconv.data.batches import EvaluationData, TrainingData
-    from netdeconv.data.config import DataConfig
+    from netdeconv.data.config import DataConfig, Views
     from netdeconv.data.decoding import load_image
     from netdeconv.data.errors import CorruptImageError, DataError, MissingDataError
     from netdeconv.data.memory import read, resolve_data_dir
     from netdeconv.data.registry import DATASETS, IGNORE, SEGMENTATION_DATASETS, DatasetInfo, info, segmentation_info
     from netdeconv.data.splits import Splits, open_splits
-    from netdeconv.data.views import Views
 else:
     __getattr__ = lazy_names(__name__)
 

@@ -106,10 +106,6 @@ class EvaluationData:
     info: DatasetInfo
     batches: Sequence[Tensor]
 
-    def __len__(self) -> int:
-        """Batches of this process."""
-        return len(self.batches)
-
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Pass once over the data: normalised images and targets, on the device."""
         return _normalised(self.source.load((batch_B,) for batch_B in self.batches), self.info, self.source.device)
@@ -171,7 +167,6 @@ class TrainingData:
 
         Raises:
             DataError: when a file is damaged, or files do not fit each other.
-            RuntimeError: when a loader process dies.
         """
         # On the processor, so that every device sees the same epoch.
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)

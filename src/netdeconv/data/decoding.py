@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torchvision import tv_tensors
 
 from netdeconv.data.errors import CorruptImageError
@@ -42,8 +42,6 @@ def opened(path: str | Path) -> Iterator[Image.Image]:
         with Image.open(path) as image:
             image.load()
             yield image
-    except UnidentifiedImageError as error:
-        raise CorruptImageError(f"{path} cannot be decoded (no image of a known format)") from error
     except Exception as error:  # Pillow's readers raise whatever a damaged file leads them to
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
         raise CorruptImageError(f"{path} cannot be decoded ({reason})") from error

@@ -81,14 +81,7 @@ DATASETS: dict[str, DatasetInfo] = {
         "CIFAR100", (3, 32, 32), 100, (0.5071, 0.4866, 0.4409), (0.2673, 0.2564, 0.2762), *_CIFAR, flip=True
     ),
     "mnist": DatasetInfo(
-        "MNIST",
-        (1, 28, 28),
-        10,
-        (0.1307,),
-        (0.3081,),
-        "LeCun, Cortes, Burges, 1998",
-        "CC BY-SA 3.0",
-        padding=2,
+        "MNIST", (1, 28, 28), 10, (0.1307,), (0.3081,), "LeCun, Cortes, Burges, 1998", "CC BY-SA 3.0", padding=2
     ),
     "fashion_mnist": DatasetInfo(
         "FashionMNIST", (1, 28, 28), 10, (0.2860,), (0.3530,), "Zalando Research, 2017", "MIT", padding=2, flip=True

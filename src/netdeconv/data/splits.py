@@ -12,12 +12,11 @@ from torchvision.transforms import v2
 
 from netdeconv.data import folder
 from netdeconv.data.batches import EvaluationData, HeldImages, Shard, TrainingData
-from netdeconv.data.config import DataConfig
+from netdeconv.data.config import DataConfig, Views
 from netdeconv.data.loader import Loader
 from netdeconv.data.memory import balanced_split, read, resolve_data_dir
 from netdeconv.data.pairs import Pair, Pairs, find_pairs, resized, spaced_split
 from netdeconv.data.registry import IGNORE, DatasetInfo, info, segmentation_info
-from netdeconv.data.views import Views
 from netdeconv.lookup import look_up
 
 # Evaluation needs no gradients, so small images can come in larger batches than in training.

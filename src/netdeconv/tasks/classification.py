@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from tyro.conf import arg
 
 from netdeconv.lookup import unknown_name
-from netdeconv.training.task import Task
+from netdeconv.training.config import Task
 
 if TYPE_CHECKING:
     import torch

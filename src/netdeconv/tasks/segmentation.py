@@ -10,8 +10,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, ClassVar
 
-from netdeconv.data.views import Views
-from netdeconv.training.task import Task
+from netdeconv.data.config import Views
+from netdeconv.training.config import Task
 
 if TYPE_CHECKING:
     import torch

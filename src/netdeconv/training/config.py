@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 from tyro.conf import arg
 
@@ -11,7 +12,12 @@ from netdeconv.data.config import DataConfig, require_range
 from netdeconv.lookup import unknown_name
 from netdeconv.models.entry import IMAGENET
 from netdeconv.models.norm_config import BATCH_NORM, NormConfig
-from netdeconv.training.task import Task
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from netdeconv.data import Splits
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 LoggerName = Literal["csv", "tensorboard", "wandb"]
@@ -80,6 +86,39 @@ class OptimizerConfig:
         require_range(self, 0, "momentum", "warmup", below=1)
         if self.clip_norm == 0:
             raise ValueError("clip_norm must be positive: with 0 no weight moves")
+
+
+class Task(abc.ABC):
+    """A frozen dataclass that says what is learned and how it is measured."""
+
+    name: ClassVar[str]
+    metric: ClassVar[str]
+    """Key of the headline score in per cent; higher is better."""
+
+    @abc.abstractmethod
+    def open(self, config: DataConfig, *, seed: int, device: torch.device, shard: tuple[int, int]) -> Splits:
+        """Return this process's share of the data: process number and number of processes."""
+
+    @abc.abstractmethod
+    def build_network(self, config: NetworkConfig, info: Any) -> nn.Module:
+        """Return the network of the settings, initialised from torch's global generator."""
+
+    def mix(self, inputs: Tensor, targets: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+        """Return a training batch as it is to be learned; random choices come from torch's global generator."""
+        del num_classes
+        return inputs, targets
+
+    @abc.abstractmethod
+    def compute_loss(self, outputs: Any, targets: Tensor) -> Tensor:
+        """Return the mean loss of a batch."""
+
+    @abc.abstractmethod
+    def meter(self, num_classes: int, device: torch.device) -> Any:
+        """Return what measures an evaluation, over all processes.
+
+        It has ``update(outputs, targets)``, for each batch, and ``compute()``, which returns ``loss``, ``accuracy`` and
+        what else the task measures: numbers, or lists of them.
+        """
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -40,36 +40,32 @@ LOGGERS: dict[LoggerName, Callable[[Path], Logger]] = {
 }
 
 
-class HealthLog:
-    """Reads the whitened layers of a network every 50 steps, at least once an epoch, into ``health.jsonl``.
+def log_health(folder: Path, network: nn.Module, *, steps: int, parts: int, done: int) -> None:
+    """Read the whitened layers of a network every 50 steps, at least once an epoch, into ``health.jsonl``.
 
     Args:
         folder: run directory.
         network: that is trained.
         steps: of an epoch.
         parts: forward passes of a step.
+        done: steps that have been trained; what was read in later ones is taken away.
     """
+    path = folder / HEALTH
+    if path.exists():
+        kept = ""
+        for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+            with contextlib.suppress(ValueError):  # a run that was killed may have left half a line
+                kept += line if json.loads(line)["step"] <= done else ""
+        write_atomically(path, kept.encode())
 
-    def __init__(self, folder: Path, network: nn.Module, *, steps: int, parts: int = 1) -> None:
-        self._file, self._parts, self._done = folder / HEALTH, parts, 0
-        if any(isinstance(module, WhitenedLayer) for module in network.modules()):
-            monitor(network, every=min(_EVERY, steps) * parts, warn=False, on_reading=self._note)
-
-    def begin(self, steps: int) -> None:
-        """Keep what was read in so many steps; the next ones are trained now."""
-        self._done = steps
-        if self._file.exists():
-            kept = ""
-            for line in self._file.read_text(encoding="utf-8").splitlines(keepends=True):
-                with contextlib.suppress(ValueError):  # a run that was killed may have left half a line
-                    kept += line if json.loads(line)["step"] <= steps else ""
-            write_atomically(self._file, kept.encode())
-
-    def _note(self, seen: Monitor) -> None:
+    def note(seen: Monitor) -> None:
         layers = {name: finite(dict(as_numbers(health))) for name, health in seen.latest.items()}
         warned: dict[str, dict[str, str]] = {}
         for (name, kind), text in seen.warned.items():
             warned.setdefault(name, {})[kind] = text
-        record = {"step": self._done + -(-seen.step // self._parts), "layers": layers, "warnings": warned}
-        with self._file.open("a", encoding="utf-8") as file:
+        record = {"step": done + -(-seen.step // parts), "layers": layers, "warnings": warned}
+        with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
+
+    if any(isinstance(module, WhitenedLayer) for module in network.modules()):
+        monitor(network, every=min(_EVERY, steps) * parts, warn=False, on_reading=note)

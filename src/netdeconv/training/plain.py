@@ -57,12 +57,8 @@ def from_plain(plain: Mapping[str, Any], tasks: Mapping[str, type]) -> TrainingC
 
 def _build(cls: type[T], plain: Mapping[str, Any]) -> T:
     hints = typing.get_type_hints(cls)
-    known = {name: value for name, value in plain.items() if name in hints or not _is_gone(name, value)}
-    return cls(**{name: _revive(hints[name], value) for name, value in known.items()})
-
-
-def _is_gone(name: str, value: Any) -> bool:
-    return name in GONE and GONE[name] in (value, ...)
+    gone = {name for name in GONE.keys() & plain.keys() if GONE[name] in (plain[name], ...)} - hints.keys()
+    return cls(**{name: _revive(hints[name], value) for name, value in plain.items() if name not in gone})
 
 
 def _revive(hint: Any, value: Any) -> Any:

@@ -10,7 +10,6 @@ import platform
 import re
 import statistics
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,14 +72,9 @@ class RunResult:
             "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
         }
         if last["evaluated_on"] != "test":
-            best = best_record(self.history, self.metric)
+            best = max(self.history, key=lambda record: float(record[self.metric]))
             numbers |= {"best_epoch": best["epoch"], f"best_{self.metric}": best[self.metric]}
         return numbers
-
-
-def best_record(history: Sequence[dict[str, Any]], metric: str) -> dict[str, Any]:
-    """Return the record with the highest score, the first of equals."""
-    return max(history, key=lambda record: float(record[metric]))
 
 
 def environment(device: torch.device, precision: str, processes: int = 1) -> dict[str, Any]:

@@ -15,10 +15,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from netdeconv.data import Splits
 from netdeconv.surgery import check_finite
-from netdeconv.training.checkpoint import save_checkpoint
+from netdeconv.training.checkpoint import State, save_checkpoint
 from netdeconv.training.config import TrainingConfig
 from netdeconv.training.devices import TERMINATED, build_fabric, noted_termination, process_settings
-from netdeconv.training.logs import LOGGERS, HealthLog
+from netdeconv.training.logs import LOGGERS, log_health
 from netdeconv.training.measuring import measure, share_statistics
 from netdeconv.training.network import initial_network
 from netdeconv.training.optimizers import build_optimizer, learning_rate
@@ -26,7 +26,6 @@ from netdeconv.training.plain import changed_settings, to_plain
 from netdeconv.training.progress import Reporter, Silent
 from netdeconv.training.results import RunResult, environment
 from netdeconv.training.run_directory import RunDirectory, open_directory
-from netdeconv.training.state import State
 
 # Reading the loss waits for the device: on a graphics card only this often.
 _DEVICE_CHECK_EVERY = 50
@@ -35,7 +34,7 @@ _DEVICE_CHECK_EVERY = 50
 def run(config: TrainingConfig, progress: Reporter | None = None, *, resume: bool = False) -> RunResult:
     """Train and evaluate one network, and leave everything about it in a run directory.
 
-    Under torchrun, or with several devices, every process calls it; the first one writes.
+    Under torchrun every process calls it; the first one writes.
 
     Args:
         config: the settings.
@@ -60,11 +59,8 @@ def run(config: TrainingConfig, progress: Reporter | None = None, *, resume: boo
         reporter = progress if progress and fabric.is_global_zero else Silent()
         network = config.network
         name = f"{network.arch.replace('/', '-')}-{network.norm.name}-{config.data.dataset}"
-        with (
-            open_directory(fabric, config.result_path, name=name, resume=resume) as directory,
-            contextlib.closing(Session(config, directory, reporter, fabric, precision)) as session,
-        ):
-            return session.finish()
+        with open_directory(fabric, config.result_path, name=name, resume=resume) as directory:
+            return Session(config, directory, reporter, fabric, precision).finish()
 
 
 class Session:
@@ -98,20 +94,12 @@ class Session:
         self.state = State(self.network, optimizer, self.average, fabric)
         directory.begin(to_plain(config), environment(fabric.device, precision, fabric.world_size))
         self.loggers = [LOGGERS[name](directory.path) for name in config.loggers if fabric.is_global_zero]
-        self.health: HealthLog | None = None
-        if fabric.is_global_zero:
-            self.health = HealthLog(directory.path, self.network, steps=len(self.data.train), parts=config.accumulation)
         parameters = sum(parameter.numel() for parameter in self.network.parameters())
         processes = f" in {fabric.world_size} processes" if fabric.world_size > 1 else ""
         reporter.note(
             f"{config.network.arch}, {config.network.norm.name}, {parameters:,} parameters; {config.data.dataset}; "
             f"{fabric.device.type}, {precision}{processes}; {directory.path}{changed}"
         )
-
-    def close(self) -> None:
-        """Close the loggers' files."""
-        for logger in self.loggers:
-            logger.finalize("finished")
 
     def finish(self) -> RunResult:
         """Train the epochs that remain."""
@@ -120,8 +108,9 @@ class Session:
             state.load(self.directory.checkpoint)
         self.directory.write_metrics(state.history)
         first, steps = len(state.history) + 1, len(self.data.train)
-        if self.health is not None:
-            self.health.begin(len(state.history) * steps + len(state.losses))
+        if self.fabric.is_global_zero:
+            done = len(state.history) * steps + len(state.losses)
+            log_health(self.directory.path, self.network, steps=steps, parts=self.config.accumulation, done=done)
         self.reporter.start(epochs=self.config.epochs, steps=steps, first_epoch=first)
         self._saved = time.monotonic()
         with noted_termination() as self._terminated:
@@ -135,6 +124,7 @@ class Session:
                 for logger in self.loggers:
                     numbers = {name: value for name, value in record.items() if isinstance(value, (int, float))}
                     logger.log_metrics(numbers, step=epoch)
+                    logger.save()
                 self.reporter.epoch(record)
             metric = self.config.task.metric
             result = RunResult(self.directory.path, tuple(state.history), self.evaluated.eval(), metric)
