@@ -10,7 +10,7 @@ from __future__ import annotations
 from torch import nn
 
 from netdeconv.models.blocks import assemble, classifier, conv_bn_relu, scaled
-from netdeconv.models.entry import Architecture, StemSettings
+from netdeconv.models.entry import Architecture
 from netdeconv.models.mobilenet import Stage, inverted_stages
 
 STAGES = (
@@ -24,9 +24,8 @@ STAGES = (
 )
 
 
-def efficientnet_b0(*, num_classes: int, in_channels: int, width: float = 1.0, image_size: int = 32) -> nn.Sequential:
+def efficientnet_b0(*, num_classes: int, in_channels: int, width: float = 1.0) -> nn.Sequential:
     """Build EfficientNet-B0 with batch norm."""
-    del image_size
     first = scaled(32, width)
     stem = nn.Sequential(*conv_bn_relu(in_channels, first))
     stages, channels = inverted_stages(first, STAGES, width=width, squeeze=True)
@@ -36,12 +35,10 @@ def efficientnet_b0(*, num_classes: int, in_channels: int, width: float = 1.0, i
 ENTRIES = {
     "efficientnet_b0": Architecture(
         build=efficientnet_b0,
-        stem=StemSettings(num_iterations=10),
+        stem_steps=10,
         # MobileNetV2's; and the gates see one pixel of every image, too few rows for more.
         depthwise=1,
         named={"*.project": 1, "*.gate": 1},
-        # The published experiments left all between stem and linear layer with batch norm.
-        published_select=("stem", "head"),
         description="EfficientNet-B0, an early form for CIFAR",
         source="Tan and Le 2019",
     )
