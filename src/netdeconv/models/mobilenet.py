@@ -1,8 +1,10 @@
-"""MobileNetV2 for small images: inverted bottlenecks, stem and second stage with stride 1, plain ReLU.
+"""MobileNetV2 and EfficientNet-B0 for small images: inverted bottlenecks, plain ReLU.
 
 Source: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", 2018, in the form of the paper's CIFAR
-tables: the first block, too, has an expanding convolution, and every block of stride 1 has a shortcut, by a 1x1
-convolution where the channels differ.
+tables: stem and second stage have stride 1, the first block, too, has an expanding convolution, and every block of
+stride 1 has a shortcut, by a 1x1 convolution where the channels differ. Tan and Le, "EfficientNet", 2019, in the early
+form for CIFAR that the tables used: it has these blocks, all depthwise convolutions are 3x3, squeeze-and-excitation
+follows the projection, and the linear layer takes the last block's 320 channels.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ class Stage(NamedTuple):
     stride: int
 
 
-STAGES = (
+MOBILENET_V2 = (
     Stage(1, 16, 1, 1),
     Stage(6, 24, 2, 1),
     Stage(6, 32, 3, 2),
@@ -45,6 +47,17 @@ STAGES = (
     Stage(6, 96, 3, 1),
     Stage(6, 160, 3, 2),
     Stage(6, 320, 1, 1),
+)
+
+
+EFFICIENTNET_B0 = (
+    Stage(1, 16, 1, 2),
+    Stage(6, 24, 2, 1),
+    Stage(6, 40, 2, 2),
+    Stage(6, 80, 3, 2),
+    Stage(6, 112, 3, 1),
+    Stage(6, 192, 4, 2),
+    Stage(6, 320, 1, 2),
 )
 
 
@@ -88,8 +101,16 @@ def mobilenet_v2(*, num_classes: int, in_channels: int, width: float = 1.0) -> n
     """Build MobileNetV2 with batch norm."""
     first, last = scaled(32, width), scaled(1280, width)
     stem = nn.Sequential(*conv_bn_relu(in_channels, first))
-    built, channels = inverted_stages(first, STAGES, width=width)
+    built, channels = inverted_stages(first, MOBILENET_V2, width=width)
     return assemble(stem, built, nn.Sequential(*conv_bn_relu(channels, last, 1), *classifier(last, num_classes)))
+
+
+def efficientnet_b0(*, num_classes: int, in_channels: int, width: float = 1.0) -> nn.Sequential:
+    """Build EfficientNet-B0 with batch norm."""
+    first = scaled(32, width)
+    stem = nn.Sequential(*conv_bn_relu(in_channels, first))
+    built, channels = inverted_stages(first, EFFICIENTNET_B0, width=width, squeeze=True)
+    return assemble(stem, built, classifier(channels, num_classes))
 
 
 ENTRIES = {
@@ -100,5 +121,14 @@ ENTRIES = {
         named={"*.project": 1},
         description="MobileNetV2 for small images",
         source="Sandler et al. 2018",
-    )
+    ),
+    "efficientnet_b0": Architecture(
+        build=efficientnet_b0,
+        stem_steps=10,
+        # MobileNetV2's; and the gates see one pixel of every image, too few rows for more.
+        depthwise=1,
+        named={"*.project": 1, "*.gate": 1},
+        description="EfficientNet-B0, an early form for CIFAR",
+        source="Tan and Le 2019",
+    ),
 }

@@ -5,11 +5,11 @@ from __future__ import annotations
 from torch import nn
 
 from netdeconv.lookup import look_up
-from netdeconv.models import densenet, dpn, efficientnet, mobilenet, pnasnet, preact, resnet, small, vgg
+from netdeconv.models import densenet, dpn, mobilenet, pnasnet, preact, resnet, small, vgg
 from netdeconv.models.entry import IMAGENET, Architecture
 from netdeconv.models.imagenet import imagenet_architecture
 
-_HOMES = (small, vgg, resnet, preact, densenet, mobilenet, dpn, pnasnet, efficientnet)
+_HOMES = (small, vgg, resnet, preact, densenet, mobilenet, dpn, pnasnet)
 ARCHITECTURES: dict[str, Architecture] = {name: own for home in _HOMES for name, own in home.ENTRIES.items()}
 
 
