@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from netdeconv.experiments.running import rows
+from netdeconv.experiments.running import runner
 from netdeconv.training import RunResult, TrainingConfig, to_plain
 
 SESSION = {"threads": 2, "precision": "32-true", "processor": "P", "python": "3", "torch": "2", "torchvision": "0"}
@@ -51,7 +51,7 @@ def fake(
         (folder / "summary.json").write_text("{}")
         return RunResult(folder, tuple(history), None, config.task.metric)
 
-    monkeypatch.setattr(rows, "run", run)
+    monkeypatch.setattr(runner, "run", run)
     return trained
 
 

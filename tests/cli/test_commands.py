@@ -104,6 +104,9 @@ def test_truth_has_several_spellings(text):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
+        ("compare --norm paper", "a comparison has several: --variants instead of --norm"),
+        ("compare --seed 3", "a comparison has several: --seeds instead of --seed"),
+        ("compare --lr .3", "a comparison has several: --lrs instead of --lr"),
         ("trian", "unknown command 'trian'; did you mean 'train'?"),
         ("train --arhc vgg11", "unknown option '--arhc'; did you mean '--arch'?"),
         ("train --lrr=3", "unknown option '--lrr'; did you mean '--lr'?"),
@@ -224,7 +227,7 @@ def test_a_comparison_in_which_all_diverge_fails(capsys, tmp_path):
     line = f"compare {TINY} --lrs 1e30 --precision 32-true --variants batch_norm --result-path {path}"
     code, error = refused(line, capsys)
     assert code == 1
-    assert "batch_norm seed 0: the training loss is" in error
+    assert "batch_norm, search lr 1e+30 wd 0.001: the training loss is" in error
     assert "curves" not in capsys.readouterr().out
     assert not (path / "curves.png").exists()
 
@@ -270,9 +273,14 @@ def test_comparing_prints_the_table_and_leaves_it(capsys, tmp_path):
     table = (path / "table.txt").read_text(encoding="utf-8")
     assert table in out
     summary = json.loads((path / "summary.json").read_text())
-    for one in summary["contenders"]:
-        assert f"{one['name']} " in table
-        assert f"{one['searched']['0.1']:.1f}" in table
+    for one in summary["table"]:
+        assert f" {one['normalisation']} " in table
+        assert f" {one['lr 0.1']:g} " in table
+    assert {"rates.png", "curves.png"} <= {file.name for file in path.iterdir()}
+    widths = [
+        json.loads(file.read_text())["network"]["norm"]["group_size"] for file in path.glob("default,_*/config.json")
+    ]
+    assert set(widths) == {4}
     assert "default against batch_norm, each at its best rate" in out
     assert main(["compare", "--resume", str(path), "--msg", "False"]) == 0
     assert (path / "table.txt").read_text(encoding="utf-8") == table

@@ -1,26 +1,29 @@
-"""--recipe: a row's settings, with what is typed in the place of its own."""
+"""netdeconv reproduce: a row's settings, with what is typed in the place of its own."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import shlex
 
 import pytest
 
-from netdeconv.cli import train
-from netdeconv.cli.runs import typed_run
+from netdeconv.cli import reproduce
 from netdeconv.experiments import experiment
 from netdeconv.models import NormConfig
 from netdeconv.training import TrainingConfig
 
-VGG = "--recipe table1-epoch1 --row 'vgg16 paper'"
-PLAIN = "--recipe table1-epoch1 --row 'vgg16 batch_norm'"
-LOGGERS = ("csv", "tensorboard")
-ROW = typed_run(dataclasses.replace(experiment("table1-epoch1").rows["vgg16 paper"].config, loggers=LOGGERS))
+VGG = "table1-epoch1 'vgg16 paper'"
 
 
 def config(line: str) -> TrainingConfig:
-    return train.options_of(shlex.split(line)).config
+    """The settings of the row that a line names."""
+    options, typed = reproduce.options_of(shlex.split(line))
+    values = {place: functools.reduce(getattr, place.split("."), options.config) for place in typed}
+    return reproduce.overridden(experiment(options.name).rows[options.rows[0]].config, values)
+
+
+ROW = experiment("table1-epoch1").rows["vgg16 paper"].config
 
 
 def changed(before: object, after: object, prefix: str = "") -> dict[str, object]:
@@ -35,7 +38,7 @@ def changed(before: object, after: object, prefix: str = "") -> dict[str, object
     return found
 
 
-def test_without_further_options_a_row_is_what_the_recipe_says():
+def test_without_further_options_a_row_is_what_the_experiment_says():
     assert config(VGG) == ROW
 
 
@@ -52,7 +55,7 @@ def test_without_further_options_a_row_is_what_the_recipe_says():
         ("--data-dir there --download", {"data.data_dir": "there", "data.download": True}),
         ("--label-smoothing .1 --loss L2", {"task.label_smoothing": 0.1, "task.loss": "L2"}),
         ("--devices 2 --seed 3", {"parallel.devices": 2, "seed": 3}),
-        ("--result-path here --threads 1 --msg False --num-workers 0", {"result_path": "here", "threads": 1}),
+        ("--result-path here --threads 1 --msg False --num-workers 0", {"threads": 1}),
         ("--block-fc 64", {"network.norm.linear_group_size": 64}),
         ("--block-fc 0", {"network.norm.linear_group_size": 0}),
         ("--block 16 --eps 1e-3", {"network.norm.group_size": 16, "network.norm.eps": 1e-3}),
@@ -65,7 +68,7 @@ def test_typed_options_override(options, expected):
 
 
 def test_a_typed_default_overrides_too():
-    search = "--recipe running-statistics --row 'digits, batch norm, seed 0'"
+    search = "running-statistics 'digits, batch norm, seed 0'"
     assert config(search).optimizer.lr == 0.01
     assert config(f"{search} --lr 0.1").optimizer.lr == 0.1
     assert config(f"{VGG} --freeze True").network.norm.freeze is True
@@ -73,29 +76,26 @@ def test_a_typed_default_overrides_too():
 
 def test_other_tasks_can_be_overridden():
     label = "paper, search lr 0.1 wd 0.0001"
-    row = experiment("camvid").rows[label].config
-    found = config(f"--recipe camvid --row '{label}' --epochs 2 --block 16 --data-dir there")
-    assert changed(typed_run(dataclasses.replace(row, loggers=LOGGERS)), found) == {
+    found = config(f"camvid '{label}' --epochs 2 --block 16 --data-dir there --size 120x90")
+    assert changed(experiment("camvid").rows[label].config, found) == {
         "epochs": 2,
         "data.data_dir": "there",
         "network.norm.group_size": 16,
+        "task.views.size": (90, 120),
     }
 
 
 def test_a_norm_that_is_typed_is_that_of_the_row_s_network():
-    network = config("--recipe table1-epoch1 --row 'mobilenet_v2 batch_norm' --norm paper --block 16").network
+    network = config("table1-epoch1 'mobilenet_v2 batch_norm' --norm paper --block 16").network
     assert (network.arch, network.norm) == ("mobilenet_v2", NormConfig(name="paper", group_size=16))
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("--recipe table1-epoch1", "table1-epoch1 has several rows: name one with --row"),
-        ("--recipe table1-epoch1 --row 'vgg16 ful'", "did you mean 'vgg16 paper'"),
-        ("--recipe table1-epoch", "unknown experiment 'table1-epoch'; did you mean 'table1-epoch"),
-        ("--row paper", "--row names a run of an experiment: it needs --experiment"),
-        (f"{PLAIN} --block 16", "group_size say how to whiten, but the norm is batch_norm"),
-        (f"{PLAIN} --norm paper --deconv False", "contradict each other"),
+        ("table1-epoch", "unknown experiment 'table1-epoch'; did you mean 'table1-epoch"),
+        ("table1-epoch1 'vgg16 batch_norm' --block 16", "group_size say how to whiten, but the norm is batch_norm"),
+        (f"{VGG} --norm paper --deconv False", "contradict each other"),
         (f"{VGG} --optimizer adam", "did you mean 'Adam'"),
     ],
 )

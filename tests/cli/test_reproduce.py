@@ -1,4 +1,4 @@
-"""netdeconv reproduce: rows of a recipe in one directory, in several sittings, beside what is expected."""
+"""netdeconv reproduce: rows of an experiment in one directory, in several sittings, beside what is expected."""
 
 from __future__ import annotations
 
@@ -72,23 +72,11 @@ def test_expected_numbers_stand_by_their_sources():
     chosen = experiment("table1-epoch1")
     history = {"vgg16 paper": ({"accuracy": 74.58, "cumulative_seconds": 3426.0, "evaluated_on": "test"},)}
     rows = tuple(Reproduced(label, row, history.get(label, ()), of_epochs=1) for label, row in chosen.rows.items())
-    text = reproduce.render(chosen, Reproduction(chosen.name, Path(), rows, ()))
+    text = reproduce.render(Reproduction(chosen, Path(), rows))
     assert " ".join(text.splitlines()[2].split()) == "┃ run ┃ paper ┃ study ┃ here ┃ epochs ┃ minutes ┃"
     found = next(line for line in text.splitlines() if "vgg16 paper" in line)
     assert " ".join(found.split()) == "│ vgg16 paper │ 74.18 │ 74.20 │ 74.58 │ 1 │ 57.1 │"
     assert "Per cent on the test images" in text
-
-
-def test_a_recipe_is_trained_with_overrides_by_train(capsys, tmp_path):
-    path = tmp_path / "run"
-    line = f"train --recipe mnist-mlp --row paper {SMALL} --epochs 1 --block-fc 32 --result-path {path}"
-    assert main(shlex.split(line)) == 0
-    saved = json.loads((path / "config.json").read_text())
-    assert (saved["data"]["dataset"], saved["epochs"], saved["data"]["augment"]) == ("digits", 1, False)
-    assert saved["network"]["norm"]["linear_group_size"] == 32
-    capsys.readouterr()
-    assert main(["train", "--resume", str(path), "--recipe", "mnist-mlp", "--row", "paper"]) == 2
-    assert "leave --experiment out" in capsys.readouterr().err
 
 
 def test_recipes_are_listed(capsys):

@@ -138,9 +138,9 @@ def test_compare_takes_the_metric_of_the_task(root, tmp_path, capsys):
     assert main(shlex.split(line)) == 0
     assert "mean IoU (%)" in capsys.readouterr().out
     summary = json.loads((tmp_path / "both/summary.json").read_text())
-    for one in summary["contenders"]:
-        record = (tmp_path / "both/final" / f"{one['name']}_seed_0" / "metrics.jsonl").read_text()
-        assert one["scores"] == [json.loads(record)["mean_iou"]]
+    for one in summary["table"]:
+        record = (tmp_path / "both" / f"{one['normalisation']},_seed_0" / "metrics.jsonl").read_text()
+        assert one["test"] == round(json.loads(record)["mean_iou"], 2)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_compare_takes_the_metric_of_the_task(root, tmp_path, capsys):
             "segment --deconv True --pretrained-backbone True --crop 32x24",
             "pretrained weights are of a backbone with batch norm",
         ),
-        ("segment --cutout 3", "unknown option '--cutout'"),
+        ("segment --cutout 3", "cutout is for images with one label, not for segmentation"),
         ("compare --task segmentation", "unknown task 'segmentation'; did you mean 'segment'?"),
         ("compare --task segment --model fcn_resnet18d", "unknown segmentation network 'fcn_resnet18d'"),
         ("predict RUN", "IMAGE"),

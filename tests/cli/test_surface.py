@@ -29,8 +29,8 @@ from netdeconv.cli.parser import flags
 
 LIST = Path(__file__).with_name("options.txt")
 OPTIONS = {
-    "compare": compare.Options(),
-    "compare --task segment": compare.SegmentationOptions(),
+    "compare": compare.DEFAULT,
+    "compare --task segment": compare.SEGMENT,
     "evaluate": evaluate.Options,
     "export": export.Options,
     "imagenet": imagenet.DEFAULT,

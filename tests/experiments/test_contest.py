@@ -7,42 +7,39 @@ import dataclasses
 import pytest
 import torch
 
+from faked_training import fake, labels
 from netdeconv.data import info
-from netdeconv.experiments import Contender, Plan, contest, in_words, read_plan
-from netdeconv.experiments.running.rows import folder_of, read_history
-from netdeconv.tasks import TASKS
-from netdeconv.training import NetworkConfig, Silent, build_network, read_config
+from netdeconv.experiments import Plan, in_words, reproduce
+from netdeconv.training import NetworkConfig, build_network, read_config
 from small_runs import plain_config
 
 
-def contender(name: str, *scores: float, searched=((0.1, 90.0), (0.01, 80.0)), seconds=0.1) -> Contender:
-    return Contender(
-        name=name, searched=dict(searched), lr=0.1, scores=scores, seconds=10 * seconds, seconds_per_step=seconds
-    )
+def line(name: str, test: float, spread: float | None = 0.1, searched=(90.0, 80.0), step=100.0, seeds=3):
+    rates = {f"lr {10.0**-number:g}": score for number, score in enumerate(searched)}
+    return {"normalisation": name, **rates, "test": test, "spread": spread, "seeds": seeds, "ms/step": step}
 
 
 @pytest.mark.parametrize(
-    ("scores", "verdict"),
+    ("test", "verdict"),
     [
-        ((95.0, 95.2, 95.1), "default wins by 5.00 points"),
-        ((85.0, 85.2, 85.1), "default loses by 5.00 points"),
-        ((90.0, 90.4, 90.2), "no difference beyond the noise of this run (+0.10 points, noise 0.26)"),
+        (95.1, "default wins by 5.00 points"),
+        (85.1, "default loses by 5.00 points"),
+        (90.2, "no difference beyond the noise of this run (+0.10 points, noise 0.16)"),
     ],
 )
-def test_the_last_line_says_wins_and_losses_beyond_the_seeds_spread_alone(scores, verdict):
-    words = in_words([contender("batch_norm", 90.0, 90.2, 90.1), contender("default", *scores, seconds=0.2)])
+def test_the_last_line_says_wins_and_losses_beyond_the_seeds_spread_alone(test, verdict):
+    words = in_words([line("batch_norm", 90.1), line("default", test, step=200.0)])
     assert verdict in words
     assert "takes 2.00 times as long" in words
 
 
 def test_the_range_of_rates_counts_those_near_the_best():
-    wide = contender("default", 1.0, searched=((1.0, 86.5), (0.1, 90.0), (0.01, 85.9)))
-    assert wide.trains_at == 2  # 4 points below the best, not 4.1
-    assert "trains at 2 of 3 learning rates within 4 points" in in_words([contender("batch_norm", 1.0), wide])
+    wide = line("default", 1.0, searched=(86.5, 90.0, 85.9))  # 4 points below the best, not 4.1
+    assert "trains at 2 of 3 learning rates within 4 points" in in_words([line("batch_norm", 1.0), wide])
 
 
 def test_one_seed_shows_no_difference():
-    assert "no difference" in in_words([contender("batch_norm", 10.0), contender("default", 99.0)])
+    assert "no difference" in in_words([line("batch_norm", 10.0, None, seeds=1), line("default", 99.0, None, seeds=1)])
 
 
 @pytest.fixture
@@ -53,7 +50,7 @@ def plan(tmp_path) -> Plan:
 
 
 def test_runs_differ_in_normalisation_and_learning_rate_alone_and_start_from_the_same_weights(plan):
-    runs = [plan.run(name, lr=lr) for name in plan.names for lr in plan.lrs]
+    runs = [row.config for row in plan.experiment().rows.values()]
     assert {(run.network.norm.name, run.optimizer.lr) for run in runs} == {
         (name, lr) for name in plan.names for lr in plan.lrs
     }
@@ -64,43 +61,44 @@ def test_runs_differ_in_normalisation_and_learning_rate_alone_and_start_from_the
         weights.append(next(build_network(run.network, info("digits")).parameters()))
     assert all(torch.equal(weight, weights[0]) for weight in weights)
     with pytest.raises(ValueError, match=r"unknown norm 'chanel'; did you mean 'channel'\?"):
-        plan.run("chanel", lr=0.1)
+        dataclasses.replace(plan, names=("chanel",)).experiment()
 
 
-class Stop(Silent):
-    """Ctrl-C when a run begins."""
-
-    def __init__(self, label: str, at: str) -> None:
-        self.is_reached = label == at
-
-    def start(self, *, epochs: int, steps: int, first_epoch: int) -> None:
-        if self.is_reached:
-            raise KeyboardInterrupt
-
-
-def test_rates_are_chosen_on_validation_images_and_finals_train_on_all(plan, tmp_path):
+def test_rates_are_chosen_on_validation_images_and_finals_train_on_all(plan, tmp_path, monkeypatch):
     """Stopped, it trains what is missing; a run that diverged is a rate that does not train, and is not tried again."""
-    plan = dataclasses.replace(plan, lrs=(*plan.lrs, 1e30))
-    path = tmp_path / "contest"
+    plan, path = dataclasses.replace(plan, lrs=(*plan.lrs, 1e30)), tmp_path / "contest"
+
+    def score(config):
+        return None if config.optimizer.lr > 1 else 60.0 + config.optimizer.lr + config.seed
+
+    def stopping(config):
+        if config.network.norm.name == "paper" and not config.data.validation_size:
+            raise KeyboardInterrupt
+        return score(config)
+
+    fake(monkeypatch, stopping)
     with pytest.raises(KeyboardInterrupt):
-        contest(plan, str(path), reporter=lambda label: Stop(label, "paper seed 0"))
-    saved = read_plan(path, TASKS)
-    assert saved == dataclasses.replace(plan, base=saved.base)
-    assert saved.base.data == plan.base.data
-    folder, found = contest(saved, str(path), resume=True, reporter=lambda label: Stop(label, "none lr 1e+30"))
-    assert [one.name for one in found] == ["none", "paper"]
-    for one in found:
-        assert one.lr == 0.1  # a rate of 1e-6 learns nothing
-        assert one.searched[0.1] > one.searched[1e-6] > one.searched[1e30] == 0.0
-        assert len(one.scores) == 2
-        (searched,) = read_history(folder_of(folder / "search", f"{one.name} lr 0.1"))
-        final = read_history(folder_of(folder / "final", f"{one.name} seed 1"))
-        assert searched["evaluated_on"] == "validation"
-        assert [record["evaluated_on"] for record in final] == ["test", "test"]
-        assert one.scores[1] == final[-1]["accuracy"]
-        assert read_config(folder_of(folder / "final", f"{one.name} seed 1"))["data"]["validation_size"] == 0
-    assert {"rates.png", "curves.png"} <= {file.name for file in folder.iterdir()}
-    assert contest(saved, str(folder), resume=True)[1] == found
+        reproduce(plan.experiment(), (), path, resume=False)
+    saved = Plan.read(read_config(path))
+    assert saved == plan
+    trained = fake(monkeypatch, score)
+    found = reproduce(saved.experiment(), (), path, resume=True)
+    assert labels(trained) == ["paper,_seed_0", "none,_seed_1", "paper,_seed_1"]
+    assert {(config.data.validation_size, config.epochs, config.optimizer.lr) for config in trained} == {(0, 2, 0.1)}
+    for number, own in enumerate(found.lines()):
+        assert own == {
+            **{
+                "data": "digits",
+                "normalisation": plan.names[number],
+                "lr 0.1": 60.1,
+                "lr 1e-06": 60.0,
+                "lr 1e+30": 0.0,
+            },
+            **{"best lr": 0.1, "test": 60.6, "spread": 0.71, "seeds": 2},
+            **{"ms/step": [2000.0, 2400.0][number], "seconds": [20.0, 24.0][number]},
+        }
+    with pytest.raises(RuntimeError, match="already holds"):
+        reproduce(plan.experiment(), (), path, resume=False)
 
 
 def test_without_validation_images_it_is_refused(plan):

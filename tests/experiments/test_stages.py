@@ -11,15 +11,14 @@ from faked_training import fake, labels
 from netdeconv.experiments import camvid as camvid_experiment
 from netdeconv.experiments import experiment, export, names, reproduce
 from netdeconv.experiments.running.experiment import best_of
-from netdeconv.training import Silent
 
 
 def run(name, path, *patterns):
-    return reproduce(experiment(name), patterns, path, reporter=lambda label: Silent())
+    return reproduce(experiment(name), patterns, path)
 
 
 def exported(name, found, path):
-    file = export(experiment(name), found, [name], path / "table.json")
+    file = export(found, [name], path / "table.json")
     table = load(file)
     assert table["name"] in render_table(table)
     return table
@@ -55,7 +54,9 @@ def test_the_first_epochs_that_reach_batch_norm_count(tmp_path, monkeypatch):
     assert {(config.epochs, config.data.train_size) for config in searched} == {(2, 30000)}
     assert {row["seeds"] for row in rows.values()} == {3}
     count = len(trained)
-    assert run("seconds-to-accuracy-vgg11", tmp_path / "runs") == found
+    assert [row.label for row in run("seconds-to-accuracy-vgg11", tmp_path / "runs").rows] == [
+        row.label for row in found.rows
+    ]
     assert len(trained) == count  # nothing is trained again
 
 

@@ -66,16 +66,20 @@ def test_what_is_no_run_is_refused(tmp_path, capsys):
     assert "did you mean 'vgg1" in capsys.readouterr().err
 
 
-def test_a_folder_of_runs_and_a_contest_are_all_their_runs(finished, tmp_path):
-    for place in ("search/one_lr_0.1", "final/one_seed_0", "final/one_seed_1"):
+def test_a_comparison_s_runs_are_those_that_are_no_search(finished, tmp_path):
+    for place in ("one,_search_lr_0.1", "one_seed_0", "one_seed_1"):
         shutil.copytree(finished, tmp_path / place)
     for seed in (0, 1):
-        file = tmp_path / f"final/one_seed_{seed}" / "config.json"
+        file = tmp_path / f"one_seed_{seed}" / "config.json"
         file.write_text(json.dumps(json.loads(file.read_text()) | {"seed": seed}))
     runs = find_runs([tmp_path])
     assert sorted(one.label for one in runs) == ["one_seed_0", "one_seed_1"]
     assert {family(one) for one in runs} == {"one"}
     assert "2/2" in shown(tmp_path)
+    lines = [{"data": "digits", "normalisation": "default", "lr 0.1": 90.0, "lr 0.01": 80.0}]
+    (tmp_path / "summary.json").write_text(json.dumps({"table": lines}))
+    assert page._rates(tmp_path) is not None
+    assert page._rates(finished) is None
 
 
 def test_a_checkpoint_that_does_not_fit_is_named(running, capsys):

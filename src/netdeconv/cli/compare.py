@@ -8,179 +8,150 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from tyro.conf import Suppress, arg
+from tyro.conf import arg
 
-from netdeconv.cli.parser import UsageError, given, parse, value_of
+from netdeconv.cli.parser import UsageError, value_of
 from netdeconv.cli.report import page
-from netdeconv.cli.reporting import reporters, table_text
-from netdeconv.cli.runs import ClassificationRun, PixelData, SegmentationRun
+from netdeconv.cli.reporting import lines_text, reporters
+from netdeconv.cli.runs import Options as RunOptions
+from netdeconv.cli.runs import require_known, require_nothing, settings
 from netdeconv.data.config import DataConfig
 from netdeconv.data.segmentation.views import Views
-from netdeconv.models.norm_config import BATCH_NORM, NORM_NAMES, NormChanges, NormConfig
-from netdeconv.tasks import TASKS, Segmentation
-from netdeconv.training.config import NetworkConfig, OptimizerConfig
+from netdeconv.models.norm_config import BATCH_NORM, NORM_NAMES, NormConfig
+from netdeconv.tasks import Classification, Segmentation
+from netdeconv.training.config import NetworkConfig, OptimizerConfig, TrainingConfig
 
 if TYPE_CHECKING:
-    from netdeconv.experiments import Contender, Plan
-
-
-# What one run can be told of its normalisation; here --variants say it.
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Network(NetworkConfig):
-    """Which network."""
-
-    pretrained: Suppress[bool] = False
-    norm: Suppress[NormConfig] = dataclasses.field(default_factory=NormConfig)
+    from netdeconv.experiments import Plan, Reproduction
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Optimizer(OptimizerConfig):
-    """How the weights are updated."""
-
-    lr: Suppress[float] = 0.1
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Classified(ClassificationRun):
-    """Image classification."""
-
-    network: Network = Network()
-    optimizer: Optimizer = Optimizer()
-    seed: Suppress[int] = 0
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Segmented(SegmentationRun):
-    """Segmentation."""
-
-    network: Network = Network()
-    optimizer: Optimizer = Optimizer()
-    seed: Suppress[int] = 0
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(RunOptions):
     """Train one network with several normalisations: same first weights, seeds and budget.
 
     Args:
         task: classify or segment; the options of either: --task NAME --help.
-        variants: normalisations; the others are compared with the first.
+        variants: normalisations; the others are compared with the first. What is typed of a whitening changes those
+            that whiten.
         lrs: learning rates that are tried for each on images cut from train; the best is trained with every seed.
         search_epochs: of the runs that are tried.
         seeds: of the final runs.
         resume: directory of a comparison to continue, with its settings.
-        msg: show progress.
-        whitening: What is changed of variants that whiten.
     """
 
     task: Literal["classify", "segment"] = "classify"
     variants: Annotated[tuple[str, ...], arg(metavar=f"{{{','.join(NORM_NAMES)}}} ...")] = (BATCH_NORM, "default")
-    lrs: Annotated[tuple[float, ...], arg(aliases=("--lr",))] = (0.3, 0.1, 0.03, 0.01)
+    lrs: tuple[float, ...] = (0.3, 0.1, 0.03, 0.01)
     search_epochs: int = 2
-    seeds: Annotated[tuple[int, ...], arg(aliases=("--seed",))] = (0, 1, 2)
-    resume: str | None = None
-    msg: bool = True
-    whitening: NormChanges = dataclasses.field(default_factory=NormChanges)
-    # Finishes in two minutes on two cores. In smaller batches a step would cost more, against batch norm, than in use.
-    config: Classified = Classified(
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+
+# The variants stand for it: options of the whitening say something of those that whiten.
+_ANY = NormConfig(name="default")
+# Finishes in two minutes on two cores. In smaller batches a step would cost more, against batch norm, than in use.
+DEFAULT = Options(
+    config=TrainingConfig(
+        task=Classification(),
         data=DataConfig(dataset="digits", batch_size=128, validation_size=300),
-        network=Network(width=0.25),
+        network=NetworkConfig(width=0.25, norm=_ANY),
         epochs=3,
         recalibration=2,
         loggers=("csv", "tensorboard"),
     )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SegmentationOptions(Options):
-    """Train one segmentation network with several normalisations: same first weights, seeds and budget."""
-
-    task: Literal["classify", "segment"] = "segment"
-    config: Segmented = Segmented(  # type: ignore[assignment]
-        data=PixelData(dataset="camvid", batch_size=8, validation_size=60),
-        network=Network(arch="fcn_resnet18", width=0.25),
-        optimizer=Optimizer(schedule="poly", weight_decay=1e-4),
+)
+SEGMENT = Options(
+    task="segment",
+    config=TrainingConfig(
         task=Segmentation(views=Views(size=(180, 240))),
+        data=DataConfig(dataset="camvid", batch_size=8, validation_size=60),
+        network=NetworkConfig(arch="fcn_resnet18", width=0.25, norm=_ANY),
+        optimizer=OptimizerConfig(schedule="poly", weight_decay=1e-4),
         epochs=15,
         loggers=("csv", "tensorboard"),
-    )
+    ),
+)
+_INSTEAD = {"network.norm.name": "--variants", "optimizer.lr": "--lrs", "seed": "--seeds"}
 
 
 def options_of(arguments: Sequence[str]) -> Options:
     """Return what was typed."""
-    kind = SegmentationOptions if value_of(arguments, "--task") == "segment" else Options
+    default = SEGMENT if value_of(arguments, "--task") == "segment" else DEFAULT
     usual = ("--variants", "--arch", "--width", "--dataset", "--epochs", "--batch-size", "--lrs", "--seeds", "--device")
-    options = parse(kind, arguments, prog="netdeconv compare", default=kind(), usual=usual)
+    options, typed = settings(arguments, default, prog="netdeconv compare", usual=usual)
+    for place, instead in _INSTEAD.items():
+        if f"config.{place}" in typed:
+            raise UsageError(f"a comparison has several: {instead} instead of {typed[f'config.{place}']}")
+    require_nothing(typed, but=("task",))
     for name in options.variants:
         NormConfig(name=name)
-    if options.resume is not None:
-        fixed = given(kind, arguments).keys() - {"resume", "msg", "task"}
-        if fixed:
-            first = min(fixed).rpartition(".")[2].replace("_", "-")
-            raise UsageError(f"--resume keeps the settings of its comparison: leave --{first} out")
     return options
 
 
 def main(arguments: Sequence[str]) -> int:
     """Search, train, print the table, say in words what it shows, and where everything is."""
     options = options_of(arguments)
-    from netdeconv.experiments import contest, in_words
+    from netdeconv.experiments import in_words, reproduce
 
-    chosen = _plan(options)
+    plan = _plan(options)
+    path = options.resume or options.config.result_path
     with reporters(options.msg) as reporter:
-        path = options.resume or options.config.result_path
-        folder, found = contest(chosen, path, reporter=reporter, resume=options.resume is not None)
-    text = render(chosen, found)
-    (folder / "table.txt").write_text(text, encoding="utf-8")
+        found = reproduce(plan.experiment(), (), path, reporter=reporter, resume=options.resume is not None)
+    failed = [row for row in found.rows if row.failure and ", search" not in row.label]
+    lines = [line for line in found.lines() if line["seeds"]]
+    if failed or len(lines) < len(plan.names):
+        row = (failed or [row for row in found.rows if row.failure])[0]
+        raise FloatingPointError(f"{row.label}: {row.failure}")
+    text = render(plan, found)
+    (found.path / "table.txt").write_text(text, encoding="utf-8")
+    _draw(plan, found)
     print(
-        f"{text}curves, learning rates, settings, versions and measurements: {folder}\n{page(folder)}{in_words(found)}"
+        f"{text}curves, learning rates, settings, versions and measurements: {found.path}\n"
+        f"{page(found.path)}{in_words(lines)}"
     )
     return 0
 
 
 def _plan(options: Options) -> Plan:
-    from netdeconv.experiments import Plan, read_plan
-    from netdeconv.models.segmentation import segmentation_network
+    from netdeconv.experiments import Plan
+    from netdeconv.training import read_config
 
     if options.resume is not None:
-        saved = read_plan(Path(options.resume), TASKS)
-        if saved is None:
+        saved = read_config(options.resume)
+        if "contest" not in saved:
             raise UsageError(f"{options.resume} holds no comparison")
-        return saved
-    if options.task == "segment":  # a name that is unknown is said before data are looked for
-        segmentation_network(options.config.network.arch)
+        return Plan.read(saved)
+    require_known(options.config)
     return Plan(
         base=options.config,
         names=options.variants,
         lrs=options.lrs,
         seeds=options.seeds,
         search_epochs=options.search_epochs,
-        changes=options.whitening.changes(),
+        changes=options.config.network.norm.changes(),
     )
 
 
-def render(plan: Plan, found: Sequence[Contender]) -> str:
-    """Return the table of a contest as text, with a caption that says what was done."""
+def render(plan: Plan, found: Reproduction) -> str:
+    """Return the table of a comparison as text, with a caption that says what was done."""
     from netdeconv.viz.curves import in_words as score_in_words
 
-    headings = (*(f"lr {lr:g}" for lr in plan.lrs), "best lr", f"test, {len(plan.seeds)} seeds", "ms/step", "s")
-    rows = (
-        (
-            one.name,
-            *(f"{one.searched[lr]:.1f}" if one.searched[lr] else "diverged" for lr in plan.lrs),
-            f"{one.lr:g}",
-            f"{one.mean:.2f} ± {one.spread:.2f}",
-            f"{1000 * one.seconds_per_step:.0f}",
-            f"{one.seconds:.1f}",
-        )
-        for one in found
-    )
-    table = table_text(("", *headings), rows, title=f"{score_in_words(plan.base.task.metric)} (%)")
     config, data = plan.base, plan.base.data
+    table = lines_text(f"{score_in_words(config.task.metric)} (%)", found.lines())
     caption = (
         f"{config.network.arch}, width {config.network.width:g}, {data.dataset}, batch {data.batch_size}, "
         f"{config.optimizer.name}. Learning rates: {plan.search_epochs} epochs, on {data.validation_size} images "
-        f"cut from train. Then {config.epochs} epochs on all training images at the best rate, and the test images "
-        "after the last. Seconds are of training alone, ms/step is a median."
+        f"cut from train; 0: diverged. Then {config.epochs} epochs on all training images at the best rate, and the "
+        "test images after the last. Seconds are of training alone, ms/step is a median."
     )
     return f"{table}{textwrap.fill(caption, 100)}\n"
+
+
+def _draw(plan: Plan, found: Reproduction) -> None:
+    """The range of learning rates, and the curves of the final runs."""
+    from netdeconv.viz import curves, rate_map
+
+    rate_map(found.lines()).savefig(found.path / "rates.png", dpi=120)
+    final = {name: [row for row in found.rows if row.label.startswith(f"{name}, seed")] for name in plan.names}
+    histories = {name: [row.history for row in own] for name, own in final.items()}
+    figure = curves(histories, title=found.experiment.title, metric=plan.base.task.metric)
+    figure.savefig(Path(found.path) / "curves.png", dpi=120)

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from netdeconv.cli.parser import UsageError, value_of
-from netdeconv.cli.runs import ClassificationRun, run_folder, saved_run, settings, trained
+from netdeconv.cli.parser import UsageError
 from netdeconv.cli.runs import Options as RunOptions
+from netdeconv.cli.runs import run_folder, saved_run, settings, trained
 from netdeconv.data.config import DataConfig
 from netdeconv.models.entry import IMAGENET
-from netdeconv.training.config import NetworkConfig, OptimizerConfig
+from netdeconv.tasks import Classification
+from netdeconv.training.config import NetworkConfig, OptimizerConfig, TrainingConfig
 
 if TYPE_CHECKING:
-    from netdeconv.training import Reporter, TrainingConfig
+    from netdeconv.training import Reporter
 
 LEARNING_RATE, LEARNING_RATES = 0.1, {"vgg11": 0.01, "vgg11_bn": 0.01}
 
@@ -43,7 +44,8 @@ class Options(RunOptions):
 
 
 DEFAULT = Options(
-    config=ClassificationRun(
+    config=TrainingConfig(
+        task=Classification(),
         data=DataConfig(dataset="imagenet", batch_size=256, num_workers=32),
         network=NetworkConfig(arch=f"{IMAGENET}resnet18"),
         optimizer=OptimizerConfig(lr=LEARNING_RATE, weight_decay=1e-4),
@@ -61,25 +63,20 @@ def options_of(arguments: Sequence[str]) -> Options:
         MissingDataError: when the folder holds no ImageNet.
     """
     evaluate = any(word in ("-e", "--evaluate") for word in arguments)
-    options = settings(
-        arguments,
-        DEFAULT,
-        prog="netdeconv imagenet",
-        split=split,
-        saved=_saved_if_any if evaluate else saved_run,
-        fixed=not evaluate,
+    saved = _saved_if_any if evaluate else saved_run
+    options, typed = settings(
+        arguments, DEFAULT, prog="netdeconv imagenet", split=split, saved=saved, fixed=not evaluate
     )
-    config = options.config
-    data = config.data if options.path is None else dataclasses.replace(config.data, data_dir=options.path)
-    if options.resume is None or options.path is not None or not (run_folder(options.resume) / "config.json").exists():
-        data = _found(data)
-    batches = options.test_iter if options.test_run else None if evaluate else data.max_batches
-    optimizer = config.optimizer
-    if options.resume is None and value_of(arguments, "--lr", "--learning-rate") is None:
-        rate = LEARNING_RATES.get(config.network.arch.removeprefix(IMAGENET), LEARNING_RATE)
+    data, optimizer = options.config.data, options.config.optimizer
+    is_new = options.resume is None or not (run_folder(options.resume) / "config.json").exists()
+    if options.path is not None or is_new:
+        data = _found(data if options.path is None else dataclasses.replace(data, data_dir=options.path))
+    if options.resume is None and "config.optimizer.lr" not in typed:
+        rate = LEARNING_RATES.get(options.config.network.arch.removeprefix(IMAGENET), LEARNING_RATE)
         optimizer = dataclasses.replace(optimizer, lr=rate)
+    batches = options.test_iter if options.test_run else None if evaluate else data.max_batches
     data = dataclasses.replace(data, max_batches=batches)
-    return dataclasses.replace(options, config=dataclasses.replace(config, data=data, optimizer=optimizer))
+    return dataclasses.replace(options, config=dataclasses.replace(options.config, data=data, optimizer=optimizer))
 
 
 def split(name: str) -> tuple[str, bool]:

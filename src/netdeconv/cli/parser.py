@@ -47,13 +47,7 @@ class Flag:
 
 
 def parse(
-    options: type[T],
-    arguments: Sequence[str],
-    *,
-    prog: str,
-    description: str | None = None,
-    default: T | None = None,
-    usual: Sequence[str] = (),
+    options: type[T], arguments: Sequence[str], *, prog: str, default: T | None = None, usual: Sequence[str] = ()
 ) -> T:
     """Return the settings that were typed.
 
@@ -67,7 +61,6 @@ def parse(
         options: the dataclass.
         arguments: what was typed after the command.
         prog: the command, for the help.
-        description: first lines of the help; ``None``: the first of the docstring.
         default: settings where nothing was typed; ``None``: the dataclass's own.
         usual: options that most people want, named first in the help.
 
@@ -76,7 +69,7 @@ def parse(
         ValueError: what the dataclass itself raises.
         SystemExit: after ``--help``.
     """
-    known = flags(default if default is not None else options)
+    known = flags(options if default is None else default)
     typed = [word for _, words in _pieces(arguments, known) for word in words]
     caught, told = io.StringIO(), io.StringIO()
     told_to = contextlib.redirect_stdout(told) if {*_HELP} & {*arguments} else contextlib.nullcontext()
@@ -86,7 +79,7 @@ def parse(
                 options,
                 args=typed,
                 prog=prog,
-                description=_description(options, description, known, usual),
+                description=_description(options, known, usual),
                 default=tyro.MISSING_NONPROP if default is None else default,
                 config=(tyro.conf.FlagConversionOff, tyro.conf.OmitArgPrefixes, tyro.conf.HelptextFromCommentsOff),
             )
@@ -97,7 +90,7 @@ def parse(
         raise UsageError(_one_line(caught.getvalue())) from None
 
 
-def given(options: type, arguments: Sequence[str]) -> dict[str, str]:
+def given(options: Any, arguments: Sequence[str]) -> dict[str, str]:
     """Return which settings were typed: the option's name by the setting's place.
 
     Raises:
@@ -129,8 +122,8 @@ def flags(options: Any, place: str = "") -> list[Flag]:
             continue
         default = _default(field) if cls is options else getattr(options, field.name)
         where = f"{place}.{field.name}" if place else field.name
-        if dataclasses.is_dataclass(hint):
-            found += flags(hint if default is dataclasses.MISSING else default, where)
+        if dataclasses.is_dataclass(default):
+            found += flags(default, where)
             continue
         name, aliases = field.name, tuple[str, ...]()
         for mark in marks:
@@ -161,9 +154,9 @@ def _helps(cls: type) -> dict[str, str]:
     return {param.arg_name: " ".join((param.description or "").split()) for params in parsed for param in params}
 
 
-def _description(options: type, description: str | None, known: Sequence[Flag], usual: Sequence[str]) -> str:
+def _description(options: type, known: Sequence[Flag], usual: Sequence[str]) -> str:
     """The first lines of the help: what the command does, and the options that most people want."""
-    text = description or docstring_parser.parse(options.__doc__ or "").short_description or ""
+    text = docstring_parser.parse(options.__doc__ or "").short_description or ""
     by_name = {flag.names[0]: flag for flag in known}
     lines = []
     for flag in (by_name[name] for name in usual):

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, Suppress, arg
 
-from netdeconv.cli.parser import given
-from netdeconv.cli.published import translated
 from netdeconv.cli.reporting import reporters, table_text
 from netdeconv.cli.runs import Options as RunOptions
-from netdeconv.cli.runs import over, settings
+from netdeconv.cli.runs import settings
 from netdeconv.cli.train import DEFAULT as TRAIN
 from netdeconv.models.norm_config import NormConfig
+from netdeconv.tasks import TASKS
 
 if TYPE_CHECKING:
-    from netdeconv.experiments import Experiment, Reproduction
+    from netdeconv.experiments import Reproduction
+    from netdeconv.training.config import TrainingConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,13 +41,18 @@ class Options(RunOptions):
     rows: Annotated[tuple[str, ...], Positional, arg(metavar="ROW")] = ()
     export: str | None = None
     resume: Suppress[str | None] = None
-    experiment: Suppress[str | None] = None
-    row: Suppress[str | None] = None
 
 
 # The normalisation stands for the rows' own: options of the whitening say something of those that whiten.
-_ANY = dataclasses.replace(TRAIN.config.network, norm=NormConfig(name="default"))
-DEFAULT = Options(name="", config=dataclasses.replace(TRAIN.config, network=_ANY))
+_ANY = NormConfig(name="default")
+
+
+def _default(config: TrainingConfig) -> Options:
+    network = dataclasses.replace(config.network, norm=_ANY, pretrained=False)
+    return Options(name="", config=dataclasses.replace(config, network=network, loggers=TRAIN.config.loggers))
+
+
+DEFAULT = _default(TRAIN.config)
 
 
 def options_of(arguments: Sequence[str]) -> tuple[Options, dict[str, str]]:
@@ -56,17 +61,10 @@ def options_of(arguments: Sequence[str]) -> tuple[Options, dict[str, str]]:
     if arguments and not arguments[0].startswith("-"):
         from netdeconv.experiments import experiment
 
-        first = next(iter(experiment(arguments[0]).rows.values())).config
-        network = dataclasses.replace(first.network, norm=_ANY.norm, pretrained=False)
-        default = over(default, dataclasses.replace(first, network=network, loggers=TRAIN.config.loggers))
-    options = settings(arguments, default, prog="netdeconv reproduce")
-    words = translated(arguments, _ANY.norm)[0]
-    typed = given(type(options), words)
-    return options, {
-        place.removeprefix("config."): name
-        for place, name in typed.items()
-        if place.startswith("config.") and place != "config.result_path"
-    }
+        default = _default(next(iter(experiment(arguments[0]).rows.values())).config)
+    options, typed = settings(arguments, default, prog="netdeconv reproduce")
+    places = {place.partition("config.")[2]: name for place, name in typed.items()}
+    return options, {place: name for place, name in places.items() if place not in ("", "result_path")}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -77,30 +75,26 @@ def main(arguments: Sequence[str]) -> int:
 
     chosen = experiment(options.name)
     values = {place: functools.reduce(getattr, place.split("."), options.config) for place in typed}
-    changes = [f"{name} {shlex.quote(str(values[place]))}" for place, name in typed.items() if place not in FREE]
+    changes = (f"{typed[place]} {shlex.quote(str(values[place]))}" for place in typed if place not in {*FREE, "device"})
     with reporters(options.msg) as reporter:
-        try:
-            found = reproduce(
-                chosen,
-                options.rows,
-                Path(options.config.result_path or Path("runs") / chosen.name),
-                override=lambda config: overridden(config, {**values, "loggers": options.config.loggers}),
-                changes=sorted(change for change in changes if not change.startswith("--device ")),
-                reporter=reporter,
-                noted=functools.partial(_write, chosen),
-            )
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt("stopped; the same command continues") from None
-    _write(chosen, found)
-    print(render(chosen, found), end="")
+        found = reproduce(
+            chosen,
+            options.rows,
+            options.config.result_path or Path("runs") / chosen.name,
+            override=lambda config: overridden(config, {**values, "loggers": options.config.loggers}),
+            changes=sorted(changes),
+            reporter=reporter,
+            noted=_write,
+        )
+    print(render(found), end="")
     if options.export:
-        print(f"table: {export(chosen, found, arguments, options.export)}")
+        print(f"table: {export(found, arguments, options.export)}")
     print(f"settings, versions and measurements: {found.path}")
     chosen_rows = chosen.select(options.rows, [row.label for row in found.rows])
     return 1 if any(row.failure for row in found.rows if row.label in chosen_rows) else 0
 
 
-def overridden(config: Any, values: Mapping[str, Any]) -> Any:
+def overridden(config: TrainingConfig, values: Mapping[str, Any]) -> TrainingConfig:
     """Return settings with what was typed in the place of their own.
 
     Args:
@@ -110,27 +104,24 @@ def overridden(config: Any, values: Mapping[str, Any]) -> Any:
     Raises:
         ValueError: when settings contradict each other.
     """
-    own: dict[str, Any] = {}
-    deeper: dict[str, dict[str, Any]] = {}
+    from netdeconv.training import from_plain, to_plain
+
+    plain = to_plain(config)
+    if "network.norm.name" in values:
+        plain["network"]["norm"] = {}  # what the row changes of another normalisation says nothing of this one
     for place, value in values.items():
-        name, _, rest = place.partition(".")
-        if rest:
-            deeper.setdefault(name, {})[rest] = value
-        else:
-            own[name] = value
-    if isinstance(config, NormConfig) and "name" in own:
-        config = NormConfig()  # what the row changes of another normalisation says nothing of this one
-    for name, below in deeper.items():
-        own[name] = overridden(getattr(config, name), below)
-    return dataclasses.replace(config, **own)
+        *above, name = place.split(".")
+        functools.reduce(lambda part, key: part[key], above, plain)[name] = value
+    return from_plain(plain, TASKS)
 
 
-def _write(chosen: Experiment, found: Reproduction) -> None:
-    (found.path / "table.txt").write_text(render(chosen, found), encoding="utf-8")
+def _write(found: Reproduction) -> None:
+    (found.path / "table.txt").write_text(render(found), encoding="utf-8")
 
 
-def render(chosen: Experiment, found: Reproduction) -> str:
+def render(found: Reproduction) -> str:
     """Return the table as text, with what has to be said of it."""
+    chosen = found.experiment
     sources = list(dict.fromkeys(source for row in found.rows for source in row.row.expected))
     rows = (
         (
@@ -143,17 +134,13 @@ def render(chosen: Experiment, found: Reproduction) -> str:
         for row in found.rows
     )
     table = table_text(("run", *sources, "here", "epochs", "minutes"), rows)
-    return f"{chosen.name}: {chosen.title}\n{table}{textwrap.fill(_caption(chosen, found), 100)}\n"
-
-
-def _percent(score: float | None) -> str:
-    return "-" if score is None else f"{score:.2f}"
-
-
-def _caption(chosen: Experiment, found: Reproduction) -> str:
-    parts = [f"Per cent on the {found.evaluated_on} images, after the last epoch." if found.evaluated_on else ""]
+    parts = [f"Per cent on the {found.evaluated_on} images, after the last epoch."] if found.evaluated_on else []
     parts.append(f"Expected: {chosen.head['Expected']} Spread: {chosen.head['Spread']}")
     if found.changes:
         parts.append(f"NOT the experiment's settings: {', '.join(found.changes)}.")
     parts += [f"{row.label}: {row.failure}." for row in found.rows if row.failure]
-    return " ".join(part for part in parts if part)
+    return f"{chosen.name}: {chosen.title}\n{table}{textwrap.fill(' '.join(parts), 100)}\n"
+
+
+def _percent(score: float | None) -> str:
+    return "-" if score is None else f"{score:.2f}"

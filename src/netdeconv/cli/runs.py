@@ -1,17 +1,14 @@
-"""What the commands that train one network share: their settings, from a line, a saved run or an experiment's row."""
+"""What the commands that train share: their settings, from a line and a saved run."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from tyro.conf import Suppress, arg
-
-from netdeconv.cli.parser import UsageError, parse, value_of
+from netdeconv.cli.parser import UsageError, given, parse, value_of
 from netdeconv.cli.published import translated
-from netdeconv.data.config import DataConfig
 from netdeconv.tasks import TASKS, Classification, Segmentation
 from netdeconv.training.config import DeviceName, TrainingConfig
 
@@ -28,72 +25,18 @@ USUAL = (
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ClassificationRun(TrainingConfig):
-    """A run of image classification."""
-
-    task: Classification = dataclasses.field(default_factory=Classification)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class PixelData(DataConfig):
-    """Which images, and how they come."""
-
-    augment: Suppress[bool] = True
-    cutout: Suppress[int] = 0
-    num_classes: Suppress[int | None] = None
-    image_size: Suppress[int | None] = None
-    resize: Suppress[int | None] = None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SegmentationRun(TrainingConfig):
-    """A run of segmentation."""
-
-    task: Segmentation = dataclasses.field(default_factory=Segmentation)
-    data: PixelData = dataclasses.field(default_factory=PixelData)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
     """Train and evaluate one network, with batch norm or with network deconvolution.
 
     Args:
         resume: run directory to continue from its last checkpoint, with its settings; epochs may be added where the
             learning rate does not depend on their number.
-        experiment: take the settings of one, see `netdeconv list experiments`; what is typed overrides them.
-        row: which run of the experiment, where it has several.
         msg: show progress.
     """
 
     resume: str | None = None
-    experiment: Annotated[str | None, arg(aliases=("--recipe",))] = None
-    row: str | None = None
     msg: bool = True
-    config: ClassificationRun = dataclasses.field(default_factory=ClassificationRun)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SegmentationOptions(Options):
-    """Train and evaluate a segmentation network, with batch norm or with network deconvolution.
-
-    Args:
-        overlays: pictures of predictions, drawn when all epochs are done.
-    """
-
-    overlays: int = 4
-    config: SegmentationRun = dataclasses.field(default_factory=SegmentationRun)  # type: ignore[assignment]
-
-
-_RUNS: Mapping[str, type] = {Classification.name: ClassificationRun, Segmentation.name: SegmentationRun}
-
-
-def typed_run(config: TrainingConfig) -> Any:
-    """Return settings as those that the command line of their task knows."""
-    kind = _RUNS[config.task.name]
-    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(TrainingConfig)}
-    if kind is SegmentationRun:
-        values["data"] = PixelData(**{f.name: getattr(config.data, f.name) for f in dataclasses.fields(DataConfig)})
-    return kind(**values)
+    config: TrainingConfig
 
 
 def run_folder(given: str) -> Path:
@@ -108,48 +51,43 @@ def settings(
     *,
     prog: str,
     split: Callable[[str], tuple[str, bool]] = lambda name: (name, False),
-    description: str | None = None,
-    usual: Sequence[str] = USUAL,
     saved: Callable[[str], TrainingConfig | None] | None = None,
     fixed: bool = True,
-) -> T:
-    """Return what was typed, over the settings of the run or of the experiment that it names.
+    usual: Sequence[str] = USUAL,
+) -> tuple[T, dict[str, str]]:
+    """Return what was typed, over the settings of the run that is resumed.
 
     Args:
         arguments: what was typed.
         default: the command's defaults.
         prog: the command, for the help.
         split: see :func:`netdeconv.cli.published.translated`.
-        description: of the help.
-        usual: options named first in the help.
-        saved: reads what ``--resume`` names; ``None``: a run.
+        saved: reads the run that ``--resume`` names; ``None``: it names no run.
         fixed: whether a run that is resumed keeps the settings that change its numbers.
+        usual: options named first in the help.
+
+    Returns:
+        The settings; and which were typed, the option's name by the setting's place.
 
     Raises:
         UsageError: when words contradict each other, or a run that is resumed.
         RunDirectoryError: when there is no run to resume.
     """
-    resume, experiment = value_of(arguments, "--resume"), value_of(arguments, "--experiment", "--recipe")
-    before: TrainingConfig | None = None
-    if resume is not None:
-        if experiment is not None:
-            raise UsageError("--resume keeps the settings of its run: leave --experiment out")
-        before = (saved or saved_run)(resume)
-    elif experiment is not None:
-        before = dataclasses.replace(_row(experiment, value_of(arguments, "--row")), loggers=default.config.loggers)
-    elif value_of(arguments, "--row") is not None:
-        raise UsageError("--row names a run of an experiment: it needs --experiment")
+    resume = value_of(arguments, "--resume")
+    before = None if resume is None or saved is None else saved(resume)
     if before is not None:
-        default = over(default, before)
+        if before.task.name != default.config.task.name:
+            raise UsageError(f"{resume} is a run of {before.task.name}: that is not what {prog!r} trains")
+        default = dataclasses.replace(default, config=before)
     norm = default.config.network.norm
     words, changed = translated(arguments, norm, split)
     if changed != norm:
         network = dataclasses.replace(default.config.network, norm=changed)
         default = dataclasses.replace(default, config=dataclasses.replace(default.config, network=network))
-    options = parse(type(default), words, prog=prog, description=description, default=default, usual=usual)
-    if fixed and resume is not None and before is not None:
+    options = parse(type(default), words, prog=prog, default=default, usual=usual)
+    if fixed and before is not None:
         _require_same(options.config, before)
-    return options
+    return options, given(default, words)
 
 
 def saved_run(folder: str) -> TrainingConfig:
@@ -164,26 +102,15 @@ def saved_run(folder: str) -> TrainingConfig:
     return dataclasses.replace(from_plain(read_config(path), TASKS), result_path=str(path))
 
 
-def over(default: T, config: TrainingConfig) -> T:
-    """The command's options with the settings of a run, whatever its task."""
-    typed = typed_run(config)
-    cls: type = type(default)
-    if config.task.name != default.config.task.name:
-        cls = dataclasses.make_dataclass(
-            cls.__name__, [("config", type(typed), typed)], bases=(cls,), frozen=True, kw_only=True
-        )
-        cls.__doc__ = type(default).__doc__
-    return cls(**{field.name: getattr(default, field.name) for field in dataclasses.fields(cls)} | {"config": typed})
+def require_nothing(typed: dict[str, str], *, but: Sequence[str]) -> None:
+    """Refuse options beside ``--resume``, where all settings are those of what is continued.
 
-
-def _row(name: str, row: str | None) -> TrainingConfig:
-    from netdeconv.experiments import experiment
-
-    chosen = experiment(name)
-    labels = chosen.select([row] if row else [])
-    if len(labels) > 1:
-        raise UsageError(f"{chosen.name} has several rows: name one with --row (known: {', '.join(labels)})")
-    return chosen.rows[labels[0]].config
+    Raises:
+        UsageError: with the first of them.
+    """
+    fixed = [name for place, name in typed.items() if place not in ("resume", "msg", *but)]
+    if "resume" in typed and fixed:
+        raise UsageError(f"--resume keeps the settings of what it continues: leave {fixed[0]} out")
 
 
 def _require_same(asked: TrainingConfig, saved: TrainingConfig) -> None:
@@ -208,17 +135,27 @@ def load_trained(run: str, *, best: bool, device: DeviceName) -> TrainedClassifi
     return kind.load(run, file=BEST if best else LAST, device=device_type(device))
 
 
+def require_known(config: TrainingConfig) -> None:
+    """Refuse unknown names before data are looked for, with the nearest."""
+    from netdeconv.data import info
+    from netdeconv.models import architecture
+    from netdeconv.models.segmentation import segmentation_network
+
+    if isinstance(config.task, Classification):
+        info(config.data.dataset)
+        architecture(config.network.arch)
+    else:
+        segmentation_network(config.network.arch)
+
+
 def trained(options: Options, progress: bool | Reporter | None = None) -> RunResult | None:
     """Run what was asked for; ``None`` in all processes but the first, which draws and prints."""
-    from netdeconv.data import explained_deaths, info
-    from netdeconv.models import architecture
+    from netdeconv.data import explained_deaths
     from netdeconv.training import is_first_process, run
     from netdeconv.viz import curves
 
     config = options.config
-    if isinstance(config.task, Classification):  # a name that is unknown is said before data are looked for
-        info(config.data.dataset)
-        architecture(config.network.arch)
+    require_known(config)
     with explained_deaths():
         result = run(config, progress=options.msg if progress is None else progress, resume=options.resume is not None)
     if not is_first_process():

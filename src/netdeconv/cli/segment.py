@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
 from netdeconv.cli.parser import UsageError
-from netdeconv.cli.runs import PixelData, SegmentationOptions, SegmentationRun, settings, trained
-from netdeconv.training.config import NetworkConfig, OptimizerConfig
+from netdeconv.cli.runs import Options as RunOptions
+from netdeconv.cli.runs import saved_run, settings, trained
+from netdeconv.data.config import DataConfig
+from netdeconv.tasks import Segmentation
+from netdeconv.training.config import NetworkConfig, OptimizerConfig, TrainingConfig
 
-DEFAULT = SegmentationOptions(
-    config=SegmentationRun(
-        data=PixelData(dataset="cityscapes", batch_size=8),
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options(RunOptions):
+    """Train and evaluate a segmentation network, with batch norm or with network deconvolution.
+
+    Args:
+        overlays: pictures of predictions, drawn when all epochs are done.
+    """
+
+    overlays: int = 4
+
+
+DEFAULT = Options(
+    config=TrainingConfig(
+        task=Segmentation(),
+        data=DataConfig(dataset="cityscapes", batch_size=8),
         network=NetworkConfig(arch="deeplabv3_resnet50"),
         optimizer=OptimizerConfig(schedule="poly", weight_decay=1e-4),
         epochs=30,
@@ -20,16 +37,14 @@ DEFAULT = SegmentationOptions(
 )
 
 
-def options_of(arguments: Sequence[str]) -> SegmentationOptions:
+def options_of(arguments: Sequence[str]) -> Options:
     """Return what was typed.
 
     Raises:
         ValueError: when a name is unknown, with the nearest one, or options contradict each other.
         DataError: when a mask does not fit the data set.
     """
-    options = settings(arguments, DEFAULT, prog="netdeconv segment", split=split)
-    if not isinstance(options, SegmentationOptions):
-        raise UsageError(f"this is a run of {options.config.task.name}: `netdeconv train` takes it")
+    options, _ = settings(arguments, DEFAULT, prog="netdeconv segment", split=split, saved=saved_run)
     if options.overlays < 0:
         raise UsageError(f"--overlays must not be negative, got {options.overlays}")
     return options

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from netdeconv.cli.runs import ClassificationRun, Options, settings, trained
+from netdeconv.cli.runs import Options, saved_run, settings, trained
 from netdeconv.data.config import DataConfig
+from netdeconv.tasks import Classification
+from netdeconv.training.config import TrainingConfig
 
-DEFAULT = Options(config=ClassificationRun(data=DataConfig(dataset="cifar10"), loggers=("csv", "tensorboard")))
+DEFAULT = Options(
+    config=TrainingConfig(task=Classification(), data=DataConfig(dataset="cifar10"), loggers=("csv", "tensorboard"))
+)
 
 
 def options_of(arguments: Sequence[str]) -> Options:
     """Return what was typed."""
-    return settings(arguments, DEFAULT, prog="netdeconv train")
+    return settings(arguments, DEFAULT, prog="netdeconv train", saved=saved_run)[0]
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -12,31 +12,25 @@ from typing import TYPE_CHECKING
 from netdeconv.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from netdeconv.experiments.running.contest import Contender, Plan, contest, in_words, read_plan
+    from netdeconv.experiments.running.contest import Plan, in_words
     from netdeconv.experiments.running.experiment import Experiment, ExperimentRow, Reproduced, experiment, names
     from netdeconv.experiments.running.export import export
-    from netdeconv.experiments.running.reproduction import Reproduction, reproduce
-    from netdeconv.experiments.running.search import search
-    from netdeconv.experiments.running.search_space import Search, Space, Trial
+    from netdeconv.experiments.running.runner import Reproduction, reproduce
+    from netdeconv.experiments.running.search import Space, search
 else:
     __getattr__ = lazy_names(__name__)
 
 __all__ = [
-    "Contender",
     "Experiment",
     "ExperimentRow",
     "Plan",
     "Reproduced",
     "Reproduction",
-    "Search",
     "Space",
-    "Trial",
-    "contest",
     "experiment",
     "export",
     "in_words",
     "names",
-    "read_plan",
     "reproduce",
     "search",
 ]

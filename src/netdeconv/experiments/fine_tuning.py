@@ -1,10 +1,10 @@
 """Fine-tuning a network that was trained with batch norm: kept, converted with calibration, or whitened from scratch.
 
-A quarter-width ResNet-18 with batch norm learns CIFAR-100 (20000 images, 6 epochs: row "pretraining"). From there it is
-fine-tuned on CIFAR-10, on 5000 images for three epochs and on 1000 for five: as it is, or converted with calibration. The
-third candidate is the default of whitening from its first weights. SGD with momentum 0.9, weight decay 1e-3, cosine,
-batch 32. Each learning rate is chosen for each candidate on 1000 images cut from the training set (rows "search"); the
-final runs are evaluated on 2000 of the test images.
+A quarter-width ResNet-18 with batch norm learns CIFAR-100 (20000 images, 6 epochs: row "pretraining"). From there it
+is fine-tuned on CIFAR-10, on 5000 images for three epochs and on 1000 for five: as it is, or converted with
+calibration. The third candidate is the default of whitening from its first weights. SGD with momentum 0.9, weight
+decay 1e-3, cosine, batch 32. Each learning rate is chosen for each candidate on 1000 images cut from the training set
+(rows "search"); the final runs are evaluated on 2000 of the test images.
 
 Command:  netdeconv reproduce fine-tuning --data-dir DIR --export results/fine-tuning.json
 Source:   this project.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -161,8 +162,4 @@ def _to_draw(picture: Tensor | None, batch: Tensor, channels: int) -> Tensor:
 
 def family(run: SavedRun) -> str:
     """A run's label without its seed."""
-    seed = str(run.plain.get("seed", ""))
-    for ending in (f" seed {seed}", f"-seed-{seed}", f"_seed_{seed}", f" seed={seed}"):
-        if run.label.endswith(ending):
-            return run.label.removesuffix(ending)
-    return run.label
+    return re.sub(r",?[ _-]seed[ _=-]\d+$", "", run.label)

@@ -63,7 +63,7 @@ def write_report(paths: Sequence[str | Path], output: str | Path, *, data_dir: s
     jinja2, plotly = _required("jinja2"), _required("plotly.offline")
     runs = find_runs(paths)
     sections = [_drawn(run, data_dir) for run in _one_of_each(runs)]
-    rates = [figure for path in paths if (figure := _rates(Path(path).expanduser(), runs[0])) is not None]
+    rates = [figure for path in paths if (figure := _rates(Path(path).expanduser())) is not None]
     page = resources.files("netdeconv.report")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     html = environment.from_string((page / "page.html").read_text(encoding="utf-8")).render(
@@ -220,18 +220,13 @@ def _mistakes(subject: Subject, data_dir: str | None, notes: list[str]) -> Mista
         return None
 
 
-def _rates(path: Path, run: SavedRun) -> Figure | None:
-    """Of a contest: the score over the learning rate."""
+def _rates(path: Path) -> Figure | None:
+    """Of an experiment that tried learning rates: the score over them."""
     try:
-        found = json.loads((path / "summary.json").read_text(encoding="utf-8"))["contenders"]
-    except (OSError, ValueError, KeyError, TypeError):
+        lines = json.loads((path / "summary.json").read_text(encoding="utf-8"))["table"]
+        return rate_map(lines) if any(key.startswith("lr ") for key in lines[0]) else None
+    except (OSError, ValueError, KeyError, IndexError):
         return None
-    rows = [
-        {"data": run.plain["data"]["dataset"], "normalisation": one["name"]}
-        | {f"lr {float(lr):g}": score for lr, score in one["searched"].items()}
-        for one in found
-    ]
-    return rate_map(rows)
 
 
 @torch.no_grad()

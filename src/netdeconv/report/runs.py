@@ -120,7 +120,7 @@ class SavedRun:
 
 
 def find_runs(paths: Iterable[str | Path]) -> list[SavedRun]:
-    """Read runs; of a comparison's folder all runs in it, of a contest's those of its final stage.
+    """Read runs; of an experiment's folder all runs in it but those of its searches, where there are others.
 
     Raises:
         RunDirectoryError: when a folder holds no run.
@@ -128,10 +128,10 @@ def find_runs(paths: Iterable[str | Path]) -> list[SavedRun]:
     folders: list[Path] = []
     for given in paths:
         path = Path(given).expanduser()
-        found = _runs_in(path / "final") or _runs_in(path)
+        found = _runs_in(path)
         if not found:
             raise RunDirectoryError(f"{path} holds no run: there is no {CONFIG} of a run in it or in its folders")
-        folders += found
+        folders += [folder for folder in found if ",_search" not in folder.name] or found
     folders = list(dict.fromkeys(folders))
     names = [folder.name for folder in folders]
     return [SavedRun.read(folder, folder.name if names.count(folder.name) == 1 else str(folder)) for folder in folders]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from tyro.conf import arg
 
 from netdeconv.lookup import unknown_name
+from netdeconv.training.task import Task
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +25,7 @@ LOSS_NAMES = ("CE", "L2")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Classification:
+class Classification(Task):
     """One label an image.
 
     Args:

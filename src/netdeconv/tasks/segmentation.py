@@ -11,6 +11,7 @@ import dataclasses
 from typing import TYPE_CHECKING, ClassVar
 
 from netdeconv.data.segmentation.views import Views
+from netdeconv.training.task import Task
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Segmentation:
+class Segmentation(Task):
     """One label a pixel; pixels labelled 255 are ignored.
 
     Args:

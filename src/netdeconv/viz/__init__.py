@@ -6,16 +6,14 @@ from netdeconv.viz.curves import curves
 from netdeconv.viz.embedded import ImageError, photograph_crops, photographs, read_image
 from netdeconv.viz.layers import memory, ranks, sparsity, spectra, training_memory, weight_norms
 from netdeconv.viz.overlays import labelled_overlay, overlay, panels
-from netdeconv.viz.rates import rate_map
+from netdeconv.viz.rates import rate_map, search_map
 from netdeconv.viz.samples import LayerSample, deconvolve, sample_layers
-from netdeconv.viz.search import Point, search_map
 from netdeconv.viz.style import save
 from netdeconv.viz.whitening import covariances, images, whitening_filters
 
 __all__ = [
     "ImageError",
     "LayerSample",
-    "Point",
     "covariances",
     "curves",
     "deconvolve",

@@ -74,6 +74,27 @@ class Reproduced:
         """Of training."""
         return float(self.history[-1]["cumulative_seconds"]) if self.history else 0.0
 
+    def line(self) -> dict[str, Any]:
+        """As one of the lines of a table that has no other."""
+        return {
+            "run": self.label,
+            "train loss": [round(record["train_loss"], 4) for record in self.history] or None,
+            "score": None if self.score is None else round(self.score, 2),
+            "failure": self.failure or None,
+            "minutes": round(self.seconds / 60, 1),
+        }
+
+    def searched_line(self) -> dict[str, Any]:
+        """As one of the lines of a search's table."""
+        optimizer = self.row.config.optimizer
+        return {
+            "run": self.label.partition(" lr ")[0],
+            "lr": optimizer.lr,
+            "weight decay": optimizer.weight_decay,
+            "score": None if self.score is None else round(self.score, 2),
+            "state": "diverged" if self.failure else "finished" if self.is_finished else "unfinished",
+        }
+
 
 def best_of(found: Mapping[str, Reproduced], labels: str) -> TrainingConfig | None:
     """Return the settings of the best of the rows whose labels begin so; ``None``: one is missing, or all failed."""
@@ -91,22 +112,24 @@ class Experiment:
     Args:
         name: for the command line.
         title: what it is, one line.
-        head: command, source, hardware, minutes, expected number, spread and status, in words.
         rows: its first runs by label.
+        head: command, source, hardware, minutes, expected number, spread and status, in words.
         then: further rows, which follow from what was found so far; ``None``: there are none.
         summarise: from runs to the lines of its table; ``None``: one line a run.
         parts: further tables by title, from runs to lines.
+        saved: what its directory keeps to go on, where its name is not enough.
     """
 
     name: str
     title: str
-    head: Mapping[str, str]
     rows: Rows
+    head: Mapping[str, str] = dataclasses.field(default_factory=dict)
     then: Callable[[Mapping[str, Reproduced]], Rows] | None = None
     summarise: Callable[[Sequence[Reproduced]], list[dict[str, Any]]] | None = None
     parts: Mapping[str, Callable[[Sequence[Reproduced]], list[dict[str, Any]]]] = dataclasses.field(
         default_factory=dict
     )
+    saved: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def known(self, found: Mapping[str, Reproduced]) -> Rows:
         """All rows that can be named so far."""

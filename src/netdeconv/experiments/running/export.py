@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from netdeconv.experiments.running.experiment import Experiment, Reproduced
-from netdeconv.experiments.running.reproduction import Reproduction
-from netdeconv.experiments.running.rows import folder_of
+from netdeconv.experiments.running.runner import Reproduction, folder_of
 from netdeconv.training import read_config
 from netdeconv.training.checkpoint import write_atomically
 
@@ -19,18 +17,18 @@ _PACKAGES = ("python", "torch", "torchvision", "lightning-fabric")
 _PRIVATE = ("--data-dir", "--result-path", "--export")
 
 
-def export(experiment: Experiment, found: Reproduction, arguments: Sequence[str], file: str | Path) -> Path:
+def export(found: Reproduction, arguments: Sequence[str], file: str | Path) -> Path:
     """Write the table of what was trained.
 
     Args:
-        experiment: whose rows were trained.
-        found: what came of them.
+        found: what came of an experiment's rows.
         arguments: what was typed after ``netdeconv reproduce``.
         file: to write.
 
     Raises:
         ValueError: when no row was trained yet.
     """
+    experiment = found.experiment
     trained = [row for row in found.rows if row.history or row.failure]
     if not trained:
         raise ValueError("no row was trained: there is nothing to export")
@@ -53,11 +51,11 @@ def export(experiment: Experiment, found: Reproduction, arguments: Sequence[str]
         "versions": {package: sessions[0][package] for package in _PACKAGES},
         "hardware": f"{sessions[0]['processor']}, {threads} threads, {precisions}",
         "minutes": round(sum(row.seconds for row in trained) / 60, 1),
-        "rows": _aligned(experiment.summarise(trained) if experiment.summarise else list(map(_line, trained))),
+        "rows": _aligned(found.lines()),
         "note": " ".join(notes),
     }
     parts = [{"name": title, "rows": lines(trained)} for title, lines in experiment.parts.items()]
-    searched = [_searched(row) for row in trained if ", search" in row.label]
+    searched = [row.searched_line() for row in trained if ", search" in row.label]
     parts.append({"name": "The search, on images cut from the training set", "rows": searched})
     path = Path(file)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,26 +68,6 @@ def _aligned(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The same keys in every line; what a line lacks is None."""
     keys = dict.fromkeys(key for row in rows for key in row)
     return [{key: row.get(key) for key in keys} for row in rows]
-
-
-def _line(row: Reproduced) -> dict[str, Any]:
-    return {
-        "run": row.label,
-        "train loss": [round(record["train_loss"], 4) for record in row.history] or None,
-        "score": None if row.score is None else round(row.score, 2),
-        "failure": row.failure or None,
-        "minutes": round(row.seconds / 60, 1),
-    }
-
-
-def _searched(row: Reproduced) -> dict[str, Any]:
-    return {
-        "run": row.label.partition(" lr ")[0],
-        "lr": row.row.config.optimizer.lr,
-        "weight decay": row.row.config.optimizer.weight_decay,
-        "score": None if row.score is None else round(row.score, 2),
-        "state": "diverged" if row.failure else "finished",
-    }
 
 
 def _settings(plain: dict[str, Any]) -> dict[str, Any]:

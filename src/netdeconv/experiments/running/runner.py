@@ -9,20 +9,23 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from netdeconv.experiments.running.experiment import Experiment, ExperimentRow, Reproduced
-from netdeconv.experiments.running.rows import FAILURE, folder_of, read_history, require_one_process, train_rows
 from netdeconv.training import (
     Reporter,
     RunDirectory,
     RunDirectoryError,
+    Silent,
     TrainingConfig,
     differing_settings,
     read_config,
+    run,
 )
 from netdeconv.training.checkpoint import write_atomically
 from netdeconv.training.run_directory import CONFIG
 
-MEASURED = "measured.json"
+FAILURE, MEASURED = "failure.json", "measured.json"
 # Tables of thousands of rows take seconds to write: they are not written after every row.
 _SECONDS_BETWEEN_TABLES = 20
 
@@ -32,43 +35,52 @@ class Reproduction:
     """What became of an experiment so far.
 
     Args:
-        experiment: its name.
+        experiment: itself.
         path: its directory.
         rows: those that were chosen or begun.
         changes: settings that are not the experiment's, in words.
     """
 
-    experiment: str
+    experiment: Experiment
     path: Path
     rows: tuple[Reproduced, ...]
-    changes: tuple[str, ...]
+    changes: tuple[str, ...] = ()
 
     @property
     def evaluated_on(self) -> str:
         """Which part of the data set the scores are of; empty before the first."""
         return next((str(row.history[-1]["evaluated_on"]) for row in reversed(self.rows) if row.history), "")
 
+    def lines(self) -> list[dict[str, Any]]:
+        """The experiment's table of what was trained: one line a run where it has no other."""
+        trained = [row for row in self.rows if row.history or row.failure]
+        return self.experiment.summarise(trained) if self.experiment.summarise else [row.line() for row in trained]
+
 
 def reproduce(
     experiment: Experiment,
     patterns: Iterable[str],
-    path: str | Path,
+    path: str | Path | None,
     *,
     override: Callable[[TrainingConfig], TrainingConfig] = lambda config: config,
     changes: Iterable[str] = (),
-    reporter: Callable[[str], Reporter],
+    resume: bool | None = None,
+    reporter: Callable[[str], Reporter] = lambda label: Silent(),
     noted: Callable[[Reproduction], None] = lambda reproduction: None,
 ) -> Reproduction:
     """Train rows of an experiment, or what is left of them; then the rows that follow from these.
 
+    A row whose loss diverges has failed, and is not tried again until its folder is removed.
+
     Args:
         experiment: the experiment.
         patterns: labels of the rows to train, or patterns of them; none: all.
-        path: the directory; every row gets a folder in it, and what is there already is continued.
+        path: the directory, in which every row gets a folder; ``None`` for a new one in ``runs``.
         override: returns a row's settings with what a person wants otherwise: where data are, fewer epochs.
         changes: what ``override`` changes of the numbers, in words.
+        resume: whether the directory holds some of it already; ``None``: what is there is continued.
         reporter: who is told of a row's progress, by its label.
-        noted: is called after rows, not more often than every 20 seconds.
+        noted: is called after rows, not more often than every 20 seconds, and at the end.
 
     Returns:
         The rows that were chosen, and those that were begun before.
@@ -78,21 +90,25 @@ def reproduce(
             settings.
         ValueError: when a pattern selects no row, or a run is to be trained in several processes.
     """
-    patterns, changes, folder = tuple(patterns), tuple(changes), Path(path).expanduser()
+    patterns, changes = tuple(patterns), tuple(changes)
+    folder = None if path is None else Path(path).expanduser()
     found = _collect(experiment, folder, {})
-
-    def told() -> Reproduction:
-        chosen = set(experiment.select(patterns, found))
-        rows = tuple(row for label, row in found.items() if row.history or row.failure or label in chosen)
-        return Reproduction(experiment.name, folder, rows, changes)
-
-    require_one_process(override(found[experiment.select(patterns, found)[0]].row.config))
-    is_begun = (folder / CONFIG).exists()
-    if is_begun and read_config(folder).get("experiment") != experiment.name:
+    _require_one_process(override(found[experiment.select(patterns, found)[0]].row.config))
+    is_begun = folder is not None and (folder / CONFIG).exists()
+    saved = json.loads(json.dumps(experiment.saved or {"experiment": experiment.name}))
+    if folder is not None and is_begun and resume is not False and read_config(folder) != saved:
         raise RunDirectoryError(f"{folder} holds no rows of {experiment.name}: choose another --result-path")
-    with RunDirectory(folder, name=experiment.name, resume=is_begun, option="--result-path") as directory:
-        if not is_begun:
-            directory.write_json(CONFIG, {"experiment": experiment.name})
+    again, option = is_begun if resume is None else resume, "--result-path" if resume is None else "--resume"
+    with RunDirectory(path, name=experiment.name, resume=again, option=option) as directory:
+        folder = directory.path
+        if not again:
+            directory.write_json(CONFIG, saved)
+
+        def told() -> Reproduction:
+            chosen = set(experiment.select(patterns, found))
+            rows = tuple(row for label, row in found.items() if row.history or row.failure or label in chosen)
+            return Reproduction(experiment, directory.path, rows, changes)
+
         tried, written = set[str](), time.monotonic()
         # The rows that follow from others are known when those are trained.
         while left := [label for label in experiment.select(patterns, found) if label not in tried]:
@@ -106,11 +122,39 @@ def reproduce(
             if time.monotonic() - written > _SECONDS_BETWEEN_TABLES:
                 noted(told())
                 written = time.monotonic()
-        directory.write_json("summary.json", _plain(told()))
-        return told()
+        end = told()
+        directory.write_json("summary.json", _plain(end))
+        noted(end)
+        return end
 
 
-def _collect(experiment: Experiment, path: Path, kept: Mapping[str, Reproduced]) -> dict[str, Reproduced]:
+def folder_of(directory: Path, label: str) -> Path:
+    """Return the run directory of a row."""
+    return directory / label.replace(" ", "_").replace("/", "-")
+
+
+def read_history(folder: Path) -> list[dict[str, Any]]:
+    """Return one record for each epoch of the run in a folder; a run that was killed may have left half a line."""
+    file = folder / "metrics.jsonl"
+    found: list[dict[str, Any]] = []
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            break
+    return found
+
+
+def _require_one_process(config: TrainingConfig) -> None:
+    parallel = config.parallel
+    if torch.distributed.is_torchelastic_launched() or (parallel.devices or 1) > 1 or (parallel.nodes or 1) > 1:
+        raise ValueError(
+            "this command trains runs one after the other in one process: "
+            "several processes train one run, with `netdeconv train`"
+        )
+
+
+def _collect(experiment: Experiment, path: Path | None, kept: Mapping[str, Reproduced]) -> dict[str, Reproduced]:
     """What the directory holds of the first rows, and of what follows from those; kept ones are not read again."""
     found: dict[str, Reproduced] = {}
     new = dict(experiment.rows)
@@ -120,10 +164,10 @@ def _collect(experiment: Experiment, path: Path, kept: Mapping[str, Reproduced])
     return found
 
 
-def _read(label: str, row: ExperimentRow, path: Path) -> Reproduced:
+def _read(label: str, row: ExperimentRow, path: Path | None) -> Reproduced:
     """What the directory holds of a row."""
-    folder = folder_of(path, label)
-    if not (folder / CONFIG).exists():
+    folder = folder_of(path or Path(), label)
+    if path is None or not (folder / CONFIG).exists():
         return Reproduced(label, row, of_epochs=row.config.epochs)
     return Reproduced(
         label,
@@ -146,10 +190,18 @@ def _is_done(folder: Path, row: ExperimentRow, own: Reproduced) -> bool:
 
 def _train(label: str, row: ExperimentRow, directory: Path, reporter: Callable[[str], Reporter]) -> None:
     folder = folder_of(directory, label)
-    for _ in train_rows({label: row.config}, directory, reporter=reporter):
-        if row.measure is not None and not (folder / FAILURE).exists():
-            measured = row.measure(folder, row.config)
-            write_atomically(folder / MEASURED, (json.dumps(measured, indent=2) + "\n").encode())
+    placed = dataclasses.replace(row.config, result_path=str(folder))
+    try:
+        run(placed, progress=reporter(label), resume=(folder / CONFIG).exists())
+    except FloatingPointError as error:
+        _write(folder / FAILURE, {"message": str(error)})
+        return
+    if row.measure is not None:
+        _write(folder / MEASURED, row.measure(folder, row.config))
+
+
+def _write(file: Path, plain: Mapping[str, Any]) -> None:
+    write_atomically(file, (json.dumps(plain, indent=2) + "\n").encode())
 
 
 def _json(file: Path) -> dict[str, Any]:
@@ -171,4 +223,5 @@ def _plain(told: Reproduction) -> dict[str, Any]:
         }
         for row in told.rows
     ]
-    return {"experiment": told.experiment, "rows": rows, "changes": told.changes, "evaluated_on": told.evaluated_on}
+    about = {"experiment": told.experiment.name, "changes": told.changes, "evaluated_on": told.evaluated_on}
+    return {**about, "rows": rows, "table": told.lines()}
