@@ -97,7 +97,7 @@ class Check:
         return self.row
 
     def _steps(self) -> int:
-        model = copy.deepcopy(self.original).eval()
+        model = copy.deepcopy(self.original).eval().requires_grad_(False)  # the counter follows gradients
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             model(self.inputs[0][:1])
         operations = counter.get_total_flops()

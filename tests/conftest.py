@@ -1,20 +1,24 @@
-"""One session for all tests: seeds, threads, hypothesis, and where real data sets are."""
+"""One session for all tests: seeds, threads, hypothesis, processes, and where real data sets are.
+
+With ``-n`` the process that was typed only hands tests out: it imports neither torch nor anything that does.
+"""
 
 from __future__ import annotations
 
+import gc
+import importlib
 import os
 import random
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import filelock
-import numpy as np
 import pytest
-import torch
-from hypothesis import HealthCheck, settings
 
+SERVER = pytest.StashKey[Any]()
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent
 SEED = 20200426
@@ -48,22 +52,24 @@ SLOW = (
 # Figures are drawn without a screen; the library itself never sets a backend.
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-# The same examples in every run; time limits would only measure how busy the machine is.
-settings.register_profile(
-    "netdeconv",
-    derandomize=True,
-    deadline=None,
-    max_examples=40,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-settings.load_profile("netdeconv")
-
 
 def pytest_configure(config: pytest.Config) -> None:
     """Fix the number of threads, for a reduction split differently rounds differently; workers share the cores."""
+    if config.getoption("numprocesses", None):
+        return
     if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start, too
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
+    importlib.import_module("torch").set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
+    # The same examples in every run; time limits would only measure how busy the machine is.
+    hypothesis = importlib.import_module("hypothesis")
+    hypothesis.settings.register_profile(
+        "netdeconv",
+        derandomize=True,
+        deadline=None,
+        max_examples=40,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+    hypothesis.settings.load_profile("netdeconv")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -76,12 +82,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Fork the server of processes, and keep what was imported out of garbage collections."""
+    if session.items:
+        session.config.stash[SERVER] = importlib.import_module("forks").Server()
+        gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def forked(pytestconfig: pytest.Config) -> Callable[..., Any]:
+    """``forked(action, *arguments)`` runs an action in a process of its own: see ``forks.Server.run``."""
+    return pytestconfig.stash[SERVER].run
+
+
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     """Every test starts from the same random state, whichever tests ran before it."""
     random.seed(SEED)
-    np.random.seed(SEED)
-    torch.manual_seed(SEED)
+    importlib.import_module("numpy").random.seed(SEED)
+    importlib.import_module("torch").manual_seed(SEED)
 
 
 @pytest.fixture(scope="session")

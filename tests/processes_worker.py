@@ -1,4 +1,4 @@
-"""What test_processes.py looks at: runs of one process and of two, forked after one import."""
+"""What test_processes.py looks at: runs of one process and of two, forked after all imports."""
 
 from __future__ import annotations
 
@@ -6,17 +6,14 @@ import functools
 import os
 import shutil
 import signal
-import sys
 import time
 from pathlib import Path
 
-import torch
-
 import segmentation_worker
 import small_scenes
-from faults.children import Child
 from faults.kinds import ranks, require_done
 from faults.runs import import_as, tiny, train
+from forks import Child
 from netdeconv.data import DataConfig
 from netdeconv.models import NormConfig
 from netdeconv.training import NetworkConfig, TrainingConfig, run
@@ -52,7 +49,6 @@ def own_statistics(path: Path) -> TrainingConfig:
 
 
 def main(folder: Path) -> None:
-    torch.set_num_threads(1)
     import_as(own_statistics(folder / "first"))
 
     small_scenes.camvid(folder)
@@ -84,7 +80,3 @@ def main(folder: Path) -> None:
     assert [child.wait().code for child in killed] == [-signal.SIGKILL] * 2
     assert not (folder / "killed" / "summary.json").exists()
     require_done([Child(functools.partial(train, config(folder / "killed")))])
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

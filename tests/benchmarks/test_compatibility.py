@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import torch
 from benchmarks.compatibility_networks import NAMES
 
-from benchmarks import compatibility_page
+from benchmarks import compatibility, compatibility_page
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PROGRAM = """
-import sys
-import torch
-from benchmarks import compatibility
 
-number = (compatibility.BATCHES + 1) * compatibility.BATCH
-compatibility.images_and_labels = lambda root: (torch.randn(number, 3, 32, 32), torch.arange(number) % 10)
-compatibility.main(["--names", *sys.argv[1:]])
-"""
+
+def check(*arguments: str) -> None:
+    """The check of networks, on images and labels that are drawn."""
+    number = (compatibility.BATCHES + 1) * compatibility.BATCH
+    drawn = torch.randn(number, 3, 32, 32), torch.arange(number) % 10
+    compatibility.images_and_labels = lambda root: drawn
+    compatibility.main([*arguments])
+
+
 GOOD = {
     **{"network": "a", "norms left": "0 of 5", "norms left, why": "", "first loss, batch norm": 2.3},
     **{"last loss, batch norm": 2.0, "first loss, converted": 2.4},
@@ -30,11 +30,12 @@ GOOD = {
 }
 
 
-def test_a_network_and_an_error_are_rows(tmp_path):
+def test_a_network_and_an_error_are_rows(forked, tmp_path):
+    """In a process of its own, for the check forks."""
     file = tmp_path / "table.json"
-    # In an interpreter of its own: the check forks, which a process whose autograd has started threads must not.
-    command = [sys.executable, "-c", PROGRAM, "torchvision/shufflenet_v2_x0_5", "torchvision/nothing"]
-    subprocess.run([*command, "--steps", "2", "--output", str(file)], cwd=REPOSITORY, check=True, capture_output=True)
+    names = ("torchvision/shufflenet_v2_x0_5", "torchvision/nothing")
+    done = forked(check, "--names", *names, "--steps", "2", "--output", str(file), cwd=REPOSITORY)
+    assert done.returncode == 0, done.stderr
     good, bad = json.loads(file.read_text())["rows"]
     assert good["whitened"] == "57 of 57"
     assert good["norms left"] == "0 of 56"

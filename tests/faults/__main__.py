@@ -13,7 +13,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -35,7 +35,7 @@ KINDS: dict[str, tuple[Callable[..., int], int, int]] = {
 }
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Return how many kinds have findings."""
     parser = argparse.ArgumentParser(prog="faults", description=__doc__)
     parser.add_argument("result", type=Path, help="file of counts to write")
@@ -44,7 +44,7 @@ def main() -> int:
     )
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--only", default="", help="part of the names of kinds to try; the result keeps others' rows")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     begun, rows, minutes = time.monotonic(), {name: {} for name in KINDS}, 0.0
     if options.only:

@@ -18,8 +18,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from faults.children import Child, Ended
 from faults.runs import finished, require_equal, require_same, tiny, train
+from forks import Child, Ended
 from netdeconv.cli.main import main
 from netdeconv.training import CheckpointError, TrainingConfig, load_checkpoint, run_directory
 from netdeconv.training.devices import TERMINATED

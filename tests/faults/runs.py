@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from faults.children import Child
+from forks import Child
 from netdeconv.data import DataConfig
 from netdeconv.tasks import Classification
 from netdeconv.training import TrainingConfig, load_checkpoint, run

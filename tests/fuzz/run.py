@@ -12,6 +12,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ SHARE = 1250
 
 def child(first: int, last: int) -> None:
     """Say each case that begins, and what was wrong with it."""
+    sys.path[:0] = [str(HERE), str(HERE.parent)]
     import fuzz_cases
     import torch
 
@@ -33,24 +35,29 @@ def child(first: int, last: int) -> None:
     print("end", flush=True)
 
 
-def share(first: int, last: int) -> list[dict[str, Any]]:
+def process(first: int, last: int) -> tuple[int, str, str]:
+    """Try cases in a process of its own: its exit status, and what it said."""
+    command = [sys.executable, str(HERE / "run.py"), "--child", str(first), str(last)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def share(first: int, last: int, once: Callable[[int, int], tuple[int, str, str]] = process) -> list[dict[str, Any]]:
     """Findings of some cases, in as many processes as crashes ask for."""
     findings: list[dict[str, Any]] = []
-    path = os.pathsep.join([str(HERE), str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     while first < last:
-        command = [sys.executable, str(HERE / "run.py"), "--child", str(first), str(last)]
-        environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        code, said, error = once(first, last)
         begun = first
-        for line in done.stdout.splitlines():
+        for line in said.splitlines():
             word, *rest = line.split(maxsplit=2)
             if word == "begin":
                 begun = int(rest[0])
             elif word == "wrong":
                 findings.append({"seed": int(rest[0]), "what": rest[1]})
-        if done.returncode == 0:
+        if code == 0:
             break
-        findings.append({"seed": begun, "what": f"exit status {done.returncode}: {done.stderr[-300:]}"})
+        findings.append({"seed": begun, "what": f"exit status {code}: {error[-300:]}"})
         first = begun + 1
     return findings
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import functools
 import pickle
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -21,11 +19,10 @@ GROUPS = ranks_worker.GROUPS
 
 
 @pytest.fixture(scope="module")
-def ranks(tmp_path_factory):
+def ranks(forked, tmp_path_factory):
     """What every rank of each group found."""
     folder = tmp_path_factory.mktemp("ranks")
-    command = [sys.executable, ranks_worker.__file__, str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = forked(ranks_worker.main, folder)
     assert done.returncode == 0, done.stderr
     return {
         group: [torch.load(folder / f"{group} {rank}.pt") for rank in range(len(sizes))]

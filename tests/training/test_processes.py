@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+import processes_worker
 from faults.runs import require_same
 from netdeconv.training import RunDirectoryError, load_checkpoint
 from netdeconv.training.devices import build_fabric
 from netdeconv.training.run_directory import open_directory
-
-TESTS = Path(__file__).resolve().parents[1]
 
 
 def history(path: Path) -> list[dict]:
@@ -36,16 +32,10 @@ def assert_near(found: list[dict], expected: list[dict]) -> None:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(forked, tmp_path_factory):
     """The directories of runs of one process and of two."""
     folder = tmp_path_factory.mktemp("runs")
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent / "src")]),
-        "OMP_NUM_THREADS": "1",
-    }
-    command = [sys.executable, str(TESTS / "processes_worker.py"), str(folder)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = forked(processes_worker.main, folder)
     assert done.returncode == 0, done.stderr
     return folder
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from torchvision import datasets
 
@@ -14,7 +13,8 @@ from netdeconv.lookup import look_up
 IGNORE = 255
 
 
-class PixelClass(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class PixelClass:
     """One class of pixels: its name and the colour it is drawn in."""
 
     name: str

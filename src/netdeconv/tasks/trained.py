@@ -33,6 +33,7 @@ from netdeconv.training.plain import from_plain
 from netdeconv.training.run_directory import RunDirectoryError, read_config
 
 CHECKPOINT = "checkpoint.pt"
+_FORMATS = (1, 2, 3)  # of checkpoints; they differ in what a run needs to go on
 # Brightness of red, green and blue (ITU-R BT.601).
 _LUMA = (0.299, 0.587, 0.114)
 # Every segmentation network ends in a convolution to classes; its weight is the last of the network's own head.
@@ -67,7 +68,7 @@ class TrainedNetwork(abc.ABC):
             device: where to put the network.
 
         Raises:
-            RunDirectoryError: when there is no run of this task.
+            RunDirectoryError: when there is no run of this task, or this version does not know its settings.
             CheckpointError: when the checkpoint is absent, damaged, of another network or other classes.
         """
         folder, device = Path(path).expanduser(), torch.device(device)
@@ -75,11 +76,17 @@ class TrainedNetwork(abc.ABC):
         kind = plain.get("task", {}).get("name")
         if kind != name:
             raise RunDirectoryError(f"{folder} holds no run of {name}" + (f", but of {kind}" if kind else ""))
-        config = from_plain(plain, {name: cls.task_type})
         try:
-            weights = evaluated_weights(load_checkpoint(folder / CHECKPOINT))
+            config = from_plain(plain, {name: cls.task_type})
+        except ValueError as error:
+            raise RunDirectoryError(f"{folder} is of another version: {error}") from error
+        try:
+            state = load_checkpoint(folder / CHECKPOINT)
         except FileNotFoundError as error:
             raise CheckpointError(f"{folder} has no {CHECKPOINT}: no epoch was finished") from error
+        if state.get("format", 1) not in _FORMATS:
+            raise CheckpointError(f"{folder / CHECKPOINT} has format {state['format']} of another version")
+        weights = evaluated_weights(state)
         entry = cls._info(config, weights, folder / CHECKPOINT)
         # The checkpoint has all weights: none are fetched, none read from where the run started.
         task: Any = config.task
@@ -222,3 +229,14 @@ class TrainedSegmentation(TrainedNetwork):
         """The pairs of a part of the run's data set, at the run's size."""
         data = self.config.data
         return find_pairs(data.dataset, split, data_dir=data_dir or data.data_dir, size=self.task.views.size)
+
+
+def load_trained(path: str | Path, *, device: torch.device | str = "cpu") -> TrainedClassifier | TrainedSegmentation:
+    """Return the network of a run.
+
+    Raises:
+        RunDirectoryError, CheckpointError: as :meth:`TrainedNetwork.load` does.
+    """
+    segments = read_config(path).get("task", {}).get("name") == Segmentation.name
+    kind: type[TrainedClassifier | TrainedSegmentation] = TrainedSegmentation if segments else TrainedClassifier
+    return kind.load(path, device=device)
