@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -56,7 +57,7 @@ def reporters(
     Yields:
         A function from a run's name to its reporter, which is drawn as one bar.
     """
-    if not show:
+    if not show or os.environ.get("RANK", "0") != "0":  # torchrun's; the first process speaks for all
         yield lambda name: Silent()
         return
     columns = (

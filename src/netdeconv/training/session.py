@@ -39,8 +39,7 @@ def run(config: TrainingConfig, progress: Reporter | None = None, *, resume: boo
     Args:
         config: the settings.
         progress: who is told of it.
-        resume: whether ``config.result_path`` holds a run to continue from its last checkpoint, on any number
-            of processes.
+        resume: whether ``config.result_path`` holds a run to go on with, in any number of processes.
 
     Returns:
         The measurements of every epoch, and the network.
