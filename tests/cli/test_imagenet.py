@@ -113,7 +113,7 @@ def test_options_arrive_under_all_their_names(root):
         ("{root} --pretrained --deconv True", 2, "with batch norm, have pretrained weights"),
         ("{root} -e", 2, "--evaluate needs the checkpoint to evaluate"),
         ("{root} --eval", 2, "unknown option '--eval'; did you mean '--evaluate'?"),
-        ("{root} -b 0", 2, "a batch of 0 cannot be cut into 1 equal parts"),
+        ("{root} -b 0", 2, "batch_size must be at least 1, got 0"),
         ("{root} --resume nothing", 1, "holds no run"),
         ("nowhere", 1, "was not found in"),
     ],

@@ -190,7 +190,6 @@ def test_squares_that_make_no_sense_are_refused(settings, message):
 @pytest.mark.parametrize(
     ("batch_size", "world", "message"),
     [
-        (0, 1, "a batch of 0 cannot be cut into 1 equal parts; one of 1 can"),
         (3, 4, "a batch of 3 cannot be cut into 4 equal parts; one of 4 can"),
         (10, 4, "a batch of 10 cannot be cut into 4 equal parts; one of 8 can"),
     ],

@@ -143,7 +143,7 @@ class TrainingData:
 
     def __post_init__(self) -> None:
         world, (height, width) = self.shard[1], self.info.shape[1:]
-        if self.batch_size < 1 or self.batch_size % world:
+        if self.batch_size % world:
             fitting = max(self.batch_size // world, 1) * world
             raise ValueError(
                 f"a batch of {self.batch_size} cannot be cut into {world} equal parts; one of {fitting} can"

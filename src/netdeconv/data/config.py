@@ -63,7 +63,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         require_range(self, 0, "cutout", "num_workers")
-        require_range(self, 1, "max_batches")
+        require_range(self, 1, "batch_size", "max_batches")
         # Networks for image files halve their images five times: a pixel or two ends in NaN, or teaches them nothing.
         require_range(self, 8, "image_size")
         if self.cutout and not self.augment:
