@@ -258,13 +258,6 @@ def test_ctrl_c_while_modules_are_loaded_is_one_line(capsys, monkeypatch):
     assert (code, error) == (130, "netdeconv: stopped\n")
 
 
-def test_lists_name_everything(capsys):
-    assert main(["list", "archs"]) == 0
-    assert main(["list", "datasets"]) == 0
-    out = capsys.readouterr().out
-    assert all(name in out for name in ("vgg19", "lenet", "mlp", "digits", "stl10"))
-
-
 def test_comparing_prints_the_table_and_leaves_it(capsys, tmp_path):
     path = tmp_path / "c"
     line = f"compare {TINY} --block 4 --search-epochs 1 --lrs .1 .01 --seeds 0 1 --result-path {path}"

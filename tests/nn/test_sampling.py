@@ -22,9 +22,9 @@ PIXELS = PatchGeometry((1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1))
     ("batch", "enough", "expected"),
     [
         (128, None, 1),
-        (128, 16, 4),  # 128 * 16 * 2 rows for 4 features: 64 steps, but 32 entries must remain
-        (128, 512, 2),  # 4096 rows, of which 2048 are enough
-        (128, 513, 1),
+        (128, 16, 4),  # 128 * 16 rows for 4 features: 32 steps, but 32 entries must remain
+        (128, 256, 2),  # 2048 rows, of which 1024 are enough; blocks of one position are no further rows
+        (128, 257, 1),
         (64, 1, 2),
         (63, 1, 1),
     ],
@@ -46,10 +46,18 @@ def test_a_denser_sample_takes_so_many_fewer_images():
     sampler = Sampler(PIXELS, Grouping(1, 1, 4), nnd.Whitening(sampling_stride=3))
     assert sampler.plan(torch.Size((256, 4, 2, 2))) == (PIXELS, 4)
     assert sampler.num_rows(torch.Size((256, 4, 2, 2))) == 256  # as at one position of all of them
-    assert sampler.plan(torch.Size((16, 4, 2, 2)))[1] == 2  # 8 entries remain
+    assert sampler.plan(torch.Size((63, 4, 2, 2)))[1] == 1  # of a small batch all
     volume = PatchGeometry((1,) * 3, (1,) * 3, ((0, 0),) * 3, (1,) * 3)
     sampler = Sampler(volume, Grouping(1, 1, 4), nnd.Whitening(sampling_stride=3))
-    assert sampler.plan(torch.Size((16, 4, 2, 2, 2))) == (volume, 2)  # also where fewer would do
+    assert sampler.plan(torch.Size((128, 4, 2, 2, 2))) == (volume, 4)  # also where fewer would do
+
+
+def test_entries_that_are_left_out_come_out_alike():
+    """Of a batch of 16 eight once were sampled, and the others' outputs grew with every layer, to sixfold."""
+    layers = (part for _ in range(12) for part in (torch.nn.Conv2d(40, 40, 1), torch.nn.ReLU()))
+    model = nd.convert(torch.nn.Sequential(torch.nn.Conv2d(40, 40, 1), *layers))
+    y = model(torch.randn(16, 40, 2, 2))
+    assert float(y[1::2].detach().std() / y[::2].detach().std()) < 1.3
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=setting_id)

@@ -89,7 +89,7 @@ def test_a_checkpoint_that_does_not_fit_is_named(running, capsys):
     assert "has format 99 of another version" in capsys.readouterr().err
     (running / "checkpoint.pt").unlink()
     assert main(["visualize", str(running)]) == 1
-    assert "has finished no epoch yet" in capsys.readouterr().err
+    assert "no epoch was finished" in capsys.readouterr().err
     config = json.loads((running / "config.json").read_text())
     (running / "config.json").write_text(json.dumps(config | {"of_tomorrow": 1}))
     assert main(["visualize", str(running)]) == 1

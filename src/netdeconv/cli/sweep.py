@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from netdeconv.cli.parser import UsageError, value_of
+from netdeconv.cli.parser import UsageError
 from netdeconv.cli.reporting import lines_text, reporters
 from netdeconv.cli.runs import Options as RunOptions
 from netdeconv.cli.runs import require_known, require_nothing, settings
@@ -50,7 +50,7 @@ def options_of(arguments: Sequence[str]) -> Options:
         raise UsageError(
             "a sweep chooses --lr and --wd: say where from with --lr-range, --lr-grid, --wd-range, --wd-grid"
         )
-    if value_of(arguments, "--validation-size") == "0":
+    if "config.data.validation_size" in typed and options.config.data.validation_size == 0:
         raise UsageError("--validation-size 0 would choose by the test images")
     require_nothing(typed, but=("trials",))
     return options

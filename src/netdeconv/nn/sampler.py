@@ -21,7 +21,8 @@ logger = logging.getLogger("netdeconv.nn")
 
 # Of a patch: the root of a matrix of so many features takes a second of a core already, and twice as many eight times.
 _MOST_FEATURES = 1024
-# of a batch, in a sample: positions of one image resemble each other
+# Of a batch, in a sample: positions of one image resemble each other. Measured: of 16 images, 2x2 maps and 40 channels,
+# outputs of the 8 that a sample of 8 left out grew with every layer, to six times the others'.
 _FEWEST_ENTRIES = 32
 # sampled positions along an axis: a 2x2 map sampled at one corner says nothing of the others
 _FEWEST_POSITIONS = 4
@@ -72,14 +73,12 @@ class Sampler:
         counts = geometry.grid(tuple(shape[2:]))
         strides = [max(1, min(wanted, -(-n // _FEWEST_POSITIONS))) for n in counts]
         sampled = _strided(geometry, strides)
-        # where a small map is sampled more densely, so many fewer images do
-        rows, wide = sampled.num_samples(shape), _strided(geometry, [wanted] * len(counts)).num_samples(shape)
-        step = rows // max(1, wide)
-        if self.whitening.rows_per_feature is not None:
-            enough = self.whitening.rows_per_feature * self.matrix_size
-            step = max(step, rows * self.grouping.num_blocks // enough)
-        fewest = max(_FEWEST_ENTRIES * wide // max(1, rows), _FEWEST_ENTRIES // 4)
-        return sampled, max(1, min(step, shape[0] // fewest))
+        rows, enough = sampled.num_samples(shape), self.whitening.rows_per_feature
+        if enough is not None:
+            step = rows // (enough * self.matrix_size)
+        else:  # where a small map is sampled more densely, so many fewer images do
+            step = rows // max(1, _strided(geometry, [wanted] * len(counts)).num_samples(shape))
+        return sampled, max(1, min(step, shape[0] // _FEWEST_ENTRIES))
 
     def num_rows(self, shape: torch.Size) -> int:
         """Rows that a matrix is estimated from, for an input (N, C, ...)."""

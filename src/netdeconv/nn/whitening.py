@@ -56,7 +56,7 @@ class Whitening:
         sampling_stride: take a patch at every n-th output position of each spatial axis; fewer are
             left out where an axis has less than four times as many.
         rows_per_feature: sampled rows that are enough for each feature of a matrix: of a batch, every n-th entry is
-            sampled, such that so many rows and 32 entries remain. ``None`` samples all entries.
+            sampled, such that so many positions and 32 entries remain. ``None`` samples all entries.
         momentum: weight of the new batch in the running statistics, in (0, 1];
             ``None`` averages all batches equally.
         freeze: a :class:`Freeze` schedule, or ``None`` to use batch statistics in every step.

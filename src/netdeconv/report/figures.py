@@ -7,19 +7,19 @@ import dataclasses
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from netdeconv import models, viz
-from netdeconv.data import DataConfig, DataError, DatasetInfo, MissingDataError, info, open_splits
+from netdeconv.data import DataConfig, DataError, DatasetInfo, MissingDataError, Splits, info, open_splits
 from netdeconv.lookup import UnknownNameError
 from netdeconv.models import NormConfig
 from netdeconv.nn import WhitenedLayer
 from netdeconv.report.runs import SavedRun
 from netdeconv.tasks import Classification
+from netdeconv.tasks.trained import TrainedClassifier, TrainedNetwork, load_trained
 from netdeconv.training import NetworkConfig
 
 _IMAGES = 64
@@ -34,6 +34,7 @@ class Subject:
         network: itself.
         batch: normalised images (N, C, H, W).
         run: of which it is; None: it was not trained.
+        trained: the run's network, settings and data set.
         notes: what a reader has to know.
     """
 
@@ -41,6 +42,7 @@ class Subject:
     network: nn.Module
     batch: Tensor
     run: SavedRun | None = None
+    trained: TrainedNetwork | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -48,22 +50,28 @@ def subject_of_run(run: SavedRun, data_dir: str | None = None) -> Subject:
     """A run's network and images; photographs or digits where its data are not here.
 
     Raises:
-        RunDirectoryError: when it has no checkpoint, or is of another version.
-        CheckpointError: when the checkpoint is damaged or of another version or network.
+        RunDirectoryError: when this version does not know its settings.
+        CheckpointError: when the checkpoint is absent, damaged or of another version or network.
     """
+    trained = load_trained(run.path)
+    notes: tuple[str, ...] = ()
     try:
-        splits = run.open_data(data_dir)
-        entry: Any = splits.info
-        batch = next(iter(splits.train.epoch(1)))[0][:_IMAGES]
-        notes: tuple[str, ...] = ()
+        batch = next(iter(open_data(trained, data_dir).train.epoch(1)))[0][:_IMAGES]
     except (MissingDataError, DataError) as error:
-        name = run.plain["data"]["dataset"]
-        if run.plain["task"]["name"] != Classification.name:
+        if not isinstance(trained, TrainedClassifier):
             raise
-        entry = info(name)
-        batch = embedded_batch(entry)
+        batch = embedded_batch(trained.info)
+        name = trained.config.data.dataset
         notes = (f"the images of {name} are not here, so embedded ones are drawn ({error})",)
-    return Subject(run.label, run.network(entry), batch, run, notes)
+    return Subject(run.label, trained.network, batch, run, trained, notes)
+
+
+def open_data(trained: TrainedNetwork, data_dir: str | None = None) -> Splits:
+    """A run's data, on the processor, in batches of at most 64."""
+    config = trained.config
+    data = dataclasses.replace(config.data, batch_size=min(_IMAGES, config.data.batch_size), num_workers=0)
+    data = dataclasses.replace(data, data_dir=data_dir or data.data_dir)
+    return config.task.open(data, seed=config.seed, device=torch.device("cpu"), shard=(0, 1))
 
 
 def subject_of_arch(arch: str, *, norm: str = "default", data: str = "photographs") -> Subject:

@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from netdeconv.report.figures import Subject
-from netdeconv.tasks import Classification
+from netdeconv.report.figures import Subject, open_data
 from netdeconv.tasks.trained import TrainedSegmentation
 from netdeconv.viz import overlay, panels
 from netdeconv.viz.style import styled
@@ -46,10 +45,11 @@ def mistakes_of(subject: Subject, data_dir: str | None = None) -> Mistakes:
     Raises:
         MissingDataError: when the run's data are not here.
     """
-    assert subject.run is not None
-    if subject.run.plain["task"]["name"] != Classification.name:
-        return Mistakes({"matrix": [], "names": [], "images": 0}, _scenes(subject))
-    splits = subject.run.open_data(data_dir)
+    trained = subject.trained
+    assert trained is not None
+    if isinstance(trained, TrainedSegmentation):
+        return Mistakes({"matrix": [], "names": [], "images": 0}, _scenes(trained))
+    splits = open_data(trained, data_dir)
     count = splits.info.num_classes
     matrix = torch.zeros(count, count, dtype=torch.int64)
     wrong: list[tuple[Tensor, int, int]] = []
@@ -63,7 +63,7 @@ def mistakes_of(subject: Subject, data_dir: str | None = None) -> Mistakes:
             wrong.append((inputs[index], int(targets[index]), int(guesses[index])))
         if seen >= _MOST_IMAGES:
             break
-    names = _names(subject.run.plain["data"]["dataset"], count)
+    names = _names(trained.config.data.dataset, count)
     small = matrix.tolist() if count <= _MOST_CLASSES else []
     return Mistakes({"matrix": small, "names": names, "images": seen}, _wrong(wrong, names) if wrong else None)
 
@@ -87,9 +87,7 @@ def _wrong(wrong: list[tuple[Tensor, int, int]], names: list[str]) -> Figure:
     return figure
 
 
-def _scenes(subject: Subject) -> Figure:
-    assert subject.run is not None
-    trained = TrainedSegmentation.load(subject.run.path)
+def _scenes(trained: TrainedSegmentation) -> Figure:
     source, classes = trained.evaluation_source(), trained.info.classes
     rows = []
     for index in range(min(_SCENES, len(source))):

@@ -31,7 +31,6 @@ def cifar(
     *,
     dataset: str = "cifar10",
     norm: str = "batch_norm",
-    changes: Mapping[str, Any] | None = None,
     width: float = 1.0,
     batch_size: int = 128,
     images: int | None = None,
@@ -49,7 +48,6 @@ def cifar(
         epochs: passes over the training images.
         dataset: such as ``"cifar10"``.
         norm: name of the normalisation.
-        changes: settings of :class:`netdeconv.models.NormConfig`, of a normalisation that whitens.
         width: factor on the network's channels.
         batch_size: images in a batch.
         images: to train on; ``None``: all that are left.
@@ -61,7 +59,7 @@ def cifar(
     return TrainingConfig(
         task=Classification(),
         data=DataConfig(dataset=dataset, batch_size=batch_size, train_size=images, validation_size=cut),
-        network=NetworkConfig(arch=arch, width=width, norm=norm_config(norm, changes)),
+        network=NetworkConfig(arch=arch, width=width, norm=NormConfig(name=norm)),
         optimizer=OptimizerConfig(name="SGD", lr=lr, momentum=0.9, weight_decay=weight_decay, schedule="cosine"),
         epochs=epochs,
         seed=seed,

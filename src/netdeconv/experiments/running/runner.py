@@ -123,7 +123,8 @@ def reproduce(
                 noted(told())
                 written = time.monotonic()
         end = told()
-        directory.write_json("summary.json", _plain(end))
+        about = {"experiment": experiment.name, "changes": changes, "evaluated_on": end.evaluated_on}
+        directory.write_json("summary.json", {**about, "table": end.lines()})
         noted(end)
         return end
 
@@ -207,21 +208,3 @@ def _write(file: Path, plain: Mapping[str, Any]) -> None:
 def _json(file: Path) -> dict[str, Any]:
     plain: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     return plain
-
-
-def _plain(told: Reproduction) -> dict[str, Any]:
-    rows = [
-        {
-            "label": row.label,
-            "expected": dict(row.row.expected),
-            "score": row.score,
-            "epochs": len(row.history),
-            "of_epochs": row.of_epochs,
-            "minutes": row.seconds / 60,
-            "failure": row.failure,
-            "measured": dict(row.measured),
-        }
-        for row in told.rows
-    ]
-    about = {"experiment": told.experiment.name, "changes": told.changes, "evaluated_on": told.evaluated_on}
-    return {**about, "rows": rows, "table": told.lines()}
