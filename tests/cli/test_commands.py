@@ -260,7 +260,7 @@ def test_ctrl_c_while_modules_are_loaded_is_one_line(capsys, monkeypatch):
 
 def test_comparing_prints_the_table_and_leaves_it(capsys, tmp_path):
     path = tmp_path / "c"
-    line = f"compare {TINY} --block 4 --search-epochs 1 --lrs .1 .01 --seeds 0 1 --result-path {path}"
+    line = f"compare {TINY} --block 4 --block-fc 32 --search-epochs 1 --lrs .1 .01 --seeds 0 1 --result-path {path}"
     assert main(shlex.split(line)) == 0
     out = capsys.readouterr().out
     table = (path / "table.txt").read_text(encoding="utf-8")
@@ -318,5 +318,5 @@ def test_resuming_ignores_no_setting(option, whitened, capsys):
 @pytest.fixture(scope="module")
 def whitened(tmp_path_factory):
     path = tmp_path_factory.mktemp("runs") / "whitened"
-    assert main(shlex.split(f"train {SMALL} --deconv True --epochs 1 --result-path {path}")) == 0
+    assert main(shlex.split(f"train {SMALL} --deconv True --block-fc 32 --epochs 1 --result-path {path}")) == 0
     return path

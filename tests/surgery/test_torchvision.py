@@ -14,7 +14,7 @@ from tolerances import FOLDED_FLOAT32, assert_within
 torchvision = pytest.importorskip("torchvision")
 
 SMALL = nd.Whitening(group_size=16)
-# images of a batch, and whitened layers: all convolutions and linear layers. ``benchmarks.compatibility`` has all networks
+# images of a batch, and whitened layers: all that can be. Other networks are in ``benchmarks.compatibility``
 NETWORKS = {"resnet18": (4, 21), "mobilenet_v2": (4, 53), "googlenet": (4, 64), "lraspp_mobilenet_v3_large": (4, 66)}
 
 
