@@ -13,7 +13,7 @@ from rich.console import Console
 
 from netdeconv.cli import main
 from netdeconv.report import page
-from netdeconv.report.dashboard import chart, screen, spark, state
+from netdeconv.report.dashboard import screen, spark, state
 from netdeconv.report.figures import family, subject_of_run
 from netdeconv.report.mistakes import mistakes_of
 from netdeconv.report.runs import SavedRun, find_runs
@@ -62,8 +62,6 @@ def test_what_is_no_run_is_refused(tmp_path, capsys):
         assert main([command, str(tmp_path)]) == 1
         assert "holds no run" in capsys.readouterr().err
     assert main(["report"]) == 2
-    assert main(["visualize", "vgg12"]) == 2
-    assert "did you mean 'vgg1" in capsys.readouterr().err
 
 
 def test_a_comparison_s_runs_are_those_that_are_no_search(finished, tmp_path):
@@ -174,7 +172,6 @@ def test_bars_are_as_high_as_their_values():
     assert spark([0, 1, 2], 9) == "▁▅█"
     assert spark([3, 3], 9) == "▁▁"
     assert spark([], 9) == ""
-    assert chart([0, 1], 2, height=2) == [" █", "▁█"]
     assert len(spark(list(range(500)), 20)) == 20
 
 

@@ -23,7 +23,7 @@ COMMANDS: dict[str, str] = {
     "export": "write a finished run's network, folded, as ONNX, int8 ONNX, torch.export, safetensors, AOTInductor",
     "reproduce": "a published experiment, or rows of it, beside the expected numbers",
     "sweep": "search learning rate and weight decay on images cut from the training set",
-    "visualize": "draw what whitening does in a run's network, or in a network before training",
+    "visualize": "draw what whitening does in a run's network",
     "report": "write one page about runs: curves, settings, health, mistakes, figures",
     "watch": "show a run in the terminal while it trains, or afterwards",
     "list": "list archs, datasets, models or experiments",

@@ -12,37 +12,32 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from netdeconv import models, viz
-from netdeconv.data import DataConfig, DataError, DatasetInfo, MissingDataError, Splits, info, open_splits
+from netdeconv import viz
+from netdeconv.data import DataConfig, DataError, DatasetInfo, MissingDataError, Splits, open_splits
 from netdeconv.lookup import UnknownNameError
-from netdeconv.models import NormConfig
 from netdeconv.nn import WhitenedLayer
 from netdeconv.report.runs import SavedRun
-from netdeconv.tasks import Classification
 from netdeconv.tasks.trained import TrainedClassifier, TrainedNetwork, load_trained
-from netdeconv.training import NetworkConfig
 
 _IMAGES = 64
 
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """A network, a batch that it can be shown, and how it was trained.
+    """A run's network, and a batch that it can be shown.
 
     Args:
-        name: of the network or run.
         network: itself.
         batch: normalised images (N, C, H, W).
-        run: of which it is; None: it was not trained.
-        trained: the run's network, settings and data set.
+        run: of which it is.
+        trained: the network with its settings and data set.
         notes: what a reader has to know.
     """
 
-    name: str
     network: nn.Module
     batch: Tensor
-    run: SavedRun | None = None
-    trained: TrainedNetwork | None = None
+    run: SavedRun
+    trained: TrainedNetwork
     notes: tuple[str, ...] = ()
 
 
@@ -63,7 +58,7 @@ def subject_of_run(run: SavedRun, data_dir: str | None = None) -> Subject:
         batch = embedded_batch(trained.info)
         name = trained.config.data.dataset
         notes = (f"the images of {name} are not here, so embedded ones are drawn ({error})",)
-    return Subject(run.label, trained.network, batch, run, trained, notes)
+    return Subject(trained.network, batch, run, trained, notes)
 
 
 def open_data(trained: TrainedNetwork, data_dir: str | None = None) -> Splits:
@@ -72,22 +67,6 @@ def open_data(trained: TrainedNetwork, data_dir: str | None = None) -> Splits:
     data = dataclasses.replace(config.data, batch_size=min(_IMAGES, config.data.batch_size), num_workers=0)
     data = dataclasses.replace(data, data_dir=data_dir or data.data_dir)
     return config.task.open(data, seed=config.seed, device=torch.device("cpu"), shard=(0, 1))
-
-
-def subject_of_arch(arch: str, *, norm: str = "default", data: str = "photographs") -> Subject:
-    """A network as it is before training, on embedded images: 32x32 parts of photographs, or digits.
-
-    Raises:
-        UnknownNameError: a ValueError with the nearest name, when there is no such network.
-    """
-    models.architecture(arch)
-    digits = info("digits")
-    entry = (
-        digits if data == "digits" else dataclasses.replace(digits, shape=(3, 32, 32), mean=(0.5,) * 3, std=(0.25,) * 3)
-    )
-    torch.manual_seed(0)
-    config = NetworkConfig(arch=arch, norm=NormConfig(name=norm))
-    return Subject(arch, Classification().build_network(config, entry), embedded_batch(entry))
 
 
 def embedded_batch(entry: DatasetInfo) -> Tensor:
@@ -148,10 +127,10 @@ def draw_all(
         missing.append("covariance, filters, spectra, ranks, sparsity: the network has no whitened layer")
     add("weights", lambda: viz.weight_norms({"": subject.network}))
     add(
-        "memory", lambda: viz.memory({subject.name: viz.training_memory(copy.deepcopy(subject.network), subject.batch)})
+        "memory",
+        lambda: viz.memory({subject.run.label: viz.training_memory(copy.deepcopy(subject.network), subject.batch)}),
     )
-    if subject.run is not None and subject.run.history:
-        run = subject.run
+    if (run := subject.run).history:
         add("curves", lambda: viz.curves({run.label: run.history}, metric=run.metric))
     return drawn, missing
 

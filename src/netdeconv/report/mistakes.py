@@ -46,7 +46,6 @@ def mistakes_of(subject: Subject, data_dir: str | None = None) -> Mistakes:
         MissingDataError: when the run's data are not here.
     """
     trained = subject.trained
-    assert trained is not None
     if isinstance(trained, TrainedSegmentation):
         return Mistakes({"matrix": [], "names": [], "images": 0}, scenes(trained, _SCENES))
     splits = open_data(trained, data_dir)

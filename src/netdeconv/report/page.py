@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 
 from netdeconv.data import DataError
 from netdeconv.health import LayerHealth, findings
-from netdeconv.report.figures import Subject, draw_all, family, subject_of_run
-from netdeconv.report.mistakes import Mistakes, mistakes_of
+from netdeconv.report.figures import draw_all, family, subject_of_run
+from netdeconv.report.mistakes import mistakes_of
 from netdeconv.report.runs import SavedRun, find_runs
 from netdeconv.training import RunDirectoryError
 from netdeconv.training.checkpoint import CheckpointError, write_atomically
@@ -205,19 +205,14 @@ def _drawn(run: SavedRun, data_dir: str | None) -> dict[str, Any]:
         return section
     figures, section["notes"] = draw_all(subject)
     section["figures"] = {name: _embedded(figure) for name, figure in figures.items() if name != "curves"}
-    found = _mistakes(subject, data_dir, section["notes"])
-    if found is not None:
-        section["mistakes"] = found if found.plain["matrix"] else None
-        section["pictures"] = _embedded(found.pictures) if found.pictures is not None else ""
-    return section
-
-
-def _mistakes(subject: Subject, data_dir: str | None, notes: list[str]) -> Mistakes | None:
     try:
-        return mistakes_of(subject, data_dir)
+        found = mistakes_of(subject, data_dir)
     except (DataError, OSError, ValueError) as error:
-        notes.append(f"mistakes: {error}")
-        return None
+        section["notes"].append(f"mistakes: {error}")
+        return section
+    section["mistakes"] = found if found.plain["matrix"] else None
+    section["pictures"] = _embedded(found.pictures) if found.pictures is not None else ""
+    return section
 
 
 def _rates(path: Path) -> Figure | None:
