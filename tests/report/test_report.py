@@ -193,5 +193,5 @@ def test_every_figure_of_a_run_is_written_without_a_display(finished, tmp_path, 
     assert main(["visualize", str(finished), "--layer", "12x", "-o", str(out)]) == 2
     assert "did you mean '12'" in capsys.readouterr().err
     (tmp_path / "no.png").write_text("no image")
-    assert main(["visualize", str(finished), "--image", str(tmp_path / "no.png"), "-o", str(out)]) == 2
-    assert "not an image" in capsys.readouterr().err
+    assert main(["visualize", str(finished), "--image", str(tmp_path / "no.png"), "-o", str(out)]) == 1
+    assert "no.png cannot be decoded" in capsys.readouterr().err

@@ -13,6 +13,7 @@ from torch import nn
 
 import netdeconv as nd
 from netdeconv import viz
+from netdeconv.data import CorruptImageError
 from netdeconv.linalg import Eigen, NewtonSchulz
 from netdeconv.lookup import UnknownNameError
 from netdeconv.viz.layers import gain_curve, kurtosis
@@ -209,30 +210,23 @@ def test_the_style_is_the_figures_own_and_files_are_svg_and_png(tmp_path, model)
     assert dict(rcParams) == before
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16", "F", "YCbCr"])
-def test_images_of_every_mode_are_read(tmp_path, mode):
-    file = tmp_path / ("image.tiff" if mode in ("F", "I;16", "CMYK", "YCbCr") else "image.png")
-    grey = Image.fromarray(np.arange(0, 240, dtype=np.uint8).reshape(12, 20))
-    if mode in ("I;16", "F"):
-        grey = Image.fromarray(np.arange(240).reshape(12, 20).astype(np.uint16 if mode == "I;16" else np.float32))
-    (grey if mode in ("I;16", "F") else grey.convert(mode)).save(file)
-    image = viz.read_image(file)
+def test_images_are_read_and_large_ones_made_smaller(tmp_path):
+    Image.fromarray(np.arange(0, 240, dtype=np.uint8).reshape(12, 20)).save(tmp_path / "grey.png")
+    image = viz.read_image(tmp_path / "grey.png")
     assert image.shape == (3, 12, 20)
-    assert image[:, 0, 0].max() < 0.1
-    assert image[:, -1, -1].min() > 0.85
+    assert image[:, 0, 0].max() == 0
+    assert image[:, -1, -1].min() == 239 / 255
+    Image.new("RGB", (2000, 1000)).save(tmp_path / "large.png")
+    assert viz.read_image(tmp_path / "large.png").shape == (3, 320, 640)
 
 
 def test_files_that_are_no_image_are_refused(tmp_path):
     (tmp_path / "text.png").write_text("no image")
-    with pytest.raises(viz.ImageError, match="not an image"):
+    with pytest.raises(CorruptImageError, match=r"text.png cannot be decoded \(no image of a known format"):
         viz.read_image(tmp_path / "text.png")
     Image.new("RGB", (4, 100)).save(tmp_path / "narrow.png")
-    with pytest.raises(viz.ImageError, match="at least 8 x 8"):
+    with pytest.raises(ValueError, match="narrow.png has 4 x 100 pixels: at least 8 x 8"):
         viz.read_image(tmp_path / "narrow.png")
     Image.new("RGB", (8, 2000)).save(tmp_path / "tall.png")
-    with pytest.raises(viz.ImageError, match="too narrow"):
+    with pytest.raises(ValueError, match="has 3 x 640 pixels"):
         viz.read_image(tmp_path / "tall.png")
-    with pytest.raises(FileNotFoundError):
-        viz.read_image(tmp_path / "none.png")
-    Image.new("RGB", (2000, 1000)).save(tmp_path / "large.png")
-    assert viz.read_image(tmp_path / "large.png").shape == (3, 320, 640)

@@ -96,7 +96,7 @@ def draw_all(
 
     Raises:
         UnknownNameError: a ValueError with the nearest name, when there is no such layer.
-        ImageError: a ValueError, when the file is no image that can be drawn.
+        CorruptImageError, ValueError: when the file is no image that can be drawn.
     """
     drawn: dict[str, Figure] = {}
     missing: list[str] = list(subject.notes)
