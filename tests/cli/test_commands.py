@@ -8,7 +8,7 @@ import shlex
 
 import pytest
 
-from netdeconv.cli import main, report, train
+from netdeconv.cli import main, train
 from netdeconv.models import NormConfig
 from netdeconv.training import RunDirectory, load_checkpoint
 
@@ -280,16 +280,6 @@ def test_comparing_prints_the_table_and_leaves_it(capsys, tmp_path):
     code, error = refused(f"compare --resume {path} --block 8", capsys)
     assert code == 2
     assert "leave --group-size out" in error
-
-
-def test_without_the_page_s_packages_compare_says_why(monkeypatch, tmp_path):
-    from netdeconv.report import page as home
-
-    def lacking(*arguments: object, **settings: object) -> None:
-        raise home.MissingPackageError("the report needs plotly")
-
-    monkeypatch.setattr(home, "write_report", lacking)
-    assert report.page(tmp_path) == "no report: the report needs plotly\n"
 
 
 def test_more_epochs_can_be_added_where_the_schedule_allows_it(capsys, tmp_path):

@@ -6,12 +6,13 @@ import io
 import json
 import re
 import shutil
+import sys
 
 import pytest
 import torch
 from rich.console import Console
 
-from netdeconv.cli import main
+from netdeconv.cli import main, report
 from netdeconv.report import page
 from netdeconv.report.dashboard import screen, spark, state
 from netdeconv.report.figures import family, subject_of_run
@@ -135,13 +136,11 @@ def test_names_cannot_break_the_page(finished, tmp_path):
     assert "<b>x" not in html
 
 
-def test_a_missing_package_is_named(finished, tmp_path, monkeypatch):
-    def absent(name):
-        raise ModuleNotFoundError(name)
-
-    monkeypatch.setattr(page.importlib, "import_module", absent)
-    with pytest.raises(page.MissingPackageError, match=r"needs jinja2, which is not installed: pip install"):
-        page.write_report([finished], tmp_path / "report.html")
+def test_a_missing_package_is_named(finished, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    assert main(["report", str(finished), "-o", str(tmp_path / "report.html")]) == 1
+    assert "needs jinja2, which is not installed: pip install" in capsys.readouterr().err
+    assert report.page(finished) == "no report: jinja2 is not installed\n"
 
 
 @pytest.mark.parametrize("width", [40, 100])
