@@ -260,7 +260,7 @@ def test_ctrl_c_while_modules_are_loaded_is_one_line(capsys, monkeypatch):
 
 def test_comparing_prints_the_table_and_leaves_it(capsys, tmp_path):
     path = tmp_path / "c"
-    line = f"compare {TINY} --block 4 --search-epochs 1 --lrs .1 .01 --seeds 0 1 --result-path {path}"
+    line = f"compare {TINY} --block 4 --search-epochs 1 --lrs .1 --seeds 0 --result-path {path}"
     assert main(shlex.split(line)) == 0
     out = capsys.readouterr().out
     table = (path / "table.txt").read_text(encoding="utf-8")
