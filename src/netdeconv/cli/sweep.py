@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from netdeconv.cli.parser import UsageError, flags, typed
 from netdeconv.cli.reporting import lines_text, reporters
 from netdeconv.cli.runs import Options as RunOptions
-from netdeconv.cli.runs import require_known, require_nothing, settings
+from netdeconv.cli.runs import USUAL, require_known, require_nothing, settings
 from netdeconv.cli.train import DEFAULT as TRAIN
 from netdeconv.experiments.running.search import Space, search
 from netdeconv.tasks import TASKS
@@ -45,7 +45,8 @@ def options_of(arguments: Sequence[str]) -> Options:
     Raises:
         ValueError: when options contradict each other, or the search that is resumed.
     """
-    options, said = settings(arguments, DEFAULT, prog="netdeconv sweep")
+    usual = (*USUAL[:5], "--lr-range", "--lr-grid", "--wd-range", "--wd-grid", "--trials", *USUAL[9:])
+    options, said = settings(arguments, DEFAULT, prog="netdeconv sweep", usual=usual)
     if {"config.optimizer.lr", "config.optimizer.weight_decay"} & said.keys():
         raise UsageError(
             "a sweep chooses --lr and --wd: say where from with --lr-range, --lr-grid, --wd-range, --wd-grid"
