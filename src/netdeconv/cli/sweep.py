@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from netdeconv.cli.parser import UsageError, flags, typed
 from netdeconv.cli.reporting import lines_text, reporters
-from netdeconv.cli.runs import Options as RunOptions
 from netdeconv.cli.runs import USUAL, require_known, require_nothing, settings
+from netdeconv.cli.runs import Options as RunOptions
 from netdeconv.cli.train import DEFAULT as TRAIN
 from netdeconv.experiments.running.search import Space, search
 from netdeconv.tasks import TASKS
