@@ -35,6 +35,19 @@ def sample_images(images, *, kernel, **settings):
     return viz.sample_layers(layer, images.double())[0]
 
 
+def crops_of_photographs(number: int, size: int) -> torch.Tensor:
+    """Square parts of the photographs, the same in every call, normalised: (number, 3, size, size)."""
+    random = np.random.default_rng(0)
+    whole = list(viz.photographs().values())
+    crops = []
+    for index in range(number):
+        photo = whole[index % len(whole)][:, ::2, ::2]
+        top, left = (int(random.integers(0, length - size + 1)) for length in photo.shape[1:])
+        crops.append(photo[:, top : top + size, left : left + size])
+    batch = torch.stack(crops)
+    return (batch - batch.mean((0, 2, 3), keepdim=True)) / batch.std((0, 2, 3), keepdim=True)
+
+
 @pytest.fixture
 def model():
     torch.manual_seed(1)
@@ -45,7 +58,7 @@ def model():
 
 @pytest.fixture
 def batch():
-    return viz.photograph_crops(32, 16)
+    return crops_of_photographs(32, 16)
 
 
 def test_a_sample_is_what_the_layer_whitens(model, batch):
@@ -115,7 +128,7 @@ def test_a_deconvolved_image_has_white_pixels(batch):
 @pytest.mark.parametrize("kernel", [3, 5, 7])
 @pytest.mark.parametrize("grey", [True, False])
 def test_whitening_filters_of_photographs_have_a_centre_and_a_surround(kernel, grey):
-    images = viz.photograph_crops(40, 32)
+    images = crops_of_photographs(40, 32)
     images = images.mean(1, keepdim=True) if grey else images
     sample = sample_images(images, kernel=kernel, root=NewtonSchulz(15))
     own = centre_filters(sample).diagonal(dim1=0, dim2=1).permute(2, 0, 1)  # each channel's filter of itself

@@ -50,6 +50,6 @@ def main(arguments: Sequence[str]) -> int:
     for name, figure in figures.items():
         viz.save(figure, output / name, options.formats)
     for text in missing:
-        print(f"not drawn: {text}" if text not in subject.notes else f"note: {text}")
+        print(f"not drawn: {text}")
     print(f"{len(figures)} figures: {output}")
     return 0

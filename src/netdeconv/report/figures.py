@@ -1,4 +1,4 @@
-"""All figures of one network, trained or not."""
+"""All figures of a run's network."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from netdeconv import viz
-from netdeconv.data import DataConfig, DataError, DatasetInfo, MissingDataError, Splits, open_splits
+from netdeconv.data import Splits
 from netdeconv.lookup import UnknownNameError
 from netdeconv.nn import WhitenedLayer
 from netdeconv.report.runs import SavedRun
-from netdeconv.tasks.trained import TrainedClassifier, TrainedNetwork, load_trained
+from netdeconv.tasks.trained import TrainedNetwork, load_trained
 
 _IMAGES = 64
 
@@ -31,34 +31,25 @@ class Subject:
         batch: normalised images (N, C, H, W).
         run: of which it is.
         trained: the network with its settings and data set.
-        notes: what a reader has to know.
     """
 
     network: nn.Module
     batch: Tensor
     run: SavedRun
     trained: TrainedNetwork
-    notes: tuple[str, ...] = ()
 
 
 def subject_of_run(run: SavedRun, data_dir: str | None = None) -> Subject:
-    """A run's network and images; photographs or digits where its data are not here.
+    """A run's network, and training images that it is shown.
 
     Raises:
         RunDirectoryError: when this version does not know its settings.
         CheckpointError: when the checkpoint is absent, damaged or of another version or network.
+        MissingDataError: when its data are not here.
     """
     trained = load_trained(run.path)
-    notes: tuple[str, ...] = ()
-    try:
-        batch = next(iter(open_data(trained, data_dir).train.epoch(1)))[0][:_IMAGES]
-    except (MissingDataError, DataError) as error:
-        if not isinstance(trained, TrainedClassifier):
-            raise
-        batch = embedded_batch(trained.info)
-        name = trained.config.data.dataset
-        notes = (f"the images of {name} are not here, so embedded ones are drawn ({error})",)
-    return Subject(trained.network, batch, run, trained, notes)
+    batch = next(iter(open_data(trained, data_dir).train.epoch(1)))[0][:_IMAGES]
+    return Subject(trained.network, batch, run, trained)
 
 
 def open_data(trained: TrainedNetwork, data_dir: str | None = None) -> Splits:
@@ -67,18 +58,6 @@ def open_data(trained: TrainedNetwork, data_dir: str | None = None) -> Splits:
     data = dataclasses.replace(config.data, batch_size=min(_IMAGES, config.data.batch_size), num_workers=0)
     data = dataclasses.replace(data, data_dir=data_dir or data.data_dir)
     return config.task.open(data, seed=config.seed, device=torch.device("cpu"), shard=(0, 1))
-
-
-def embedded_batch(entry: DatasetInfo) -> Tensor:
-    """Images of a data set's shape that need no file."""
-    channels, size, _ = entry.shape
-    if channels == 3:
-        return viz.photograph_crops(_IMAGES, min(size, 200))
-    splits = open_splits(
-        DataConfig(dataset="digits", batch_size=_IMAGES, augment=False), seed=0, device=torch.device("cpu")
-    )
-    batch = next(iter(splits.train.epoch(1)))[0]
-    return nn.functional.interpolate(batch, size=(size, size), mode="bilinear", align_corners=False)
 
 
 def draw_all(
@@ -99,7 +78,7 @@ def draw_all(
         CorruptImageError, ValueError: when the file is no image that can be drawn.
     """
     drawn: dict[str, Figure] = {}
-    missing: list[str] = list(subject.notes)
+    missing: list[str] = []
     picture = None if image is None else viz.read_image(image)
 
     def add(name: str, draw: Callable[[], Figure]) -> None:

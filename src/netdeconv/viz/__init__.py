@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netdeconv.viz.curves import curves
-from netdeconv.viz.embedded import photograph_crops, photographs, read_image
+from netdeconv.viz.embedded import photographs, read_image
 from netdeconv.viz.layers import memory, ranks, sparsity, spectra, training_memory, weight_norms
 from netdeconv.viz.overlays import labelled_overlay, overlay, panels
 from netdeconv.viz.rates import rate_map, search_map
@@ -21,7 +21,6 @@ __all__ = [
     "memory",
     "overlay",
     "panels",
-    "photograph_crops",
     "photographs",
     "ranks",
     "rate_map",

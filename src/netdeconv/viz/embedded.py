@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from torchvision.transforms.v2.functional import resize
@@ -21,20 +20,8 @@ def photographs() -> dict[str, Tensor]:
     """Scikit-learn's photographs of a temple and a flower, float32 (3, H, W) in [0, 1], by name."""
     from sklearn.datasets import load_sample_image
 
-    return {name: _tensor(load_sample_image(f"{name}.jpg")) for name in ("china", "flower")}
-
-
-def photograph_crops(number: int, size: int) -> Tensor:
-    """Square parts of the photographs, the same in every call, normalised: (number, 3, size, size)."""
-    random = np.random.default_rng(0)
-    whole = list(photographs().values())
-    crops = []
-    for index in range(number):
-        photo = whole[index % len(whole)][:, ::2, ::2]
-        top, left = (int(random.integers(0, length - size + 1)) for length in photo.shape[1:])
-        crops.append(photo[:, top : top + size, left : left + size])
-    batch = torch.stack(crops)
-    return (batch - batch.mean((0, 2, 3), keepdim=True)) / batch.std((0, 2, 3), keepdim=True)
+    images = {name: load_sample_image(f"{name}.jpg") for name in ("china", "flower")}
+    return {name: torch.tensor(pixels).permute(2, 0, 1).contiguous() / 255 for name, pixels in images.items()}
 
 
 def read_image(path: str | Path) -> Tensor:
@@ -50,7 +37,3 @@ def read_image(path: str | Path) -> Tensor:
     if min(height, width) < _SMALLEST:
         raise ValueError(f"{path} has {width} x {height} pixels: at least {_SMALLEST} x {_SMALLEST} are needed")
     return resize(image, [height, width], antialias=True)
-
-
-def _tensor(pixels: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.array(pixels, dtype=np.float32) / 255).permute(2, 0, 1).contiguous()
