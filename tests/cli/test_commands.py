@@ -12,6 +12,7 @@ from netdeconv.cli import main, train
 from netdeconv.models import NormConfig
 from netdeconv.training import RunDirectory, load_checkpoint
 
+pytestmark = pytest.mark.usefixtures("_no_drawing")
 SMALL = (
     "--dataset digits --arch mlp --width 0.25 --epochs 2 --threads 1 --lr 0.02 --batch-size 256 --msg False "
     "--loggers csv"

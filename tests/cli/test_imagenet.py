@@ -19,7 +19,10 @@ from small_runs import numbers
 SMALL = (
     "--loggers csv -a squeezenet1_1 -j 0 -b 8 --image-size 32 --lr 0.01 --threads 1 --device cpu --precision 32-true"
 )
-pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
+    pytest.mark.usefixtures("_no_drawing"),
+]
 
 
 @pytest.fixture(scope="module")
