@@ -31,6 +31,7 @@ def config(path: Path, **parallel: object) -> TrainingConfig:
         network=NetworkConfig(arch="lenet", width=0.5, norm=norm),
         device="cpu",
         precision="32-true",
+        epochs=2,
         loggers=("csv",),
         parallel=ParallelConfig(sync_statistics=True, **parallel),
     )

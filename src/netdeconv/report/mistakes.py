@@ -14,7 +14,7 @@ from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from netdeconv.report.figures import Subject, open_data
-from netdeconv.tasks.trained import TrainedSegmentation
+from netdeconv.tasks.trained import TrainedNetwork, TrainedSegmentation
 from netdeconv.viz import overlay, panels
 from netdeconv.viz.style import styled
 
@@ -46,9 +46,8 @@ def mistakes_of(subject: Subject, data_dir: str | None = None) -> Mistakes:
         MissingDataError: when the run's data are not here.
     """
     trained = subject.trained
-    assert trained is not None
     if isinstance(trained, TrainedSegmentation):
-        return Mistakes({"matrix": [], "names": [], "images": 0}, _scenes(trained))
+        return Mistakes({"matrix": [], "names": [], "images": 0}, scenes(trained, _SCENES))
     splits = open_data(trained, data_dir)
     count = splits.info.num_classes
     matrix = torch.zeros(count, count, dtype=torch.int64)
@@ -87,12 +86,13 @@ def _wrong(wrong: list[tuple[Tensor, int, int]], names: list[str]) -> Figure:
     return figure
 
 
-def _scenes(trained: TrainedSegmentation) -> Figure:
-    source, classes = trained.evaluation_source(), trained.info.classes
-    rows = []
-    for index in range(min(_SCENES, len(source))):
-        image, mask = source.load(index)
-        plain = image.as_subclass(Tensor)
-        both = (mask.as_subclass(Tensor), trained.predict(plain).as_subclass(Tensor))
-        rows.append([plain, *(overlay(plain, each, classes) for each in both)])
-    return panels(rows, ["image", "truth", "prediction"], classes)
+def scenes(trained: TrainedNetwork, count: int) -> Figure:
+    """Draw a segmentation network's predictions of some images that it was evaluated on, beside image and truth."""
+    assert isinstance(trained, TrainedSegmentation)
+    classes = trained.info.classes
+    shown = list(trained.evaluation_source().first(count))
+    rows = [
+        [image, overlay(image, truth, classes), overlay(image, trained.predict(image), classes)]
+        for _, image, truth in shown
+    ]
+    return panels(rows, ["image", "truth", "prediction"], classes, names=[name for name, *_ in shown])
