@@ -97,10 +97,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.evaluate:
         _say(scores(_evaluated(options)))
         return 0
-    result = trained(options, every=options.print_freq or 10)
-    if result is not None:
-        last = result.history[-1]
-        print(f"{scores(last)} after epoch {last['epoch']}; results in {result.path}")
+    trained(options, every=options.print_freq or 10)
     return 0
 
 

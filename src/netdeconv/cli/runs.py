@@ -142,8 +142,23 @@ def require_known(config: TrainingConfig) -> None:
         segmentation_network(config.network.arch)
 
 
+def outcome(result: RunResult) -> str:
+    """What a run reached, in words; its best epoch only where that was not chosen by test images."""
+    from netdeconv.viz.curves import in_words
+
+    last, on = result.history[-1], result.history[-1]["evaluated_on"]
+    shown = [name for name in dict.fromkeys((result.metric, "accuracy", "accuracy_top5")) if name in last]
+    best = max(result.history, key=lambda record: float(record[result.metric]))
+    chosen = "" if on == "test" else f" (best {best[result.metric]:.2f} % after epoch {best['epoch']}, chosen on {on})"
+    return (
+        f"{on} {', '.join(f'{in_words(name)} {last[name]:.2f} %' for name in shown)}, loss {last['loss']:.4f} after "
+        f"{len(result.history)} epochs{chosen}, {result.seconds:.1f} s of training, "
+        f"{1000 * result.seconds_per_step:.0f} ms a step"
+    )
+
+
 def trained(options: Options, every: int = 50) -> RunResult | None:
-    """Run what was asked for; ``None`` in all processes but the first, which draws and prints, every so many steps."""
+    """Run what was asked for, draw and say what came of it; ``None`` in all processes but the first, which does so."""
     from netdeconv.training import is_first_process, run
     from netdeconv.viz import curves
 
@@ -153,6 +168,7 @@ def trained(options: Options, every: int = 50) -> RunResult | None:
         result = run(config, reporter("training"), resume=options.resume is not None)
     if not is_first_process():
         return None
+    print(f"{outcome(result)}; results in {result.path}")
     name = config.network.arch.rpartition("/")[2]
     figure = curves({name: result.history}, title=f"{name} on {config.data.dataset}", metric=result.metric)
     figure.savefig(result.path / "curves.png", dpi=120)

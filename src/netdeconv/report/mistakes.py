@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
+from netdeconv.data.pairs import spaced
 from netdeconv.report.figures import Subject, open_data
-from netdeconv.tasks.trained import TrainedSegmentation
+from netdeconv.tasks.trained import TrainedNetwork, TrainedSegmentation
 from netdeconv.viz import overlay, panels
 from netdeconv.viz.style import styled
 
@@ -46,9 +47,8 @@ def mistakes_of(subject: Subject, data_dir: str | None = None) -> Mistakes:
         MissingDataError: when the run's data are not here.
     """
     trained = subject.trained
-    assert trained is not None
     if isinstance(trained, TrainedSegmentation):
-        return Mistakes({"matrix": [], "names": [], "images": 0}, _scenes(trained))
+        return Mistakes({"matrix": [], "names": [], "images": 0}, scenes(trained, _SCENES))
     splits = open_data(trained, data_dir)
     count = splits.info.num_classes
     matrix = torch.zeros(count, count, dtype=torch.int64)
@@ -87,12 +87,14 @@ def _wrong(wrong: list[tuple[Tensor, int, int]], names: list[str]) -> Figure:
     return figure
 
 
-def _scenes(trained: TrainedSegmentation) -> Figure:
-    source, classes = trained.evaluation_source(), trained.info.classes
-    rows = []
-    for index in range(min(_SCENES, len(source))):
-        image, mask = source[index]
-        plain = image.as_subclass(Tensor)
-        both = (mask.as_subclass(Tensor), trained.predict(plain).as_subclass(Tensor))
-        rows.append([plain, *(overlay(plain, each, classes) for each in both)])
-    return panels(rows, ["image", "truth", "prediction"], classes)
+def scenes(trained: TrainedNetwork, count: int) -> Figure:
+    """Draw a segmentation network's predictions of some images that it was evaluated on, beside image and truth."""
+    assert isinstance(trained, TrainedSegmentation)
+    classes = trained.info.classes
+    pairs = trained.evaluation_source()
+    shown = pairs.some(spaced(len(pairs), min(count, len(pairs))))
+    rows = [
+        [image, overlay(image, truth, classes), overlay(image, trained.predict(image), classes)]
+        for image, truth in map(shown.__getitem__, range(len(shown)))
+    ]
+    return panels(rows, ["image", "truth", "prediction"], classes, names=[file.stem for file, _ in shown.files])

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from netdeconv.data import DataConfig
-from netdeconv.experiments.running.experiment import ExperimentRow, Rows
+from netdeconv.experiments.running.experiment import ExperimentRow, Reproduced
 from netdeconv.models import NormConfig
 from netdeconv.tasks import Classification
 from netdeconv.training import NetworkConfig, OptimizerConfig, TrainingConfig
 
 PAPER_LR = 0.1
+SEEDS = (0, 1, 2)
 # Who found a number: the paper's early version, 2019.
 EARLY = "early version"
 # How tables of this project do.
@@ -72,13 +73,26 @@ def with_rates(config: TrainingConfig, lr: float, weight_decay: float) -> Traini
     return dataclasses.replace(config, optimizer=optimizer)
 
 
-def searched(config: TrainingConfig, label: str, lrs: Sequence[float], decays: Sequence[float]) -> Rows:
+def searched(
+    config: TrainingConfig, label: str, lrs: Sequence[float], decays: Sequence[float]
+) -> dict[str, ExperimentRow]:
     """Return a run for every pair of a learning rate and a weight decay, by label; see :func:`best_of`."""
     return {
         f"{label} lr {lr:g} wd {decay:g}": ExperimentRow(config=with_rates(config, lr, decay))
         for lr in lrs
         for decay in decays
     }
+
+
+def finals(config: TrainingConfig, label: str) -> dict[str, ExperimentRow]:
+    """Return a run for every seed, by label."""
+    return {f"{label}, seed {seed}": ExperimentRow(config=dataclasses.replace(config, seed=seed)) for seed in SEEDS}
+
+
+def over_seeds(runs: Iterable[Reproduced], name: str) -> dict[str, Any]:
+    """Return the mean score of runs, by a name, its spread and their number; one that diverged counts as 0."""
+    scores = [0.0 if run.failure else run.score or 0.0 for run in runs if run.failure or run.is_finished]
+    return {name: mean(scores), "spread": spread(scores), "seeds": len(scores)}
 
 
 def mean(values: Sequence[float]) -> float | None:

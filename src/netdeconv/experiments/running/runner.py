@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from netdeconv.experiments.running.experiment import Experiment, ExperimentRow, Reproduced
+from netdeconv.experiments.running.experiment import Experiment, ExperimentRow, Reproduced, one_a_run
 from netdeconv.training import (
     Reporter,
     RunDirectory,
@@ -54,7 +54,7 @@ class Reproduction:
     def lines(self) -> list[dict[str, Any]]:
         """The experiment's table of what was trained: one line a run where it has no other."""
         trained = [row for row in self.rows if row.history or row.failure]
-        return self.experiment.summarise(trained) if self.experiment.summarise else [row.line() for row in trained]
+        return self.experiment.summarise(trained) if self.experiment.summarise else one_a_run(trained)
 
 
 def reproduce(
