@@ -53,8 +53,6 @@ def test_what_does_not_fit_the_directory_is_refused(capsys, tmp_path):
     assert "holds no rows of fashion-regression" in capsys.readouterr().err
     assert run("mnist-mlp nothing", tmp_path / "other") == 2
     assert "unknown row of mnist-mlp 'nothing'" in capsys.readouterr().err
-    assert run("mnist-mlp --devices 2", tmp_path / "other") == 2
-    assert "several processes train one run" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
 
 
