@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(prog="python -m benchmarks.examples", description=__doc__)
     parser.add_argument("--names", nargs="+", choices=EXAMPLES, default=EXAMPLES)
-    parser.add_argument("--limit", type=float, default=600, help="seconds for one")
+    parser.add_argument("--limit", type=float, default=3600, help="seconds for one, by the clock")
     parser.add_argument("--output", type=Path, default=REPOSITORY / "results" / "checks" / "examples.json")
     options = parser.parse_args(given)
     begun, device, rows = time.perf_counter(), environment.prepare("cpu", 1), []
