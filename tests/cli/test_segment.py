@@ -225,6 +225,7 @@ def test_an_exported_network_gives_the_classes_of_all_pixels(finished, tmp_path,
     assert (about["input"]["shape"], about["classes"][0]) == (["batch", 3, 16, 24], "Sky")
     program = about["files"]["model.pt2"]
     assert program["same_top1"] == program["predictions"] == 5 * 16 * 24
+    capsys.readouterr()
     assert main(shlex.split(f"evaluate {tmp_path} --threads 1")) == 0
     accuracy = capsys.readouterr().out.partition(" accuracy ")[2].partition(",")[0]
     assert program["accuracy_exported"] == pytest.approx(float(accuracy), abs=1e-3)

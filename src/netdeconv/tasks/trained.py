@@ -40,6 +40,7 @@ from netdeconv.training.plain import from_plain
 from netdeconv.training.precision import autocast
 from netdeconv.training.run_directory import RunDirectoryError, read_config
 
+Part = Literal["train", "evaluation"]
 LAST, BEST = "checkpoint.pt", "best.pt"
 # Brightness of red, green and blue (ITU-R BT.601).
 _LUMA = (0.299, 0.587, 0.114)
@@ -120,9 +121,7 @@ class TrainedNetwork(abc.ABC):
         return self.network
 
     @abc.abstractmethod
-    def batches(
-        self, part: Literal["train", "evaluation"], *, data_dir: str | None = None
-    ) -> Iterable[tuple[Tensor, Tensor]]:
+    def batches(self, part: Part, *, data_dir: str | None = None) -> Iterable[tuple[Tensor, Tensor]]:
         """Return normalised images and targets, of images to train on or of those that the run was evaluated on."""
 
     @torch.no_grad()
@@ -169,9 +168,7 @@ class TrainedClassifier(TrainedNetwork):
         """Of the data set, or of the images that a folder's were cut to."""
         return self.info.shape
 
-    def batches(
-        self, part: Literal["train", "evaluation"], *, data_dir: str | None = None
-    ) -> Iterable[tuple[Tensor, Tensor]]:
+    def batches(self, part: Part, *, data_dir: str | None = None) -> Iterable[tuple[Tensor, Tensor]]:
         """Return normalised images, varied ones of training, and labels."""
         splits = self.splits(data_dir=data_dir)
         return splits.train.epoch(1) if part == "train" else splits.evaluation
@@ -224,8 +221,7 @@ class _Scores(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
-        scores: Tensor = self.network(images)["out"]
-        return scores
+        return self.network(images)["out"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -291,15 +287,12 @@ class TrainedSegmentation(TrainedNetwork):
         """The network, with scores of every pixel as its one output."""
         return _Scores(self.network)
 
-    def batches(
-        self, part: Literal["train", "evaluation"], *, data_dir: str | None = None
-    ) -> Iterable[tuple[Tensor, Tensor]]:
+    def batches(self, part: Part, *, data_dir: str | None = None) -> Iterable[tuple[Tensor, Tensor]]:
         """Return whole images, normalised, and masks."""
-        if part == "train":
-            source = self.source("train", data_dir=data_dir)
-        else:
-            source = self.evaluation_source(data_dir=data_dir)
-        return whole_batches(source, self.info, self.task.views.batch_of(self.info), device=self.device)
+        whole = (
+            self.source("train", data_dir=data_dir) if part == "train" else self.evaluation_source(data_dir=data_dir)
+        )
+        return whole_batches(whole, self.info, self.task.views.batch_of(self.info), device=self.device)
 
     def evaluation_source(self, *, data_dir: str | None = None) -> Pairs:
         """The pairs that the run was evaluated on, at its size."""
