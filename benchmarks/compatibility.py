@@ -214,8 +214,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     begun = time.perf_counter()
     device = environment.prepare("cpu", 1)
     images, labels = images_and_labels(Path(os.environ.get("NETDECONV_DATA", "data")))
-    with contextlib.suppress(ImportError):
-        import timm  # noqa: F401 (once, before the processes are forked)
+    if any(name.startswith("timm/") for name in options.names):
+        with contextlib.suppress(ImportError):
+            import timm  # noqa: F401 (once, before the processes are forked)
     files = [json.loads(file.read_text()) for file in (options.output, *options.merge) if file.exists()]
     known = {row["network"]: row for file in reversed(files) for row in file["rows"]}
     before = sum(file["minutes"] for file in files)

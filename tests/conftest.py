@@ -103,6 +103,14 @@ def _seeded() -> None:
     importlib.import_module("torch").manual_seed(SEED)
 
 
+@pytest.fixture(autouse=True)
+def _quick_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Placing the parts of a figure takes half of its time, and matters in the tests of figures alone."""
+    engine = sys.modules.get("matplotlib.layout_engine")
+    if engine is not None and "viz" not in request.path.parts:
+        monkeypatch.setattr(engine.ConstrainedLayoutEngine, "execute", lambda self, figure: None)
+
+
 @pytest.fixture(scope="session")
 def real_data(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """A function from a data set's name to the root folder that holds it, or a skip that says what to do."""

@@ -27,10 +27,11 @@ def config(path: Path, **parallel: object) -> TrainingConfig:
     norm = NormConfig(name="paper", group_size=4, linear_group_size=32, freeze=False, eps=1e-2)
     return small_config(
         path,
-        data=DataConfig(dataset="digits", train_size=768, batch_size=256, evaluation_size=200),
+        data=DataConfig(dataset="digits", train_size=384, batch_size=128, evaluation_size=200),
         network=NetworkConfig(arch="lenet", width=0.5, norm=norm),
         device="cpu",
         precision="32-true",
+        epochs=2,
         loggers=("csv",),
         parallel=ParallelConfig(sync_statistics=True, **parallel),
     )

@@ -15,7 +15,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def check(*arguments: str) -> None:
-    """The check of networks, on images and labels that are drawn."""
+    """The check of networks, on a few images and labels that are drawn."""
+    compatibility.BATCH = 4
     number = (compatibility.BATCHES + 1) * compatibility.BATCH
     drawn = torch.randn(number, 3, 32, 32), torch.arange(number) % 10
     compatibility.images_and_labels = lambda root: drawn

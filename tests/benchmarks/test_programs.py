@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -167,8 +168,17 @@ def test_the_script_refuses_unknown_parts():
     assert "Needs: an NVIDIA card" in done.stdout
 
 
-def test_allocator(tmp_path):
-    rows = measured(allocator, tmp_path / "allocator.json", *SMALL, "--variants", "channel")["rows"]
+def measure_allocator(path: Path) -> None:
+    """Its processes are forked, not spawned: neither imports."""
+    allocator.get_context = lambda method: multiprocessing.get_context("fork")
+    measured(allocator, path, *SMALL, "--variants", "channel")
+
+
+def test_allocator(forked, tmp_path):
+    path = tmp_path / "allocator.json"
+    done = forked(measure_allocator, path)
+    assert done.returncode == 0, done.stderr
+    rows = load(path)["rows"]
     assert [(row["variant"], row["memory"]) for row in rows] == [
         ("channel", allocator.USUAL),
         ("channel", allocator.KEPT),

@@ -8,10 +8,11 @@ import shlex
 
 import pytest
 
-from netdeconv.cli import main, report, train
+from netdeconv.cli import main, train
 from netdeconv.models import NormConfig
 from netdeconv.training import RunDirectory, load_checkpoint
 
+pytestmark = pytest.mark.usefixtures("_no_drawing")
 SMALL = (
     "--dataset digits --arch mlp --width 0.25 --epochs 2 --threads 1 --lr 0.02 --batch-size 256 --msg False "
     "--loggers csv"
@@ -258,16 +259,9 @@ def test_ctrl_c_while_modules_are_loaded_is_one_line(capsys, monkeypatch):
     assert (code, error) == (130, "netdeconv: stopped\n")
 
 
-def test_lists_name_everything(capsys):
-    assert main(["list", "archs"]) == 0
-    assert main(["list", "datasets"]) == 0
-    out = capsys.readouterr().out
-    assert all(name in out for name in ("vgg19", "lenet", "mlp", "digits", "stl10"))
-
-
 def test_comparing_prints_the_table_and_leaves_it(capsys, tmp_path):
     path = tmp_path / "c"
-    line = f"compare {TINY} --block 4 --search-epochs 1 --lrs .1 .01 --seeds 0 1 --result-path {path}"
+    line = f"compare {TINY} --block 4 --block-fc 32 --search-epochs 1 --lrs .1 --seeds 0 --result-path {path}"
     assert main(shlex.split(line)) == 0
     out = capsys.readouterr().out
     table = (path / "table.txt").read_text(encoding="utf-8")
@@ -287,16 +281,6 @@ def test_comparing_prints_the_table_and_leaves_it(capsys, tmp_path):
     code, error = refused(f"compare --resume {path} --block 8", capsys)
     assert code == 2
     assert "leave --group-size out" in error
-
-
-def test_without_the_page_s_packages_compare_says_why(monkeypatch, tmp_path):
-    from netdeconv.report import page as home
-
-    def lacking(*arguments: object, **settings: object) -> None:
-        raise home.MissingPackageError("the report needs plotly")
-
-    monkeypatch.setattr(home, "write_report", lacking)
-    assert report.page(tmp_path) == "no report: the report needs plotly\n"
 
 
 def test_more_epochs_can_be_added_where_the_schedule_allows_it(capsys, tmp_path):
@@ -325,5 +309,5 @@ def test_resuming_ignores_no_setting(option, whitened, capsys):
 @pytest.fixture(scope="module")
 def whitened(tmp_path_factory):
     path = tmp_path_factory.mktemp("runs") / "whitened"
-    assert main(shlex.split(f"train {SMALL} --deconv True --epochs 1 --result-path {path}")) == 0
+    assert main(shlex.split(f"train {SMALL} --deconv True --block-fc 32 --epochs 1 --result-path {path}")) == 0
     return path

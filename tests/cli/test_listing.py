@@ -56,7 +56,7 @@ def test_classes_of_pixels_have_names_and_colours(capsys):
     assert main(["list", "datasets", "--json"]) == 0
     (camvid,) = [row for row in json.loads(capsys.readouterr().out) if row["name"] == "camvid"]
     assert camvid["classes"][3] == {"name": "Road", "color": [128, 64, 128]}
-    assert (camvid["evaluated_on"], camvid["num_classes"], len(camvid["mean"])) == (["val", "test"], 11, 3)
+    assert (camvid["splits"], camvid["num_classes"], len(camvid["mean"])) == (["val", "test"], 11, 3)
 
 
 def test_segmentation_networks_are_listed_both_ways(capsys):

@@ -101,6 +101,7 @@ def test_help_says_what_docstrings_say(capsys):
 def test_flags_have_names_places_and_defaults():
     found = {flag.names: (flag.place, flag.default, flag.boolean) for flag in flags(Options(inner=Inner(batch_size=2)))}
     assert found == {
+        (): ("path", None, False),
         ("--optimizer",): ("name", "SGD", False),
         ("--stem",): ("stem", None, True),
         ("--device",): ("device", "auto", False),

@@ -36,11 +36,6 @@ def test_the_original_keywords():
     assert norm("--deconv False --block-fc 0") == norm("--deconv False --delinear False") == PLAIN
 
 
-def test_published():
-    assert norm("--deconv True --arch efficientnet_b0 --published True").published
-    assert not norm("--deconv True --arch efficientnet_b0").published
-
-
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -57,7 +52,6 @@ def test_published():
         ("--block 32", "group_size say how to whiten"),
         ("--stride 2 --eps .1", "eps and sampling_stride say how to whiten"),
         ("--stem True", "stem say how to whiten"),
-        ("--published True", "published say how to whiten"),
         ("--block-fc 512", "linear_group_size say how to whiten"),
         ("--delinear True", "--delinear True says how to whiten, but the norm is batch_norm"),
         ("--norm group_norm --deconv-iter 3", "num_iterations say how to whiten, but the norm is group_norm"),

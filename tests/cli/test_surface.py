@@ -47,7 +47,12 @@ OPTIONS = {
 
 
 def surface() -> list[str]:
-    return [f"{name} {' '.join(each.names)} {each.default!r}" for name, own in OPTIONS.items() for each in flags(own)]
+    return [
+        f"{name} {' '.join(each.names)} {each.default!r}"
+        for name, own in OPTIONS.items()
+        for each in flags(own)
+        if each.names
+    ]
 
 
 def test_options_and_defaults_are_those_of_the_list():

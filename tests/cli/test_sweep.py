@@ -9,6 +9,7 @@ import pytest
 
 from netdeconv.cli import main, train
 
+pytestmark = pytest.mark.usefixtures("_no_drawing")
 SMALL = (
     "--dataset digits --arch mlp --width 0.25 --batch-size 256 --epochs 1 --threads 1 --msg False --precision 32-true"
 )
@@ -30,7 +31,7 @@ def test_the_best_pair_is_a_command_that_trains_on_everything(capsys, tmp_path):
     assert table[0].startswith("mlp on digits, learning rate and weight decay: accuracy (%)")
     assert best["score"] == max(line["score"] for line in found)
     assert "\n".join([*table, caption]) + "\n" == (path / "table.txt").read_text()
-    assert (path / "sweep.png").stat().st_size > 10_000
+    assert (path / "sweep.png").exists()
     assert last.endswith(str(path))
 
     assert main(shlex.split(f"sweep --resume {path} --trials 3 --msg False")) == 0

@@ -12,7 +12,7 @@ from netdeconv.linalg import NewtonSchulz
 from tolerances import assert_close, tolerance
 
 # size and steps: every padded size, sizes that fill it and sizes that do not, few steps and more
-SIZES = [(1, 2), (3, 6), (16, 2), (27, 2), (64, 2), (100, 1), (128, 1)]
+SIZES = [(1, 2), (3, 6), (16, 1), (27, 2), (64, 1), (100, 1), (128, 1)]
 
 
 def scales(batch: int) -> torch.Tensor:

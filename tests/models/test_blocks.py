@@ -60,17 +60,17 @@ def test_a_dual_path_block_adds_to_its_first_channels_and_appends_the_others():
 
 def test_a_pre_activation_block_activates_what_its_convolutions_see():
     x = image()
-    same = PreActivationBlock(4, 4, stride=1, squeeze=False)
+    same = PreActivationBlock(4, 4, 1, squeeze=False)
     nn.init.zeros_(same.branch[-1].weight)
     assert torch.equal(same(x), x)
-    other = PreActivationBlock(4, 6, stride=2, squeeze=False)
+    other = PreActivationBlock(4, 6, 2, squeeze=False)
     nn.init.zeros_(other.branch[-1].weight)
     assert torch.equal(other(x), other.shortcut(torch.relu(other.activate[0](x))))
 
 
 def test_squeeze_and_excitation_ends_the_branch_of_senet():
     x = image()
-    block = PreActivationBlock(4, 4, stride=1, squeeze=True)
+    block = PreActivationBlock(4, 4, 1, squeeze=True)
     nn.init.zeros_(block.branch[-1].gate[-2].weight)
     nn.init.zeros_(block.branch[-1].gate[-2].bias)  # all gates are 1/2
     assert_close(block(x) - x, 0.5 * block.branch[:-1](block.activate(x)), size=8)
@@ -78,11 +78,11 @@ def test_squeeze_and_excitation_ends_the_branch_of_senet():
 
 def test_an_inverted_bottleneck_is_linear_at_its_end():
     x = image()
-    block = inverted_bottleneck(4, 4, expansion=6, stride=1)
+    block = inverted_bottleneck(4, 4, 1, expansion=6)
     silence(block.branch, -1.0)
     assert torch.equal(block(x), x - 1)
-    assert not isinstance(inverted_bottleneck(4, 4, expansion=6, stride=2), Residual)
-    with_gate = inverted_bottleneck(4, 4, expansion=6, stride=2, squeeze=True)
+    assert not isinstance(inverted_bottleneck(4, 4, 2, expansion=6), Residual)
+    with_gate = inverted_bottleneck(4, 4, 2, expansion=6, squeeze=True)
     assert isinstance(with_gate[-1], SqueezeExcitation)
 
 

@@ -18,7 +18,7 @@ NAMES = zoo.list_models(module=zoo)
 def test_a_d_at_the_end_means_the_converted_network(name):
     assert parse_imagenet_name(name) == (name, False)
     assert parse_imagenet_name(f"{name}d") == (name, True)
-    with pytest.raises(ValueError, match=f"'{name}d' is '{name}' converted"):
+    with pytest.raises(ValueError, match=f"unknown ImageNet network '{name}d'; did you mean '{name}'"):
         build_imagenet(f"{name}d")
 
 
@@ -64,9 +64,9 @@ def test_what_makes_no_sense_is_refused(name, settings, message):
 
 def test_entries_of_imagenet_networks_have_the_published_steps():
     resnet, mobile = architecture("imagenet/resnet18"), architecture("imagenet/mobilenet_v2")
-    assert (resnet.stem.num_iterations, resnet.stem.freeze) == (15, True)
+    assert (resnet.stem_steps, resnet.stem_freeze) == (15, True)
     assert (resnet.grouped, resnet.depthwise, resnet.named, resnet.source) == (3, 1, {}, "torchvision")
-    assert mobile.stem.num_iterations == imagenet_architecture("efficientnet_b3").stem.num_iterations == 10
+    assert mobile.stem_steps == imagenet_architecture("efficientnet_b3").stem_steps == 10
     projections = {f"features.{number}.conv.2" for number in range(2, 18)} | {"features.1.conv.1"}
     with torch.device("meta"):
         names = {n: m for n, m in build_imagenet("mobilenet_v2").named_modules() if isinstance(m, nn.Conv2d)}
@@ -98,7 +98,7 @@ def test_imagenet_networks_are_built_by_name_like_the_others():
     ("name", "settings", "message"),
     [
         ("imagenet/resnet19", {}, "unknown ImageNet network 'resnet19'"),
-        ("imagenet/resnet18d", {}, "'resnet18d' is 'resnet18' converted: name that"),
+        ("imagenet/resnet18d", {}, "unknown ImageNet network 'resnet18d'; did you mean 'resnet18'"),
         ("imagenet/resnet18", {"in_channels": 1}, "takes images of 3 channels and has one width: .* 1 channels"),
         ("imagenet/resnet18", {"width": 0.5}, r"cannot have 3 channels and width 0\.5"),
     ],

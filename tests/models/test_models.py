@@ -16,19 +16,19 @@ FAMILIES = [name for name in models.list_names() if name not in DEEPER]
 
 
 def shape_of_output(name: str, channels: int, size: int, width: float) -> tuple[int, ...]:
-    with torch.device("meta"):
-        model = models.build(name, num_classes=7, in_channels=channels, image_size=size, width=width)
-        return tuple(model(torch.empty(2, channels, size, size)).shape)
+    model = models.build(name, num_classes=7, in_channels=channels, image_size=size, width=width)
+    with torch.no_grad():  # narrow networks are cheaper than decisions of the "meta" device
+        return tuple(model(torch.randn(2, channels, size, size)).shape)
 
 
-@pytest.mark.parametrize("name", models.list_names())
-def test_every_network_takes_small_images_of_one_channel(name):
-    assert shape_of_output(name, channels=1, size=28, width=1.0) == (2, 7)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_takes_small_images_of_one_channel(name):
+    assert shape_of_output(name, channels=1, size=28, width=0.2) == (2, 7)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_takes_larger_images_at_another_width(name):
-    assert shape_of_output(name, channels=3, size=96, width=0.3) == (2, 7)
+    assert shape_of_output(name, channels=3, size=64, width=0.3) == (2, 7)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -76,21 +76,21 @@ SIDES = {
 @pytest.mark.parametrize("name", SIDES)
 def test_stages_have_their_resolutions(name):
     sides = []
-    with torch.device("meta"):
+    with torch.no_grad():
         model = models.build(name, num_classes=10, in_channels=3, width=0.1)
         for part in (model.stem, *model.stages):
             part.register_forward_hook(lambda module, inputs, output: sides.append(output.shape[-1]))
-        model(torch.empty(2, 3, 32, 32))
+        model(torch.randn(2, 3, 32, 32))
     assert sides == SIDES[name]
 
 
 def test_a_densenet_keeps_the_resolution_of_its_stem_and_halves_it_three_times():
     sides = []
-    with torch.device("meta"):
+    with torch.no_grad():
         features = models.build("densenet121", num_classes=10, in_channels=3, width=0.1).features
         for name in ("conv0", "denseblock1", "transition1", "transition2", "transition3", "norm5"):
             features.get_submodule(name).register_forward_hook(lambda _, inputs, output: sides.append(output.shape[-1]))
-        features(torch.empty(2, 3, 31, 31))
+        features(torch.randn(2, 3, 31, 31))
     assert sides == [31, 31, 16, 8, 4, 4]
 
 

@@ -8,7 +8,7 @@ import pytest
 from torch import nn
 
 from netdeconv import models
-from netdeconv.models import NORMALISATIONS, PLAIN_NORMS, NormConfig, StemSettings, normalise
+from netdeconv.models import NORMALISATIONS, PLAIN_NORMS, NormConfig, normalise
 from netdeconv.nn import Freeze, WhitenedLayer, Whitening
 from netdeconv.surgery import SETTINGS
 
@@ -30,7 +30,7 @@ def whitenings(model: nn.Module) -> dict[str, Whitening]:
 
 
 def entry(**settings) -> models.Architecture:
-    return models.Architecture(build=network, stem=None, description="", source="", **settings)
+    return models.Architecture(build=network, description="", source="", **settings)
 
 
 def normalised(config: NormConfig, **settings) -> nn.Module:
@@ -83,8 +83,7 @@ def test_parts_can_be_left_out():
 
 
 def test_a_networks_entry_has_steps_of_its_own():
-    stem = StemSettings(num_iterations=10, freeze=False)
-    table = dataclasses.replace(entry(), stem=stem, grouped=3, depthwise=1, named={"3": 2})
+    table = dataclasses.replace(entry(), stem_steps=10, stem_freeze=False, grouped=3, depthwise=1, named={"3": 2})
     found = whitenings(normalise(network(), NormConfig(name="paper"), table))
     steps = {name: whitening.num_iterations for name, whitening in found.items()}
     assert steps == {"0": 10, "3": 2, "5": 3, "6": 1, "8": 5}
@@ -99,12 +98,6 @@ def test_biases_can_be_taken_from_convolutions():
     model = normalised(NormConfig(name="default", bias=False))
     assert [model[number].bias is None for number in (0, 3, 5, 6, 8)] == [True, True, True, True, False]
     assert normalised(NormConfig(name="default"))[0].bias is not None
-
-
-def test_the_published_selection_is_taken_where_it_is_asked_for():
-    assert whitenings(normalised(NormConfig(name="paper", published=True), published_select=("0",))).keys() == {"0"}
-    assert len(whitenings(normalised(NormConfig(name="paper"), published_select=("0",)))) == 5
-    assert len(whitenings(normalised(NormConfig(name="paper", published=True)))) == 5
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,8 @@ def test_networks_have_the_published_number_of_parameters(name):
 def test_converted_networks_have_the_printed_number_of_parameters(name):
     with torch.device("meta"):
         model = models.build(name, num_classes=10, in_channels=3)
-        converted = convert(model, select=models.architecture(name).published_select)
+        # The published EfficientNet is whitened at its ends.
+        converted = convert(model, select=("stem", "head") if name == "efficientnet_b0" else None)
     millions = sum(parameter.numel() for parameter in converted.parameters()) / 1e6
     # Two digits are printed; that of VGG-16, 14.7198, is not rounded but cut.
     assert abs(millions - PRINTED[name]) < (0.01 if name == "vgg16" else 0.005)

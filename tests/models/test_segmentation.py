@@ -11,7 +11,6 @@ from torchvision.models import ResNet18_Weights, resnet50
 from torchvision.models import segmentation as zoo
 
 import netdeconv as nd
-from netdeconv.models import StemSettings
 from netdeconv.models.segmentation import (
     SEGMENTATION_NETWORKS,
     _dilate,
@@ -144,8 +143,8 @@ def test_conversion_reaches_backbone_head_and_auxiliary_head(name, structure):
 
 
 def test_stems_are_data():
-    assert SEGMENTATION_NETWORKS["deeplabv3_resnet18"].stem == StemSettings(num_iterations=15, freeze=True)
-    assert SEGMENTATION_NETWORKS["lraspp_mobilenet_v3_large"].stem == StemSettings(num_iterations=10, freeze=True)
+    assert SEGMENTATION_NETWORKS["deeplabv3_resnet18"].stem_steps == 15
+    assert SEGMENTATION_NETWORKS["lraspp_mobilenet_v3_large"].stem_steps == 10
 
 
 # A pooled branch sees one pixel an image: a batch of two gives its 1x1 convolution fewer rows than it has features.

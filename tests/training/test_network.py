@@ -9,7 +9,7 @@ from torch import nn
 from netdeconv import models
 from netdeconv.data import info
 from netdeconv.models import NORMALISATIONS, PLAIN_NORMS, NormConfig
-from netdeconv.nn import WhitenedConv2d, WhitenedLayer
+from netdeconv.nn import WhitenedConv2d
 from netdeconv.surgery.plain import is_plain
 from netdeconv.training import NetworkConfig, build_network
 
@@ -92,26 +92,16 @@ def test_all_norms_start_from_the_same_weights():
     assert all(torch.equal(weight, weights[0]) for weight in weights)
 
 
-def test_efficientnet_is_whitened_throughout_unless_as_published():
-    everywhere, published = (
-        build_network(config_of("efficientnet_b0", published=published), info("digits")) for published in (False, True)
-    )
-    plain = [type(module) for module in everywhere.modules() if type(module) in (nn.Conv2d, nn.Linear)]
-    assert plain == []
-    whitened = [name for name, module in published.named_modules() if isinstance(module, WhitenedLayer)]
-    assert whitened == ["stem.0", "head.2"]
-    assert sum(isinstance(module, nn.BatchNorm2d) for module in published.modules()) > 40
-
-
-def test_published_changes_nothing_where_everything_was_whitened():
-    assert kinds(config_of("resnet18", published=True)) == kinds(config_of("resnet18"))
+def test_efficientnet_is_whitened_throughout():
+    network = build_network(config_of("efficientnet_b0"), info("digits"))
+    assert not [module for module in network.modules() if type(module) in (nn.Conv2d, nn.Linear)]
 
 
 def test_settings_that_make_no_sense_are_refused():
     with pytest.raises(ValueError, match=r"unknown norm 'grp_norm'; did you mean 'group_norm'\?"):
         NormConfig(name="grp_norm")
-    with pytest.raises(ValueError, match="group_size and published say how to whiten"):
-        NormConfig(group_size=4, published=True)
+    with pytest.raises(ValueError, match="group_size and bias say how to whiten"):
+        NormConfig(group_size=4, bias=False)
     with pytest.raises(ValueError, match="group_size must be a positive integer, got 0"):
         NormConfig(name="paper", group_size=0)
 

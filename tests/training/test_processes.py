@@ -43,7 +43,7 @@ def runs(forked, tmp_path_factory):
 def test_synchronised_processes_train_as_one(runs):
     assert_near(history(runs / "together"), history(runs / "alone"))
     assert json.loads((runs / "together/environment.json").read_text())["sessions"][0]["processes"] == 2
-    assert (runs / "together/csv/session_1/metrics.csv").read_text().count("\n") == 4
+    assert (runs / "together/csv/session_1/metrics.csv").read_text().count("\n") == 3
 
 
 def test_a_run_of_one_process_goes_on_in_two_that_share_the_parameters(runs):

@@ -16,6 +16,7 @@ from small_runs import plain_config
 from tolerances import assert_close
 
 CPU = torch.device("cpu")
+NORMS = {"batch_norm": NormConfig(), "default": NormConfig(name="default", linear_group_size=32)}
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +29,9 @@ def config_from(pretrained, **network):
     return dataclasses.replace(config, network=dataclasses.replace(config.network, **network))
 
 
-@pytest.mark.parametrize("norm", ["batch_norm", "default"])
+@pytest.mark.parametrize("norm", NORMS)
 def test_outputs_are_those_of_the_other_run(pretrained, norm):
-    config = config_from(pretrained, norm=NormConfig(name=norm))
+    config = config_from(pretrained, norm=NORMS[norm])
     data = open_splits(config.data, seed=0, device=CPU)
     network = started_network(config, data, CPU).eval()
     images, _ = next(iter(data.evaluation))
@@ -55,9 +56,7 @@ def test_what_cannot_be_started_from_is_refused(pretrained, tmp_path):
     with pytest.raises(CheckpointError, match="another network"):
         started_network(config_from(pretrained, width=0.5), data, CPU)
     whitened = plain_config(tmp_path / "whitened", epochs=1)
-    whitened = dataclasses.replace(
-        whitened, network=dataclasses.replace(whitened.network, norm=NormConfig(name="default"))
-    )
+    whitened = dataclasses.replace(whitened, network=dataclasses.replace(whitened.network, norm=NORMS["default"]))
     run(whitened)
     with pytest.raises(RunDirectoryError, match="only one with batch norm"):
         started_network(dataclasses.replace(whitened, start=whitened.result_path), data, CPU)

@@ -13,6 +13,7 @@ from torch import nn
 
 import netdeconv as nd
 from netdeconv import viz
+from netdeconv.data import CorruptImageError
 from netdeconv.linalg import Eigen, NewtonSchulz
 from netdeconv.lookup import UnknownNameError
 from netdeconv.viz.layers import gain_curve, kurtosis
@@ -34,6 +35,19 @@ def sample_images(images, *, kernel, **settings):
     return viz.sample_layers(layer, images.double())[0]
 
 
+def crops_of_photographs(number: int, size: int) -> torch.Tensor:
+    """Square parts of the photographs, the same in every call, normalised: (number, 3, size, size)."""
+    random = np.random.default_rng(0)
+    whole = list(viz.photographs().values())
+    crops = []
+    for index in range(number):
+        photo = whole[index % len(whole)][:, ::2, ::2]
+        top, left = (int(random.integers(0, length - size + 1)) for length in photo.shape[1:])
+        crops.append(photo[:, top : top + size, left : left + size])
+    batch = torch.stack(crops)
+    return (batch - batch.mean((0, 2, 3), keepdim=True)) / batch.std((0, 2, 3), keepdim=True)
+
+
 @pytest.fixture
 def model():
     torch.manual_seed(1)
@@ -44,7 +58,7 @@ def model():
 
 @pytest.fixture
 def batch():
-    return viz.photograph_crops(32, 16)
+    return crops_of_photographs(32, 16)
 
 
 def test_a_sample_is_what_the_layer_whitens(model, batch):
@@ -114,7 +128,7 @@ def test_a_deconvolved_image_has_white_pixels(batch):
 @pytest.mark.parametrize("kernel", [3, 5, 7])
 @pytest.mark.parametrize("grey", [True, False])
 def test_whitening_filters_of_photographs_have_a_centre_and_a_surround(kernel, grey):
-    images = viz.photograph_crops(40, 32)
+    images = crops_of_photographs(40, 32)
     images = images.mean(1, keepdim=True) if grey else images
     sample = sample_images(images, kernel=kernel, root=NewtonSchulz(15))
     own = centre_filters(sample).diagonal(dim1=0, dim2=1).permute(2, 0, 1)  # each channel's filter of itself
@@ -209,30 +223,23 @@ def test_the_style_is_the_figures_own_and_files_are_svg_and_png(tmp_path, model)
     assert dict(rcParams) == before
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16", "F", "YCbCr"])
-def test_images_of_every_mode_are_read(tmp_path, mode):
-    file = tmp_path / ("image.tiff" if mode in ("F", "I;16", "CMYK", "YCbCr") else "image.png")
-    grey = Image.fromarray(np.arange(0, 240, dtype=np.uint8).reshape(12, 20))
-    if mode in ("I;16", "F"):
-        grey = Image.fromarray(np.arange(240).reshape(12, 20).astype(np.uint16 if mode == "I;16" else np.float32))
-    (grey if mode in ("I;16", "F") else grey.convert(mode)).save(file)
-    image = viz.read_image(file)
+def test_images_are_read_and_large_ones_made_smaller(tmp_path):
+    Image.fromarray(np.arange(0, 240, dtype=np.uint8).reshape(12, 20)).save(tmp_path / "grey.png")
+    image = viz.read_image(tmp_path / "grey.png")
     assert image.shape == (3, 12, 20)
-    assert image[:, 0, 0].max() < 0.1
-    assert image[:, -1, -1].min() > 0.85
+    assert image[:, 0, 0].max() == 0
+    assert image[:, -1, -1].min() == 239 / 255
+    Image.new("RGB", (2000, 1000)).save(tmp_path / "large.png")
+    assert viz.read_image(tmp_path / "large.png").shape == (3, 320, 640)
 
 
 def test_files_that_are_no_image_are_refused(tmp_path):
     (tmp_path / "text.png").write_text("no image")
-    with pytest.raises(viz.ImageError, match="not an image"):
+    with pytest.raises(CorruptImageError, match=r"text\.png cannot be decoded \(no image of a known format"):
         viz.read_image(tmp_path / "text.png")
     Image.new("RGB", (4, 100)).save(tmp_path / "narrow.png")
-    with pytest.raises(viz.ImageError, match="at least 8 x 8"):
+    with pytest.raises(ValueError, match=r"narrow\.png has 4 x 100 pixels: at least 8 x 8"):
         viz.read_image(tmp_path / "narrow.png")
     Image.new("RGB", (8, 2000)).save(tmp_path / "tall.png")
-    with pytest.raises(viz.ImageError, match="too narrow"):
+    with pytest.raises(ValueError, match="has 3 x 640 pixels"):
         viz.read_image(tmp_path / "tall.png")
-    with pytest.raises(FileNotFoundError):
-        viz.read_image(tmp_path / "none.png")
-    Image.new("RGB", (2000, 1000)).save(tmp_path / "large.png")
-    assert viz.read_image(tmp_path / "large.png").shape == (3, 320, 640)

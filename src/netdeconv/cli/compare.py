@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg
 
-from netdeconv.cli.parser import UsageError, value_of
+from netdeconv.cli.parser import UsageError
 from netdeconv.cli.report import page
 from netdeconv.cli.reporting import lines_text, reporters
 from netdeconv.cli.runs import Options as RunOptions
@@ -75,13 +76,14 @@ _INSTEAD = {"network.norm.name": "--variants", "optimizer.lr": "--lrs", "seed": 
 
 def options_of(arguments: Sequence[str]) -> Options:
     """Return what was typed."""
-    default = SEGMENT if value_of(arguments, "--task") == "segment" else DEFAULT
+    segments = "--task=segment" in arguments or ("--task", "segment") in itertools.pairwise(arguments)
+    default = SEGMENT if segments else DEFAULT
     usual = ("--variants", "--arch", "--width", "--dataset", "--epochs", "--batch-size", "--lrs", "--seeds", "--device")
-    options, typed = settings(arguments, default, prog="netdeconv compare", usual=usual)
+    options, said = settings(arguments, default, prog="netdeconv compare", usual=usual)
     for place, instead in _INSTEAD.items():
-        if f"config.{place}" in typed:
-            raise UsageError(f"a comparison has several: {instead} instead of {typed[f'config.{place}']}")
-    require_nothing(typed, but=("task",))
+        if f"config.{place}" in said:
+            raise UsageError(f"a comparison has several: {instead} instead of {said[f'config.{place}']}")
+    require_nothing(said, but=("task",))
     for name in options.variants:
         NormConfig(name=name)
     return options

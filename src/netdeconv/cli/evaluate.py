@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from netdeconv.cli.parser import UsageError, parse
-from netdeconv.cli.runs import load_trained
 from netdeconv.training.config import DeviceName
 
 
@@ -39,12 +38,13 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Measure as the arguments say."""
     options = parse(Options, arguments, prog="netdeconv evaluate")
-    from netdeconv.tasks.trained import TrainedSegmentation
+    from netdeconv.tasks.trained import TrainedSegmentation, load_trained
+    from netdeconv.training.devices import device_type
     from netdeconv.training.precision import process_settings
 
     measured: dict[str, Any]
     with process_settings(options.threads):
-        trained = load_trained(options.run, best=options.best, device=options.device)
+        trained = load_trained(options.run, best=options.best, device=device_type(options.device))
         if isinstance(trained, TrainedSegmentation):
             if options.statistics == "batch":
                 raise UsageError("--statistics batch is for classifiers")

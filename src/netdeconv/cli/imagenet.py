@@ -107,10 +107,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.evaluate:
         _say(scores(_evaluated(options)))
         return 0
-    result = trained(options, _progress(options))
-    if result is not None:
-        last = result.history[-1]
-        print(f"{scores(last)} after epoch {last['epoch']}; results in {result.path}")
+    trained(options, _progress(options))
     return 0
 
 

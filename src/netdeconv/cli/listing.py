@@ -17,51 +17,41 @@ Row = dict[str, Any]
 
 
 def _archs() -> list[Row]:
-    return [
-        {
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    rows = []
+    for name, entry in models.ARCHITECTURES.items():
+        with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:  # nothing is computed
+            network = models.build(name, num_classes=10, in_channels=3).eval()
+            network(torch.empty(1, 3, 32, 32))
+        row = {
             "name": name,
-            **dataclasses.asdict(models.cost(name)),
+            "parameters": sum(parameter.numel() for parameter in network.parameters()),
+            "multiply_adds": counter.get_total_flops() // 2,
             "source": entry.source,
             "description": entry.description,
         }
-        for name, entry in models.ARCHITECTURES.items()
-    ]
+        rows.append(row)
+    return rows
 
 
 def _datasets() -> list[Row]:
     """Sets of labelled images; then those with a class for every pixel, with names and colours of the classes."""
     from netdeconv.data.segmentation import SEGMENTATION_DATASETS
 
-    shared = ("shape", "num_classes", "source", "licence")
-    rows = {
-        name: {"name": name} | {key: getattr(entry, key) for key in shared}
-        for name, entry in {**data.DATASETS, **SEGMENTATION_DATASETS}.items()
-    }
-    for name, entry in SEGMENTATION_DATASETS.items():
-        classes = [dataclasses.asdict(each) for each in entry.classes]
-        rows[name] |= {"classes": classes, "evaluated_on": entry.splits, "mean": entry.mean, "std": entry.std}
-    return list(rows.values())
+    entries = {**data.DATASETS, **SEGMENTATION_DATASETS}
+    return [{"name": name, **dataclasses.asdict(entry)} for name, entry in entries.items()]
 
 
 def _experiments() -> list[Row]:
     from netdeconv.experiments import experiment, names
 
-    found = []
-    for own in map(experiment, names()):
-        rows = [
-            {
-                "label": label,
-                "arch": row.config.network.arch,
-                "dataset": row.config.data.dataset,
-                "epochs": row.config.epochs,
-                "lr": row.config.optimizer.lr,
-                "expected": dict(row.expected),
-            }
-            for label, row in own.rows.items()
-        ]
-        head = {key.lower(): text for key, text in own.head.items()}
-        found.append({"name": own.name, "title": own.title, **head, "rows": rows})
-    return found
+    return [
+        {"name": own.name, "title": own.title, **{key.lower(): text for key, text in own.head.items()}}
+        | {"rows": [{"label": label, "expected": dict(row.expected)} for label, row in own.rows.items()]}
+        for own in map(experiment, names())
+    ]
 
 
 def _models() -> list[Row]:
@@ -95,11 +85,7 @@ LISTS: dict[str, tuple[Callable[[], list[Row]], tuple[str, ...], str]] = {
         ("parameters", "output_strides", "description"),
         "of `netdeconv segment`, with batch norm, auxiliary head and 21 classes; d appended: converted",
     ),
-    "experiments": (
-        _experiments,
-        ("rows", "title"),
-        "netdeconv reproduce NAME [ROW ...]; --json has every row",
-    ),
+    "experiments": (_experiments, ("rows", "title"), "netdeconv reproduce NAME [ROW ...]; --json has every row"),
 }
 
 

@@ -8,7 +8,6 @@ import io
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from types import ModuleType
 
 from netdeconv.lookup import look_up
 
@@ -24,7 +23,7 @@ COMMANDS: dict[str, str] = {
     "export": "write a finished run's network, folded, as ONNX, int8 ONNX, torch.export, safetensors, AOTInductor",
     "reproduce": "a published experiment, or rows of it, beside the expected numbers",
     "sweep": "search learning rate and weight decay on images cut from the training set",
-    "visualize": "draw what whitening does in a run's network, or in a network before training",
+    "visualize": "draw what whitening does in a run's network",
     "report": "write one page about runs: curves, settings, health, mistakes, figures",
     "watch": "show a run in the terminal while it trains, or afterwards",
     "list": "list archs, datasets, models or experiments",
@@ -44,33 +43,6 @@ def usage() -> str:
     )
 
 
-def command(name: str) -> ModuleType:
-    """Return the module of a command.
-
-    Raises:
-        UnknownNameError: when there is no such command, with the nearest one.
-        MissingExtraError: when the training program's packages are not installed.
-    """
-    look_up("command", name, COMMANDS)
-    try:
-        return importlib.import_module(f"netdeconv.cli.{_MODULES.get(name, name.replace('-', '_'))}")
-    except ModuleNotFoundError as error:
-        raise _missing(error) from error
-
-
-class MissingExtraError(RuntimeError):
-    """A package of the training program is not installed."""
-
-
-def _missing(error: ModuleNotFoundError) -> Exception:
-    package = (error.name or "").partition(".")[0]
-    if package == "netdeconv":
-        return error
-    return MissingExtraError(
-        f"the training program needs {package}, which is not installed: pip install 'netdeconv[train]'"
-    )
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -86,13 +58,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(list(sys.argv[1:] if arguments is None else arguments))
     except KeyboardInterrupt as stop:
-        return _refuse(stop if str(stop) else KeyboardInterrupt("stopped"), INTERRUPTED)
+        return _refuse(str(stop) or "stopped", INTERRUPTED)
     except ModuleNotFoundError as error:
-        return _refuse(_missing(error), 1)
+        package = (error.name or "").partition(".")[0]
+        if package == "netdeconv":
+            raise
+        message = f"the training program needs {package}, which is not installed: pip install 'netdeconv[train]'"
+        return _refuse(message, 1)
     except ValueError as error:
-        return _refuse(error, 2)
+        return _refuse(str(error) or type(error).__name__, 2)
     except (OSError, FloatingPointError, RuntimeError) as error:
-        return _refuse(error, 1)
+        return _refuse(str(error) or type(error).__name__, 1)
 
 
 def _run(typed: Sequence[str]) -> int:
@@ -105,7 +81,8 @@ def _run(typed: Sequence[str]) -> int:
         print(f"netdeconv {__version__}")
         return 0
     with _short_warnings():
-        return int(command(typed[0]).main(typed[1:]))
+        name = look_up("command", typed[0], dict.fromkeys(COMMANDS, typed[0]))
+        return int(importlib.import_module(f"netdeconv.cli.{_MODULES.get(name, name)}").main(typed[1:]))
 
 
 @contextlib.contextmanager
@@ -119,6 +96,6 @@ def _short_warnings() -> Iterator[None]:
         warnings.formatwarning = before
 
 
-def _refuse(error: BaseException, code: int) -> int:
-    print(f"netdeconv: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+def _refuse(message: str, code: int) -> int:
+    print(f"netdeconv: {' '.join(message.split())}", file=sys.stderr)
     return code

@@ -8,8 +8,8 @@ import io
 import re
 import types
 import typing
-from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import docstring_parser
 import tyro
@@ -30,7 +30,7 @@ class Flag:
     """One option.
 
     Args:
-        names: the option's name, then its aliases.
+        names: the option's name, then its aliases; none: it is given by its place on the line.
         place: the setting that it sets, parts joined with dots.
         default: of the setting.
         boolean: whether its values are True and False.
@@ -44,6 +44,13 @@ class Flag:
     boolean: bool = False
     choices: tuple[str, ...] = ()
     help: str = dataclasses.field(default="", repr=False, compare=False)
+
+
+class Typed(NamedTuple):
+    """An option with what follows it; no option: words before the first."""
+
+    flag: Flag | None
+    words: list[str]
 
 
 def parse(
@@ -70,14 +77,14 @@ def parse(
         SystemExit: after ``--help``.
     """
     known = flags(options if default is None else default)
-    typed = [word for _, words in _pieces(arguments, known) for word in words]
+    words = [word for each in typed(arguments, known) for word in each.words]
     caught, told = io.StringIO(), io.StringIO()
     told_to = contextlib.redirect_stdout(told) if {*_HELP} & {*arguments} else contextlib.nullcontext()
     try:
         with contextlib.redirect_stderr(caught), told_to:
             return tyro.cli(
                 options,
-                args=typed,
+                args=words,
                 prog=prog,
                 description=_description(options, known, usual),
                 default=tyro.MISSING_NONPROP if default is None else default,
@@ -90,25 +97,6 @@ def parse(
         raise UsageError(_one_line(caught.getvalue())) from None
 
 
-def given(options: Any, arguments: Sequence[str]) -> dict[str, str]:
-    """Return which settings were typed: the option's name by the setting's place.
-
-    Raises:
-        UsageError: when an option is unknown.
-    """
-    return {flag.place: flag.names[0] for flag, _ in _pieces(arguments, flags(options)) if flag is not None}
-
-
-def value_of(arguments: Sequence[str], *names: str) -> str | None:
-    """Return what was typed after an option, the last time; ``None``: it was not."""
-    found = None
-    for number, word in enumerate(arguments):
-        name, equals, value = word.partition("=")
-        if name in names:
-            found = value if equals else next(iter(arguments[number + 1 : number + 2]), None)
-    return found
-
-
 def flags(options: Any, place: str = "") -> list[Flag]:
     """Return the options of a dataclass, or of an instance, whose values are then the defaults."""
     found: list[Flag] = []
@@ -118,7 +106,7 @@ def flags(options: Any, place: str = "") -> list[Flag]:
         hint, marks = hints[field.name], list[Any]()
         if typing.get_origin(hint) is typing.Annotated:
             hint, *marks = typing.get_args(hint)
-        if any(mark in (tyro.conf.Suppress, tyro.conf.Positional) for mark in marks):
+        if tyro.conf.Suppress in marks:
             continue
         default = _default(field) if cls is options else getattr(options, field.name)
         where = f"{place}.{field.name}" if place else field.name
@@ -128,12 +116,13 @@ def flags(options: Any, place: str = "") -> list[Flag]:
         name, aliases = field.name, tuple[str, ...]()
         for mark in marks:
             name, aliases = getattr(mark, "name", None) or name, getattr(mark, "aliases", None) or aliases
+        names = () if tyro.conf.Positional in marks else (f"--{name.replace('_', '-')}", *aliases)
         kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
         of = [each for kind in kinds for each in (kind, *typing.get_args(kind)[:1])]  # also tuple[Literal[...], ...]
         literals = [each for each in of if typing.get_origin(each) is typing.Literal]
         found.append(
             Flag(
-                names=(f"--{name.replace('_', '-')}", *aliases),
+                names=names,
                 place=where,
                 default=default,
                 boolean=bool in kinds and {*kinds} <= {bool, type(None)},
@@ -157,7 +146,7 @@ def _helps(cls: type) -> dict[str, str]:
 def _description(options: type, known: Sequence[Flag], usual: Sequence[str]) -> str:
     """The first lines of the help: what the command does, and the options that most people want."""
     text = docstring_parser.parse(options.__doc__ or "").short_description or ""
-    by_name = {flag.names[0]: flag for flag in known}
+    by_name = {flag.names[0]: flag for flag in known if flag.names}
     lines = []
     for flag in (by_name[name] for name in usual):
         said = _without_markup(re.split(r"[;:] |\. |\.$", flag.help)[0])
@@ -175,39 +164,49 @@ def _print_help(text: str) -> None:
         print(re.sub(r"^ config(\.| (?=options))", " ", _without_markup(line)).rstrip())
 
 
-def _pieces(arguments: Sequence[str], known: Sequence[Flag]) -> Iterator[tuple[Flag | None, list[str]]]:
-    """The words with the option that they belong to, and a value after every boolean: ``--no-x`` is ``--x False``.
+def typed(arguments: Sequence[str], known: Sequence[Flag]) -> list[Typed]:
+    """Return what was typed, option by option, and a value after every boolean: ``--no-x`` is ``--x False``.
 
     Raises:
         UsageError: when an option is unknown, or a value is none of its few.
     """
     by_name = {name: flag for flag in known for name in flag.names}
+    takes_words = any(not flag.names for flag in known)
+    found = [Typed(None, [])]
     waiting = list(arguments)
     while waiting:
         word = waiting.pop(0)
         name, equals, value = word.partition("=")
         if name.startswith("--"):
             name = name.replace("_", "-")
-        if not re.match(r"--?[A-Za-z]", name) or name in _HELP or name.lower() in ("-inf", "-nan"):
-            yield None, [word]
+        if name in _HELP:
+            found.append(Typed(None, [name]))
+            continue
+        if not re.match(r"--?[A-Za-z]", name) or name.lower() in ("-inf", "-nan"):
+            found[-1].words.append(word)
             continue
         denied = by_name.get(f"--{name.removeprefix('--no-')}") if name not in by_name else None
         flag = denied if denied and denied.boolean else by_name.get(name)
         if flag is None:
             raise UsageError(str(unknown_option(name, list(by_name))))
-        if flag.boolean:
-            if not equals and waiting and waiting[0].lower() in _TRUTH:
-                value = waiting.pop(0)
-            truth = _TRUTH.get(value.lower(), "" if value else "True")
-            if not truth or (denied and (equals or value)):
-                raise UsageError(f"{name} needs True or False, got {value!r}")
-            yield flag, [flag.names[0], "False" if denied else truth]
+        if not flag.boolean:
+            following = value if equals else next(iter(waiting), "")
+            if flag.choices and following not in (*flag.choices, "None", ""):
+                raise unknown_name(name.removeprefix("--"), following, flag.choices)
+            found.append(Typed(flag, [flag.names[0], value] if equals else [flag.names[0]]))
             continue
-        if not equals and waiting:
-            value = waiting[0]
-        if flag.choices and value not in (*flag.choices, "None", ""):
-            raise unknown_name(name.removeprefix("--"), value, flag.choices)
-        yield flag, [flag.names[0], value] if equals else [flag.names[0]]
+        if not equals and waiting and (waiting[0].lower() in _TRUTH or not (takes_words or waiting[0][0] == "-")):
+            value = waiting.pop(0)
+        truth = _TRUTH.get(value.lower(), "" if value else "True")
+        if not truth or (denied and (equals or value)):
+            raise UsageError(f"{name} needs True or False, got {value!r}")
+        found.append(Typed(flag, [flag.names[0], "False" if denied else truth]))
+    return found
+
+
+def values_of(typed: Sequence[Typed]) -> dict[str, str]:
+    """Return the value of every option that was typed with one, the last, by the setting's place."""
+    return {each.flag.place: each.words[1] for each in typed if each.flag is not None and len(each.words) > 1}
 
 
 def unknown_option(text: str, names: Sequence[str]) -> UnknownNameError:

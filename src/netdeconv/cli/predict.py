@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from netdeconv.cli.parser import UsageError, parse
-from netdeconv.cli.runs import load_trained
 from netdeconv.training.config import DeviceName
 
 if TYPE_CHECKING:
@@ -50,14 +49,15 @@ def main(arguments: Sequence[str]) -> int:
     if not options.images:
         raise UsageError("which images? netdeconv predict RUN IMAGE...")
     from netdeconv.data.segmentation import load_image
-    from netdeconv.tasks.trained import TrainedSegmentation
+    from netdeconv.tasks.trained import TrainedSegmentation, load_trained
+    from netdeconv.training.devices import device_type
     from netdeconv.training.precision import process_settings
 
     paths = [Path(name).expanduser() for name in options.images]
     with process_settings(options.threads):
         # Before anything is written: a damaged one among many is known at once.
         images = [load_image(path) for path in paths]
-        trained = load_trained(options.run, best=options.best, device=options.device)
+        trained = load_trained(options.run, best=options.best, device=device_type(options.device))
         if isinstance(trained, TrainedSegmentation):
             _segment(trained, Path(options.output).expanduser(), paths, images)
         else:

@@ -40,9 +40,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def page(folder: Path) -> str:
     """A line that says where the page about a folder of runs is, which is written now; or why there is none."""
-    from netdeconv.report.page import MissingPackageError, write_report
+    from netdeconv.report.page import write_report
 
     try:
         return f"report, for a browser: {write_report([folder], folder / 'report.html')}\n"
-    except MissingPackageError as error:
-        return f"no report: {error}\n"
+    except ModuleNotFoundError as error:
+        return f"no report: {error.name} is not installed\n"

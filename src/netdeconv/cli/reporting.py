@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,29 +31,20 @@ def reporters(show: bool) -> Iterator[Callable[[str], Reporter]]:
         yield PlainLines
 
 
-def table_text(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table as text, the first column aligned left; as wide as it needs, whatever the terminal is."""
+def lines_text(title: str, lines: Sequence[Mapping[str, Any]]) -> str:
+    """Return lines with the same keys as a table, a title above; as wide as it needs, whatever the terminal is."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table()
-    for number, heading in enumerate(headings):
+    for number, heading in enumerate(lines[0] if lines else ()):
         table.add_column(heading, justify="right" if number else "left")
-    for row in rows:
-        table.add_row(*row)
+    for line in lines:
+        table.add_row(*(_cell(value) for value in line.values()))
     buffer = io.StringIO()
     Console(file=buffer, width=1000, color_system=None).print(table)
-    return buffer.getvalue()
+    return f"{title}\n{buffer.getvalue()}"
 
 
-def lines_text(title: str, lines: Sequence[Mapping[str, Any]]) -> str:
-    """Return the lines of an experiment's table as text, a title above."""
-    headings = list(lines[0]) if lines else []
-    rows = (
-        [
-            "-" if line[key] is None else f"{line[key]:g}" if isinstance(line[key], float) else str(line[key])
-            for key in headings
-        ]
-        for line in lines
-    )
-    return f"{title}\n{table_text(headings, rows)}"
+def _cell(value: Any) -> str:
+    return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, Suppress, arg
 
-from netdeconv.cli.reporting import reporters, table_text
+from netdeconv.cli.reporting import lines_text, reporters
 from netdeconv.cli.runs import Options as RunOptions
 from netdeconv.cli.runs import settings
 from netdeconv.cli.train import DEFAULT as TRAIN
@@ -120,27 +120,16 @@ def _write(found: Reproduction) -> None:
 
 
 def render(found: Reproduction) -> str:
-    """Return the table as text, with what has to be said of it."""
+    """Return the rows as text, the experiment's own table, and what has to be said of them."""
+    from netdeconv.experiments.running.experiment import one_a_run
+
     chosen = found.experiment
-    sources = list(dict.fromkeys(source for row in found.rows for source in row.row.expected))
-    rows = (
-        (
-            row.label,
-            *(_percent(row.row.expected.get(source)) for source in sources),
-            "diverged" if row.failure else _percent(row.score),
-            f"{len(row.history)}" if row.is_finished else f"{len(row.history)} of {row.of_epochs}",
-            f"{row.seconds / 60:.1f}" if row.history else "-",
-        )
-        for row in found.rows
-    )
-    table = table_text(("run", *sources, "here", "epochs", "minutes"), rows)
+    tables = [lines_text(f"{chosen.name}: {chosen.title}", one_a_run(found.rows))]
+    if chosen.summarise and (lines := found.lines()):
+        tables.append(lines_text("", lines))
     parts = [f"Per cent on the {found.evaluated_on} images, after the last epoch."] if found.evaluated_on else []
     parts.append(f"Expected: {chosen.head['Expected']} Spread: {chosen.head['Spread']}")
     if found.changes:
         parts.append(f"NOT the experiment's settings: {', '.join(found.changes)}.")
     parts += [f"{row.label}: {row.failure}." for row in found.rows if row.failure]
-    return f"{chosen.name}: {chosen.title}\n{table}{textwrap.fill(' '.join(parts), 100)}\n"
-
-
-def _percent(score: float | None) -> str:
-    return "-" if score is None else f"{score:.2f}"
+    return f"{''.join(tables)}{textwrap.fill(' '.join(parts), 100)}\n"

@@ -7,13 +7,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from netdeconv.cli.parser import UsageError, given, parse, value_of
-from netdeconv.cli.published import translated
-from netdeconv.tasks import TASKS, Classification, Segmentation
-from netdeconv.training.config import DeviceName, TrainingConfig
+from netdeconv.cli.parser import UsageError, flags, parse, typed, values_of
+from netdeconv.cli.published import Published, translated
+from netdeconv.tasks import TASKS, Classification
+from netdeconv.training.config import TrainingConfig
 
 if TYPE_CHECKING:
-    from netdeconv.tasks.trained import TrainedClassifier, TrainedSegmentation
     from netdeconv.training import Reporter, RunResult
 
 T = TypeVar("T", bound="Options")
@@ -32,10 +31,12 @@ class Options:
         resume: run directory to continue from its last checkpoint, with its settings; epochs may be added where the
             learning rate does not depend on their number.
         msg: show progress.
+        published: Keywords of the published program.
     """
 
     resume: str | None = None
     msg: bool = True
+    published: Published = dataclasses.field(default_factory=Published)
     config: TrainingConfig
 
 
@@ -73,21 +74,24 @@ def settings(
         UsageError: when words contradict each other, or a run that is resumed.
         RunDirectoryError: when there is no run to resume.
     """
-    resume = value_of(arguments, "--resume")
+    known = flags(default)
+    line = typed(arguments, known)
+    resume = values_of(line).get("resume")
     before = None if resume is None or saved is None else saved(resume)
     if before is not None:
         if before.task.name != default.config.task.name:
             raise UsageError(f"{resume} is a run of {before.task.name}: that is not what {prog!r} trains")
         default = dataclasses.replace(default, config=before)
     norm = default.config.network.norm
-    words, changed = translated(arguments, norm, split)
+    line, changed = translated(line, known, norm, split)
     if changed != norm:
         network = dataclasses.replace(default.config.network, norm=changed)
         default = dataclasses.replace(default, config=dataclasses.replace(default.config, network=network))
+    words = [word for each in line for word in each.words]
     options = parse(type(default), words, prog=prog, default=default, usual=usual)
     if fixed and before is not None:
         _require_same(options.config, before)
-    return options, given(default, words)
+    return options, {each.flag.place: each.flag.names[0] for each in line if each.flag is not None}
 
 
 def saved_run(folder: str) -> TrainingConfig:
@@ -124,17 +128,6 @@ def _require_same(asked: TrainingConfig, saved: TrainingConfig) -> None:
         raise UsageError(f"--resume keeps the settings of {saved.result_path}, but {'; '.join(differing.values())}")
 
 
-def load_trained(run: str, *, best: bool, device: DeviceName) -> TrainedClassifier | TrainedSegmentation:
-    """Return the network of a finished run, of its best epoch or of the last."""
-    from netdeconv.tasks.trained import BEST, LAST, TrainedClassifier, TrainedSegmentation
-    from netdeconv.training import read_config
-    from netdeconv.training.devices import device_type
-
-    segments = read_config(run).get("task", {}).get("name") == Segmentation.name
-    kind: type[TrainedClassifier | TrainedSegmentation] = TrainedSegmentation if segments else TrainedClassifier
-    return kind.load(run, file=BEST if best else LAST, device=device_type(device))
-
-
 def require_known(config: TrainingConfig) -> None:
     """Refuse unknown names before data are looked for, with the nearest."""
     from netdeconv.data import info
@@ -148,8 +141,24 @@ def require_known(config: TrainingConfig) -> None:
         segmentation_network(config.network.arch)
 
 
+def outcome(result: RunResult) -> str:
+    """What a run reached, in words; its best epoch only where that was not chosen by test images."""
+    from netdeconv.training.result import best_record
+    from netdeconv.viz.curves import in_words
+
+    last, on = result.history[-1], result.history[-1]["evaluated_on"]
+    shown = [name for name in dict.fromkeys((result.metric, "accuracy", "accuracy_top5")) if name in last]
+    best = best_record(result.history, result.metric)
+    chosen = "" if on == "test" else f" (best {best[result.metric]:.2f} % after epoch {best['epoch']}, chosen on {on})"
+    return (
+        f"{on} {', '.join(f'{in_words(name)} {last[name]:.2f} %' for name in shown)}, loss {last['loss']:.4f} after "
+        f"{len(result.history)} epochs{chosen}, {result.seconds:.1f} s of training, "
+        f"{1000 * result.seconds_per_step:.0f} ms a step"
+    )
+
+
 def trained(options: Options, progress: bool | Reporter | None = None) -> RunResult | None:
-    """Run what was asked for; ``None`` in all processes but the first, which draws and prints."""
+    """Run what was asked for, draw and say what came of it; ``None`` in all processes but the first, which does so."""
     from netdeconv.data import explained_deaths
     from netdeconv.training import is_first_process, run
     from netdeconv.viz import curves
@@ -160,6 +169,7 @@ def trained(options: Options, progress: bool | Reporter | None = None) -> RunRes
         result = run(config, progress=options.msg if progress is None else progress, resume=options.resume is not None)
     if not is_first_process():
         return None
+    print(f"{outcome(result)}; results in {result.path}")
     name = config.network.arch.rpartition("/")[2]
     figure = curves({name: result.history}, title=f"{name} on {config.data.dataset}", metric=result.metric)
     figure.savefig(result.path / "curves.png", dpi=120)

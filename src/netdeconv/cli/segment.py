@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 
 from netdeconv.cli.parser import UsageError
 from netdeconv.cli.runs import Options as RunOptions
@@ -61,31 +60,10 @@ def main(arguments: Sequence[str]) -> int:
     """Train as the arguments say."""
     options = options_of(arguments)
     result = trained(options)
-    if result is None:
-        return 0
-    if options.overlays:
-        draw(result.path, options.overlays)
-    last, best = result.history[-1], max(result.history, key=lambda record: float(record["mean_iou"]))
-    print(
-        f"{last['evaluated_on']} mean IoU {result.score:.2f} %, pixel accuracy {result.accuracy:.2f} % after "
-        f"{len(result.history)} epochs (best mean IoU {best['mean_iou']:.2f} % after epoch {best['epoch']}, chosen on "
-        f"{last['evaluated_on']}), {result.seconds:.1f} s of training, {1000 * result.seconds_per_step:.0f} ms a step; "
-        f"results in {result.path}"
-    )
+    if result is not None and options.overlays:
+        from netdeconv.report.mistakes import scenes
+        from netdeconv.tasks.trained import load_trained
+
+        best = (result.path / "best.pt").exists()
+        scenes(load_trained(result.path, best=best), options.overlays).savefig(result.path / "overlays.png", dpi=100)
     return 0
-
-
-def draw(folder: Path, count: int) -> None:
-    """Write a run's predictions of some images that it was evaluated on, beside the images and the truth."""
-    from netdeconv.tasks.trained import BEST, LAST, TrainedSegmentation
-    from netdeconv.viz import overlay, panels
-
-    network = TrainedSegmentation.load(folder, file=BEST if (folder / BEST).exists() else LAST)
-    classes = network.info.classes
-    shown = list(network.evaluation_source().first(count))
-    rows = [
-        [image, overlay(image, truth, classes), overlay(image, network.predict(image), classes)]
-        for _, image, truth in shown
-    ]
-    figure = panels(rows, ["image", "truth", "prediction"], classes, names=[name for name, *_ in shown])
-    figure.savefig(folder / "overlays.png", dpi=100)

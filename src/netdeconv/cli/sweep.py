@@ -7,10 +7,10 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from netdeconv.cli.parser import UsageError, value_of
+from netdeconv.cli.parser import UsageError, flags, typed
 from netdeconv.cli.reporting import lines_text, reporters
+from netdeconv.cli.runs import USUAL, require_known, require_nothing, settings
 from netdeconv.cli.runs import Options as RunOptions
-from netdeconv.cli.runs import require_known, require_nothing, settings
 from netdeconv.cli.train import DEFAULT as TRAIN
 from netdeconv.experiments.running.search import Space, search
 from netdeconv.tasks import TASKS
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from netdeconv.experiments import Experiment, Reproduction
 
 _TRIALS = 20
-_OWN = ("lr_range", "wd_range", "lr_grid", "wd_grid", "trials", "resume", "validation_size", "result_path")
+_OWN = ("trials", "resume", "config.data.validation_size", "config.result_path")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,14 +45,15 @@ def options_of(arguments: Sequence[str]) -> Options:
     Raises:
         ValueError: when options contradict each other, or the search that is resumed.
     """
-    options, typed = settings(arguments, DEFAULT, prog="netdeconv sweep")
-    if {"config.optimizer.lr", "config.optimizer.weight_decay"} & typed.keys():
+    usual = (*USUAL[:5], "--lr-range", "--lr-grid", "--wd-range", "--wd-grid", "--trials", *USUAL[9:])
+    options, said = settings(arguments, DEFAULT, prog="netdeconv sweep", usual=usual)
+    if {"config.optimizer.lr", "config.optimizer.weight_decay"} & said.keys():
         raise UsageError(
             "a sweep chooses --lr and --wd: say where from with --lr-range, --lr-grid, --wd-range, --wd-grid"
         )
-    if value_of(arguments, "--validation-size") == "0":
+    if "config.data.validation_size" in said and options.config.data.validation_size == 0:
         raise UsageError("--validation-size 0 would choose by the test images")
-    require_nothing(typed, but=("trials",))
+    require_nothing(said, but=("trials",))
     return options
 
 
@@ -71,22 +72,17 @@ def main(arguments: Sequence[str]) -> int:
     print(render(found), end="")
     best = next((line for line in found.lines() if line["state"] == "finished"), None)
     if best is not None:
-        typed = chosen.saved["notes"]["arguments"]
-        print(train_command(typed, lr=best["lr"], weight_decay=best["weight decay"]))
+        line = chosen.saved["notes"]["arguments"]
+        print(train_command(line, lr=best["lr"], weight_decay=best["weight decay"]))
     print(f"runs, table and map: {found.path}")
     return 0
 
 
 def train_command(arguments: Sequence[str], *, lr: float, weight_decay: float) -> str:
     """Return ``netdeconv train`` with what was typed of the run, and a pair that was found."""
-    own = {f"--{name.replace('_', '-')}" for name in _OWN}
-    kept: list[str] = []
-    keeping = True
-    for word in arguments:
-        if word.startswith("--"):
-            keeping = word.partition("=")[0] not in own
-        if keeping:
-            kept.append(word)
+    line = typed(arguments, flags(DEFAULT))
+    own = [each for each in line if each.flag and (each.flag.place in _OWN or each.flag.place.startswith("space."))]
+    kept = [word for each in line if each not in own for word in each.words]
     return shlex.join(["netdeconv", "train", *kept, "--lr", f"{lr:.3g}", "--wd", f"{weight_decay:.3g}"])
 
 

@@ -21,11 +21,5 @@ def options_of(arguments: Sequence[str]) -> Options:
 
 def main(arguments: Sequence[str]) -> int:
     """Train as the arguments say."""
-    result = trained(options_of(arguments))
-    if result is not None:
-        print(
-            f"{result.history[-1]['evaluated_on']} {result.metric.replace('_', ' ')} {result.score:.2f} % after "
-            f"{len(result.history)} epochs, {result.seconds:.1f} s of training, "
-            f"{1000 * result.seconds_per_step:.0f} ms a step; results in {result.path}"
-        )
+    trained(options_of(arguments))
     return 0

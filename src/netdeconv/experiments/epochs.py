@@ -22,10 +22,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from netdeconv.experiments.running.experiment import ExperimentRow, Reproduced, Rows, best_of
-from netdeconv.experiments.running.families import EARLY, NAMES, PAPER_LR, cifar, mean, searched, spread, with_rates
+from netdeconv.experiments.running.families import (
+    EARLY,
+    NAMES,
+    PAPER_LR,
+    cifar,
+    finals,
+    mean,
+    over_seeds,
+    searched,
+    with_rates,
+)
 from netdeconv.training import TrainingConfig
 
-RATES, WEIGHT_DECAYS, DECAY, CUT, SEEDS = (0.1, 0.05, 0.02, 0.01, 0.005), (5e-4, 5e-3), 1e-3, 5000, (0, 1, 2)
+RATES, WEIGHT_DECAYS, DECAY, CUT = (0.1, 0.05, 0.02, 0.01, 0.005), (5e-4, 5e-3), 1e-3, 5000
 AS_PUBLISHED = "batch norm at the paper's rate"
 _EARLY = {"batch norm": 89.15, AS_PUBLISHED: 89.15, "channel": 90.23, "full 16": 91.33}
 
@@ -53,22 +63,15 @@ def then(arch: str, width: float, epochs: int, found: Mapping[str, Reproduced]) 
 
 def summary(runs: Sequence[Reproduced]) -> list[dict[str, Any]]:
     """One line for every normalisation: accuracies over the seeds, seconds against batch norm's."""
-    finals = {name: [run for run in runs if run.label.startswith(f"{name}, seed")] for name in (AS_PUBLISHED, *NAMES)}
-    base = mean([run.seconds for run in finals["batch norm"]])
-    return [_line(name, own, base) for name, own in finals.items() if own]
-
-
-def _line(name: str, own: Sequence[Reproduced], base: float | None) -> dict[str, Any]:
-    scores = [0.0 if run.failure else run.score or 0.0 for run in own]
-    seconds = mean([run.seconds for run in own])
-    return {
-        "normalisation": name,
-        "accuracy %": mean(scores),
-        "spread": spread(scores),
-        "seeds": len(own),
-        "seconds": seconds,
-        "seconds / batch norm": round(seconds / base, 2) if seconds and base else None,
-    }
+    own = {name: [run for run in runs if run.label.startswith(f"{name}, seed")] for name in (AS_PUBLISHED, *NAMES)}
+    base = mean([run.seconds for run in own["batch norm"]])
+    lines = []
+    for name, of_name in own.items():
+        seconds = mean([run.seconds for run in of_name])
+        ratio = round(seconds / base, 2) if seconds and base else None
+        line = {"normalisation": name, **over_seeds(of_name, "accuracy %"), "seconds": seconds}
+        lines += [{**line, "seconds / batch norm": ratio}] if of_name else []
+    return lines
 
 
 def _on_cut_images(arch: str, width: float, norm: str) -> TrainingConfig:
@@ -78,10 +81,7 @@ def _on_cut_images(arch: str, width: float, norm: str) -> TrainingConfig:
 def _finals(arch: str, width: float, epochs: int, name: str, lr: float, decay: float) -> dict[str, ExperimentRow]:
     base = with_rates(cifar(arch, epochs, norm=NAMES.get(name, "batch_norm"), width=width), lr, decay)
     early = {EARLY: _EARLY[name]} if (arch, epochs) == ("vgg11", 20) and name in _EARLY else {}
-    return {
-        f"{name}, seed {seed}": ExperimentRow(config=dataclasses.replace(base, seed=seed), expected=early)
-        for seed in SEEDS
-    }
+    return {label: dataclasses.replace(row, expected=early) for label, row in finals(base, name).items()}
 
 
 _STUDIES = {

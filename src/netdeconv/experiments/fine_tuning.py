@@ -22,12 +22,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from netdeconv.experiments.running.experiment import ExperimentRow, Reproduced, Rows, best_of
-from netdeconv.experiments.running.families import cifar, mean, searched, spread
+from netdeconv.experiments.running.families import cifar, finals, over_seeds, searched
 from netdeconv.training import TrainingConfig
 
 # The row that the others start from, where `netdeconv reproduce` leaves it.
 _PRETRAINED = "runs/fine-tuning/pretraining"
-RATES, DECAY, SEEDS, TESTED = (0.1, 0.03, 0.01), 1e-3, (0, 1, 2), 2000
+RATES, DECAY, TESTED = (0.1, 0.03, 0.01), 1e-3, 2000
 # By the number of images: epochs.
 TARGETS = {5000: 3, 1000: 5}
 # By candidate: its normalisation, and where it starts.
@@ -54,31 +54,25 @@ def then(found: Mapping[str, Reproduced]) -> Rows:
     for images in TARGETS:
         for name in CANDIDATES:
             best = best_of(found, f"{name}, {images} images, search")
-            if best is None:
-                continue
-            for seed in SEEDS:
-                config = dataclasses.replace(_config(name, images), optimizer=best.optimizer, seed=seed)
-                more[f"{name}, {images} images, seed {seed}"] = ExperimentRow(config=_tested(config))
+            if best is not None:
+                config = dataclasses.replace(_config(name, images), optimizer=best.optimizer)
+                more |= finals(_tested(config), f"{name}, {images} images")
     return more
 
 
 def summary(runs: Sequence[Reproduced]) -> list[dict[str, Any]]:
     """One line for every candidate and number of images: the search, mean and spread over the seeds."""
-    scores = {run.label: 0.0 if run.failure else run.score for run in runs}
-    return [_line(f"{name}, {images} images", scores) for images in TARGETS for name in CANDIDATES]
+    return [_line(name, images, runs) for images in TARGETS for name in CANDIDATES]
 
 
-def _line(label: str, scores: Mapping[str, float | None]) -> dict[str, Any]:
-    searched_at = {lr: scores.get(f"{label}, search lr {lr:g} wd {DECAY:g}") for lr in RATES}
-    finals = [score for seed in SEEDS if (score := scores.get(f"{label}, seed {seed}")) is not None]
-    name, _, images = label.rpartition(", ")
+def _line(name: str, images: int, runs: Sequence[Reproduced]) -> dict[str, Any]:
+    own = {run.label.removeprefix(f"{name}, {images} images, "): run for run in runs}
+    searched_at = {lr: own.get(f"search lr {lr:g} wd {DECAY:g}") for lr in RATES}
     return {
         "candidate": name,
-        "images": int(images.partition(" ")[0]),
-        **{f"lr {lr:g}": None if score is None else round(score, 1) for lr, score in searched_at.items()},
-        "accuracy": mean(finals),
-        "spread": spread(finals),
-        "seeds": len(finals),
+        "images": images,
+        **{f"lr {lr:g}": None if run is None else round(run.score or 0.0, 1) for lr, run in searched_at.items()},
+        **over_seeds([run for label, run in own.items() if label.startswith("seed")], "accuracy"),
     }
 
 

@@ -20,11 +20,10 @@ import statistics
 from collections.abc import Iterable
 from typing import Any
 
-from netdeconv.data import DataConfig
 from netdeconv.experiments.running.experiment import ExperimentRow, Reproduced
+from netdeconv.experiments.running.families import cifar
 from netdeconv.models import NormConfig
-from netdeconv.tasks import Classification
-from netdeconv.training import NetworkConfig, OptimizerConfig, TrainingConfig
+from netdeconv.training import TrainingConfig
 from netdeconv.training.config import OptimizerName
 
 SEEDS = (0, 1, 2)
@@ -129,14 +128,11 @@ def _line(panel: str, name: str, scores: dict[float, list[float]], rates: list[f
 
 
 def _config(panel: Panel, norm: NormConfig, lr: float, seed: int) -> TrainingConfig:
-    train, validation = IMAGES.get(panel.dataset, (3000, 2000))
-    return TrainingConfig(
-        task=Classification(),
-        data=DataConfig(
-            dataset=panel.dataset, batch_size=panel.batch_size, train_size=train, validation_size=validation
-        ),
-        network=NetworkConfig(arch=panel.arch, width=panel.width, norm=norm),
-        optimizer=OptimizerConfig(name=panel.optimizer, lr=lr, momentum=0.9, weight_decay=1e-3, schedule="cosine"),
-        epochs=3,
-        seed=seed,
+    images, cut = IMAGES.get(panel.dataset, (3000, 2000))
+    sizes: dict[str, Any] = {"width": panel.width, "batch_size": panel.batch_size, "images": images, "cut": cut}
+    config = cifar(panel.arch, 3, dataset=panel.dataset, lr=lr, seed=seed, **sizes)
+    return dataclasses.replace(
+        config,
+        network=dataclasses.replace(config.network, norm=norm),
+        optimizer=dataclasses.replace(config.optimizer, name=panel.optimizer),
     )

@@ -14,24 +14,17 @@ Status:   measured here, one seed: results/mnist-mlp.json.
 
 from __future__ import annotations
 
-from netdeconv.data import DataConfig
+import dataclasses
+
 from netdeconv.experiments.running.experiment import ExperimentRow
-from netdeconv.experiments.running.families import PAPER_LR
-from netdeconv.models import NormConfig
-from netdeconv.tasks import Classification
-from netdeconv.training import NetworkConfig, OptimizerConfig, TrainingConfig
+from netdeconv.experiments.running.families import cifar
 
 
 def rows() -> dict[str, ExperimentRow]:
     """Return the runs by label."""
-    return {norm: ExperimentRow(config=_config(norm)) for norm in ("none", "batch_norm", "paper")}
-
-
-def _config(norm: str) -> TrainingConfig:
-    return TrainingConfig(
-        task=Classification(),
-        data=DataConfig(dataset="mnist", batch_size=128, augment=False),
-        network=NetworkConfig(arch="mlp", norm=NormConfig(name=norm)),
-        optimizer=OptimizerConfig(name="SGD", lr=PAPER_LR, momentum=0.9, weight_decay=1e-3, schedule="cosine"),
-        epochs=10,
-    )
+    found = {}
+    for norm in ("none", "batch_norm", "paper"):
+        config = cifar("mlp", 10, dataset="mnist", norm=norm)
+        data = dataclasses.replace(config.data, augment=False)
+        found[norm] = ExperimentRow(config=dataclasses.replace(config, data=data))
+    return found

@@ -18,15 +18,14 @@ Status:   measured here for the former default, one seed: results/seconds-to-acc
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from netdeconv.experiments.running.experiment import ExperimentRow, Reproduced, Rows, best_of
-from netdeconv.experiments.running.families import NAMES, cifar, mean, searched, spread, with_rates
+from netdeconv.experiments.running.families import NAMES, SEEDS, cifar, finals, over_seeds, searched, with_rates
 
-BASELINE, EPOCHS, FIRST, CUT, SEEDS = "batch norm", 5, 2, 5000, (0, 1, 2)
+BASELINE, EPOCHS, FIRST, CUT = "batch norm", 5, 2, 5000
 CANDIDATES = ("default", "full 16")
 WEIGHT_DECAYS = (1e-3, 5e-3)
 LRS = dict.fromkeys(CANDIDATES, (0.1, 0.05, 0.03)) | {BASELINE: (0.03, 0.02, 0.01)}
@@ -68,16 +67,13 @@ def summary(runs: Sequence[Reproduced]) -> list[dict[str, Any]]:
         result, best = _result(found, name, epochs[-1]) if epochs else None, best_of(found, f"{name}, search")
         if result is None or goal is None or best is None:
             continue
-        scores = [run.score for run in _own(found, name, epochs[-1]) if run.score is not None]
         lines.append(
             {
                 "variant": name,
                 "lr": best.optimizer.lr,
                 "weight decay": best.optimizer.weight_decay,
                 "epochs": epochs[-1],
-                "test accuracy": mean(scores),
-                "spread": spread(scores),
-                "seeds": len(scores),
+                **over_seeds(_own(found, name, epochs[-1]), "test accuracy"),
                 "seconds": round(result[1], 1),
                 "seconds to batch norm": round(result[1] / goal[1], 3) if result[0] >= goal[0] else None,
             }
@@ -90,7 +86,7 @@ def _finals(arch: str, name: str, epochs: int, found: Mapping[str, Reproduced]) 
     if best is None:
         return {}
     base = with_rates(cifar(arch, epochs, norm=NAMES[name]), best.optimizer.lr, best.optimizer.weight_decay)
-    return {_label(name, epochs, seed): ExperimentRow(config=dataclasses.replace(base, seed=seed)) for seed in SEEDS}
+    return finals(base, f"{name}, {epochs} epochs")
 
 
 def _result(found: Mapping[str, Reproduced], name: str, epochs: int) -> tuple[float, float] | None:
@@ -103,12 +99,8 @@ def _result(found: Mapping[str, Reproduced], name: str, epochs: int) -> tuple[fl
 
 
 def _own(found: Mapping[str, Reproduced], name: str, epochs: int) -> list[Reproduced]:
-    runs = [found.get(_label(name, epochs, seed)) for seed in SEEDS]
+    runs = [found.get(f"{name}, {epochs} epochs, seed {seed}") for seed in SEEDS]
     return [run for run in runs if run is not None and (run.failure or run.is_finished)]
-
-
-def _label(name: str, epochs: int, seed: int) -> str:
-    return f"{name}, {epochs} epochs, seed {seed}"
 
 
 ROWS = {f"seconds-to-accuracy-{arch}": functools.partial(rows, arch) for arch in IMAGES}

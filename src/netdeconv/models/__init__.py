@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from netdeconv.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from netdeconv.models.counting import Cost, cost
-    from netdeconv.models.entry import IMAGENET, Architecture, StemSettings
+    from netdeconv.models.entry import IMAGENET, Architecture
     from netdeconv.models.imagenet import build_imagenet, imagenet_architecture, parse_imagenet_name
     from netdeconv.models.norm_config import BATCH_NORM, NORMALISATIONS, PLAIN_NORMS, NormChanges, NormConfig
     from netdeconv.models.normalisation import normalise, replace_norms
@@ -23,14 +22,11 @@ __all__ = [
     "NORMALISATIONS",
     "PLAIN_NORMS",
     "Architecture",
-    "Cost",
     "NormChanges",
     "NormConfig",
-    "StemSettings",
     "architecture",
     "build",
     "build_imagenet",
-    "cost",
     "imagenet_architecture",
     "list_names",
     "normalise",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
@@ -41,6 +42,26 @@ def projection(in_channels: int, out_channels: int, *, stride: int = 1) -> nn.Mo
 def classifier(channels: int, num_classes: int) -> nn.Sequential:
     """Return the global average over all positions and one linear layer."""
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, num_classes))
+
+
+def stages(
+    channels: int, plan: Sequence[tuple[int, int, int]], block: Callable[[int, int, int], nn.Module]
+) -> tuple[list[nn.Module], int]:
+    """Return stages of blocks, and their output channels.
+
+    Args:
+        channels: of the input.
+        plan: of every stage its blocks, output channels, and the stride of the first block.
+        block: makes one from its input channels, output channels and stride.
+    """
+    built: list[nn.Module] = []
+    for depth, out_channels, stride in plan:
+        blocks = []
+        for index in range(depth):
+            blocks.append(block(channels, out_channels, stride if index == 0 else 1))
+            channels = out_channels
+        built.append(nn.Sequential(*blocks))
+    return built, channels
 
 
 def assemble(stem: nn.Module, stages: list[nn.Module], head: nn.Module) -> nn.Sequential:

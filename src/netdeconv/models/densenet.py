@@ -9,19 +9,17 @@ from torch import nn
 from torchvision.models import DenseNet
 
 from netdeconv.models.blocks import scaled
-from netdeconv.models.entry import Architecture, StemSettings
+from netdeconv.models.entry import Architecture
 
 
-def densenet121(*, num_classes: int, in_channels: int, width: float = 1.0, image_size: int = 32) -> nn.Module:
+def densenet121(*, num_classes: int, in_channels: int, width: float = 1.0) -> nn.Module:
     """Build DenseNet-121 with batch norm. The stem has no norm of its own: the first layer's normalises its output.
 
     Args:
         num_classes: outputs.
         in_channels: channels of the images.
         width: factor on the 32 channels that every layer adds; the stem has twice as many.
-        image_size: not needed: all remaining positions are averaged.
     """
-    del image_size
     growth = scaled(32, width)
     network = DenseNet(growth, (6, 12, 24, 16), 2 * growth, num_classes=num_classes)
     features = network.features
@@ -37,7 +35,6 @@ def densenet121(*, num_classes: int, in_channels: int, width: float = 1.0, image
 ENTRIES = {
     "densenet121": Architecture(
         build=densenet121,
-        stem=StemSettings(),
         description="DenseNet-121 for small images, growth 32",
         source="Huang et al. 2017, torchvision",
     )

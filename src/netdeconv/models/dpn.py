@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from netdeconv.models.blocks import assemble, classifier, conv_bn, conv_bn_relu, scaled
-from netdeconv.models.entry import Architecture, StemSettings
-from netdeconv.models.resnext import grouped_bottleneck
+from netdeconv.models.entry import Architecture
+from netdeconv.models.resnet import bottleneck_branch
 
 GROUPS = 32
 
@@ -48,7 +48,7 @@ class DualPathBlock(nn.Module):
         super().__init__()
         out_channels = residual + dense
         self.residual = residual
-        self.branch = grouped_bottleneck(in_channels, channels, out_channels, groups=groups, stride=stride or 1)
+        self.branch = bottleneck_branch(in_channels, channels, out_channels, groups=groups, stride=stride or 1)
         self.shortcut: nn.Module = nn.Identity()
         if stride is not None:
             self.shortcut = nn.Sequential(*conv_bn(in_channels, out_channels, 1, stride=stride))
@@ -61,16 +61,14 @@ class DualPathBlock(nn.Module):
         return self.activation(torch.cat((summed, before[:, self.residual :], new[:, self.residual :]), dim=1))
 
 
-def dpn92(*, num_classes: int, in_channels: int, width: float = 1.0, image_size: int = 32) -> nn.Sequential:
+def dpn92(*, num_classes: int, in_channels: int, width: float = 1.0) -> nn.Sequential:
     """Build DPN-92 with batch norm.
 
     Args:
         num_classes: outputs.
         in_channels: channels of the images.
         width: factor on the number of groups, which keep their channels, and on the channels of both paths.
-        image_size: not needed: all remaining positions are averaged.
     """
-    del image_size
     groups, channels = scaled(GROUPS, width), scaled(64, width)
     stem = nn.Sequential(*conv_bn_relu(in_channels, channels))
     stages: list[nn.Module] = []
@@ -90,7 +88,7 @@ def dpn92(*, num_classes: int, in_channels: int, width: float = 1.0, image_size:
 ENTRIES = {
     "dpn92": Architecture(
         build=dpn92,
-        stem=StemSettings(num_iterations=10),
+        stem_steps=10,
         description="DPN-92 for small images, 32 groups",
         source="Chen et al. 2017",
     )

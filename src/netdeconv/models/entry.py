@@ -15,44 +15,32 @@ IMAGENET = "imagenet/"  # before the names of torchvision's networks
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class StemSettings:
-    """How the published experiments whiten the input of a network's first convolution.
-
-    Args:
-        num_iterations: Newton-Schulz steps; more than elsewhere, as neighbouring pixels are
-            the most correlated input a network has.
-        freeze: whether its whitening is held constant most of the time.
-    """
-
-    num_iterations: int = 15
-    freeze: bool = True
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class Architecture:
     """One network: how to build it, and what its conversion needs to know.
 
     Args:
-        build: makes the network with batch norm, from plain torch layers; takes ``num_classes``, ``in_channels``,
-            ``width``, a factor on all channels, and ``image_size`` by keyword.
-        stem: settings of its first convolution; ``None`` when it has no convolution.
+        build: makes the network with batch norm, from plain torch layers; takes ``num_classes``, ``in_channels`` and
+            ``width``, a factor on all channels, by keyword.
         description: one line for ``netdeconv list archs``.
         source: who described the network.
-        grouped: Newton-Schulz steps of convolutions with groups of several channels; ``None``: as the others.
+        sized: whether the network fits one size of images: ``build`` takes ``image_size``, too.
+        stem_steps: Newton-Schulz steps of its first convolution where that is mostly frozen; more than elsewhere, as
+            neighbouring pixels are the most correlated input a network has.
+        stem_freeze: whether it is frozen there.
+        grouped: steps of convolutions with groups of several channels; ``None``: as the others.
         depthwise: steps of convolutions with one input channel for each group; ``None``: as the others.
         named: steps of further layers, by a pattern of names as :func:`netdeconv.convert` takes it.
-        published_select: what the published experiments converted, where that is not everything: the
-            argument ``select`` of :func:`netdeconv.convert`.
     """
 
     build: Callable[..., nn.Module]
-    stem: StemSettings | None
     description: str
     source: str
+    sized: bool = False
+    stem_steps: int = 15
+    stem_freeze: bool = True
     grouped: int | None = None
     depthwise: int | None = None
     named: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    published_select: tuple[str, ...] | None = None
 
 
 def split_name(kind: str, name: str, known: Iterable[str]) -> tuple[str, bool]:

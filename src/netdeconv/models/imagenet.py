@@ -7,25 +7,27 @@ from typing import Any
 from torch import nn
 from torchvision import models as zoo
 
-from netdeconv.models.entry import Architecture, StemSettings, split_name
+from netdeconv.lookup import look_up
+from netdeconv.models.entry import Architecture, split_name
 
 NUM_CLASSES = 1000
+_KIND = "ImageNet network"
 # Their auxiliary classifiers would make the output a tuple; and they ask to be told that they draw their own weights.
 _AUXILIARY = {"googlenet", "inception_v3"}
 # What the published experiments do with some layers, where it is more than with those of every network: by the
 # beginning of the name. In torchvision's MobileNet v2 the last convolution of a block projects.
 _SPECIAL: dict[str, dict[str, Any]] = {
     "mobilenet_v2": {
-        "stem": StemSettings(num_iterations=10),
+        "stem_steps": 10,
         "named": {"features.1.conv.1": 1, "features.[2-9].conv.2": 1, "features.1[0-9].conv.2": 1},
     },
     # as the CIFAR form: projections and gates
     "efficientnet_b": {
-        "stem": StemSettings(num_iterations=10),
+        "stem_steps": 10,
         "named": {"features.1.*.block.2.0": 1, "features.[2-7].*.block.3.0": 1, "*.fc1": 1, "*.fc2": 1},
     },
     "efficientnet_v2": {
-        "stem": StemSettings(num_iterations=10),
+        "stem_steps": 10,
         "named": {"features.[23].*.block.1.0": 1, "*.block.3.0": 1, "*.fc1": 1, "*.fc2": 1},
     },
 }
@@ -41,7 +43,7 @@ def parse_imagenet_name(name: str) -> tuple[str, bool]:
         >>> parse_imagenet_name("resnet18d")
         ('resnet18', True)
     """
-    return split_name("ImageNet network", name, zoo.list_models(module=zoo))
+    return split_name(_KIND, name, _names())
 
 
 def build_imagenet(name: str, *, num_classes: int = NUM_CLASSES, pretrained: bool = False) -> nn.Module:
@@ -54,8 +56,7 @@ def build_imagenet(name: str, *, num_classes: int = NUM_CLASSES, pretrained: boo
 
     Raises:
         UnknownNameError: a ValueError with the nearest name, when torchvision has no such network.
-        ValueError: when the name asks for a conversion, which is the caller's; when ``num_classes`` is below 1,
-            or not 1000 for pretrained weights.
+        ValueError: when ``num_classes`` is below 1, or not 1000 for pretrained weights.
 
     Example:
         >>> build_imagenet("resnet18", num_classes=10).fc.out_features
@@ -63,7 +64,7 @@ def build_imagenet(name: str, *, num_classes: int = NUM_CLASSES, pretrained: boo
     """
     if num_classes < 1:
         raise ValueError(f"num_classes must be at least 1, got {num_classes}")
-    plain = _plain(name)
+    plain = look_up(_KIND, name, _names())
     if pretrained and num_classes != NUM_CLASSES:
         raise ValueError(f"the weights of {plain!r} are for {NUM_CLASSES} classes, not {num_classes}")
     settings: dict[str, Any] = {"weights": "DEFAULT" if pretrained else None, "num_classes": num_classes}
@@ -82,17 +83,14 @@ def imagenet_architecture(name: str) -> Architecture:
 
     Raises:
         UnknownNameError: a ValueError with the nearest name, when torchvision has no such network.
-        ValueError: when the name asks for a conversion, which is the caller's.
 
     Example:
         >>> imagenet_architecture("resnext50_32x4d").grouped
         3
     """
-    plain = _plain(name)
-    special = next((own for start, own in _SPECIAL.items() if plain.startswith(start)), {})
+    plain = look_up(_KIND, name, _names())
 
-    def build(*, num_classes: int, in_channels: int, width: float, image_size: int) -> nn.Module:
-        del image_size
+    def build(*, num_classes: int, in_channels: int, width: float) -> nn.Module:
         if (in_channels, width) != (3, 1.0):
             raise ValueError(
                 f"{plain!r} takes images of 3 channels and has one width: it cannot have {in_channels} "
@@ -100,19 +98,11 @@ def imagenet_architecture(name: str) -> Architecture:
             )
         return build_imagenet(plain, num_classes=num_classes)
 
+    special = next((own for start, own in _SPECIAL.items() if plain.startswith(start)), {})
     return Architecture(
-        build=build,
-        stem=special.get("stem", StemSettings()),
-        description="for ImageNet",
-        source="torchvision",
-        grouped=3,
-        depthwise=1,
-        named=special.get("named", {}),
+        build=build, description="for ImageNet", source="torchvision", **{"grouped": 3, "depthwise": 1, **special}
     )
 
 
-def _plain(name: str) -> str:
-    plain, converted = parse_imagenet_name(name)
-    if converted:
-        raise ValueError(f"{name!r} is {plain!r} converted: name that, and convert it")
-    return plain
+def _names() -> dict[str, str]:
+    return {name: name for name in zoo.list_models(module=zoo)}

@@ -1,12 +1,15 @@
-"""MobileNetV2 for small images: inverted bottlenecks, stem and second stage with stride 1, plain ReLU.
+"""MobileNetV2 and EfficientNet-B0 for small images: inverted bottlenecks, plain ReLU.
 
 Source: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", 2018, in the form of the paper's CIFAR
-tables: the first block, too, has an expanding convolution, and every block of stride 1 has a shortcut, by a 1x1
-convolution where the channels differ.
+tables: stem and second stage have stride 1, the first block, too, has an expanding convolution, and every block of
+stride 1 has a shortcut, by a 1x1 convolution where the channels differ. Tan and Le, "EfficientNet", 2019, in the early
+form for CIFAR that the tables used: it has these blocks, all depthwise convolutions are 3x3, squeeze-and-excitation
+follows the projection, and the linear layer takes the last block's 320 channels.
 """
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -22,8 +25,9 @@ from netdeconv.models.blocks import (
     conv_bn_relu,
     projection,
     scaled,
+    stages,
 )
-from netdeconv.models.entry import Architecture, StemSettings
+from netdeconv.models.entry import Architecture
 
 
 class Stage(NamedTuple):
@@ -35,7 +39,7 @@ class Stage(NamedTuple):
     stride: int
 
 
-STAGES = (
+MOBILENET_V2 = (
     Stage(1, 16, 1, 1),
     Stage(6, 24, 2, 1),
     Stage(6, 32, 3, 2),
@@ -46,16 +50,27 @@ STAGES = (
 )
 
 
+EFFICIENTNET_B0 = (
+    Stage(1, 16, 1, 2),
+    Stage(6, 24, 2, 1),
+    Stage(6, 40, 2, 2),
+    Stage(6, 80, 3, 2),
+    Stage(6, 112, 3, 1),
+    Stage(6, 192, 4, 2),
+    Stage(6, 320, 1, 2),
+)
+
+
 def inverted_bottleneck(
-    in_channels: int, out_channels: int, *, expansion: int, stride: int, squeeze: bool = False
+    in_channels: int, out_channels: int, stride: int, *, expansion: int, squeeze: bool = False
 ) -> nn.Module:
     """Return a block: expanding 1x1, depthwise 3x3, projecting 1x1 convolution; no ReLU at its end.
 
     Args:
         in_channels: channels of the input.
         out_channels: channels of the output.
-        expansion: channels of the depthwise convolution for each one of the input.
         stride: of the depthwise convolution; a block of stride 1 has a shortcut.
+        expansion: channels of the depthwise convolution for each one of the input.
         squeeze: whether squeeze-and-excitation ends the branch.
     """
     channels = expansion * in_channels
@@ -71,41 +86,49 @@ def inverted_bottleneck(
 
 
 def inverted_stages(
-    in_channels: int, stages: Sequence[Stage], *, width: float, squeeze: bool = False
+    channels: int, plan: Sequence[Stage], *, width: float, squeeze: bool = False
 ) -> tuple[list[nn.Module], int]:
     """Return stages of inverted bottlenecks, and their output channels."""
     built: list[nn.Module] = []
-    for stage in stages:
-        out_channels = scaled(stage.channels, width)
-        blocks = []
-        for index in range(stage.depth):
-            stride = stage.stride if index == 0 else 1
-            blocks.append(
-                inverted_bottleneck(
-                    in_channels, out_channels, expansion=stage.expansion, stride=stride, squeeze=squeeze
-                )
-            )
-            in_channels = out_channels
-        built.append(nn.Sequential(*blocks))
-    return built, in_channels
+    for stage in plan:
+        block = functools.partial(inverted_bottleneck, expansion=stage.expansion, squeeze=squeeze)
+        own, channels = stages(channels, [(stage.depth, scaled(stage.channels, width), stage.stride)], block)
+        built += own
+    return built, channels
 
 
-def mobilenet_v2(*, num_classes: int, in_channels: int, width: float = 1.0, image_size: int = 32) -> nn.Sequential:
+def mobilenet_v2(*, num_classes: int, in_channels: int, width: float = 1.0) -> nn.Sequential:
     """Build MobileNetV2 with batch norm."""
-    del image_size
     first, last = scaled(32, width), scaled(1280, width)
     stem = nn.Sequential(*conv_bn_relu(in_channels, first))
-    stages, channels = inverted_stages(first, STAGES, width=width)
-    return assemble(stem, stages, nn.Sequential(*conv_bn_relu(channels, last, 1), *classifier(last, num_classes)))
+    built, channels = inverted_stages(first, MOBILENET_V2, width=width)
+    return assemble(stem, built, nn.Sequential(*conv_bn_relu(channels, last, 1), *classifier(last, num_classes)))
+
+
+def efficientnet_b0(*, num_classes: int, in_channels: int, width: float = 1.0) -> nn.Sequential:
+    """Build EfficientNet-B0 with batch norm."""
+    first = scaled(32, width)
+    stem = nn.Sequential(*conv_bn_relu(in_channels, first))
+    built, channels = inverted_stages(first, EFFICIENTNET_B0, width=width, squeeze=True)
+    return assemble(stem, built, classifier(channels, num_classes))
 
 
 ENTRIES = {
     "mobilenet_v2": Architecture(
         build=mobilenet_v2,
-        stem=StemSettings(num_iterations=10),
+        stem_steps=10,
         depthwise=1,
         named={"*.project": 1},
         description="MobileNetV2 for small images",
         source="Sandler et al. 2018",
-    )
+    ),
+    "efficientnet_b0": Architecture(
+        build=efficientnet_b0,
+        stem_steps=10,
+        # MobileNetV2's; and the gates see one pixel of every image, too few rows for more.
+        depthwise=1,
+        named={"*.project": 1, "*.gate": 1},
+        description="EfficientNet-B0, an early form for CIFAR",
+        source="Tan and Le 2019",
+    ),
 }

@@ -47,7 +47,6 @@ class NormChanges:
             period that compute statistics and all of its steps.
         stem: False: the first convolution is whitened like the others.
         bias: whether whitened convolutions have a bias.
-        published: whiten only what the published experiments whitened, where that is not everything (EfficientNet).
     """
 
     structure: Literal["full", "channel"] | None = None
@@ -63,7 +62,6 @@ class NormChanges:
     freeze: tuple[int, int] | bool | None = None
     stem: bool | None = None
     bias: bool = True
-    published: bool = False
 
     def changes(self) -> dict[str, Any]:
         """Return the settings that are not as the name says."""

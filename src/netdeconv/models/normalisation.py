@@ -44,42 +44,43 @@ def settings_of(config: NormConfig, entry: Architecture | None = None) -> Settin
     every = shared | _given(config, "num_iterations")
     blocks = every | _given(config, "group_size", "structure")
     convolution = _changed(base.convolution, blocks)
-    stem = _stem(config, base, shared | _given(config, "group_size"), entry)
+    linear = every | _given(config, group_size="linear_group_size")
     return Settings(
         convolution=convolution,
-        stem=stem if config.stem is not False else convolution,
-        linear=_linear(config, base, every),
-        grouped=_with_steps(_changed(base.grouped, blocks), entry.grouped if entry else None),
-        depthwise=_with_steps(_changed(base.depthwise, blocks), entry.depthwise if entry else None),
+        stem=convolution if config.stem is False else _stem(config, base.stem, shared, entry),
+        linear=None if config.linear_group_size == 0 else _changed(base.linear, linear),
+        grouped=_changed(base.grouped, blocks | _steps(entry.grouped if entry else None)),
+        depthwise=_changed(base.depthwise, blocks | _steps(entry.depthwise if entry else None)),
         gate=_changed(base.gate, blocks),
     )
 
 
-def _given(config: NormConfig, *names: str) -> dict[str, Any]:
-    return {name: getattr(config, name) for name in names if getattr(config, name) is not None}
-
-
-def _stem(config: NormConfig, base: Settings, changes: dict[str, Any], entry: Architecture | None) -> Whitening | None:
-    stem = base.stem
-    if stem is not None and stem.freeze is not None and entry is not None and entry.stem is not None:
-        freeze = Freeze() if entry.stem.freeze else None
-        stem = dataclasses.replace(stem, num_iterations=entry.stem.num_iterations, freeze=freeze)
-    if config.stem_iterations is not None:
-        changes = changes | {"num_iterations": config.stem_iterations}
-    if config.stem_eps is not None:
-        changes = changes | {"eps": config.stem_eps}
+def _stem(
+    config: NormConfig, stem: Whitening | None, shared: dict[str, Any], entry: Architecture | None
+) -> Whitening | None:
+    own = {}
+    if stem is not None and stem.freeze is not None and entry is not None:
+        own = _steps(entry.stem_steps) | {"freeze": Freeze() if entry.stem_freeze else None}
     if isinstance(config.freeze, tuple):
-        changes = changes | {"freeze": Freeze(active=config.freeze[0], period=config.freeze[1])}
+        own["freeze"] = Freeze(active=config.freeze[0], period=config.freeze[1])
     elif config.freeze is not None:
-        changes = changes | {"freeze": Freeze() if config.freeze else None}
-    return _changed(stem, changes)
+        own["freeze"] = Freeze() if config.freeze else None
+    typed = _given(config, "group_size", num_iterations="stem_iterations", eps="stem_eps")
+    return _changed(stem, shared | own | typed)
 
 
-def _linear(config: NormConfig, base: Settings, changes: dict[str, Any]) -> Whitening | None:
-    if config.linear_group_size == 0:
-        return None
-    size = {} if config.linear_group_size is None else {"group_size": config.linear_group_size}
-    return _changed(base.linear, changes | size)
+def _given(config: NormConfig, *names: str, **others: str) -> dict[str, Any]:
+    """Settings that a run changes: of the same name, or of the name that is given for it."""
+    values = {name: getattr(config, own) for name, own in {**dict(zip(names, names, strict=True)), **others}.items()}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _steps(number: int | None) -> dict[str, Any]:
+    return {} if number is None else {"num_iterations": number}
+
+
+def _changed(whitening: Whitening | None, changes: dict[str, Any]) -> Whitening | None:
+    return None if whitening is None else dataclasses.replace(whitening, **changes)
 
 
 def normalise(
@@ -95,20 +96,11 @@ def normalise(
     """
     settings = settings_of(config, entry)
     if settings is not None:
-        named = {pattern: _with_steps(settings.convolution, steps) for pattern, steps in entry.named.items()}
-        select = entry.published_select if config.published else None
-        model = convert(model, settings, named=named, select=select, calibration=calibration)
+        named = {pattern: _changed(settings.convolution, _steps(steps)) for pattern, steps in entry.named.items()}
+        model = convert(model, settings, named=named, calibration=calibration)
         if not config.bias:
             _remove_biases(model)
     return replace_norms(model, BATCH_NORM if config.whitens else config.name)
-
-
-def _changed(whitening: Whitening | None, changes: dict[str, Any]) -> Whitening | None:
-    return None if whitening is None else dataclasses.replace(whitening, **changes)
-
-
-def _with_steps(whitening: Whitening | None, steps: int | None) -> Whitening | None:
-    return whitening if whitening is None or steps is None else dataclasses.replace(whitening, num_iterations=steps)
 
 
 def _remove_biases(model: nn.Module) -> None:

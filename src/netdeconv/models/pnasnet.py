@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import nn
 
 from netdeconv.models.blocks import Residual, assemble, classifier, conv_bn, conv_bn_relu, scaled
-from netdeconv.models.entry import Architecture, StemSettings
+from netdeconv.models.entry import Architecture
 
 CELLS_PER_STAGE = 6
 
@@ -21,11 +21,10 @@ def cell_a(in_channels: int, out_channels: int, stride: int) -> nn.Module:
     return Residual(separable, nn.Sequential(nn.MaxPool2d(3, stride, padding=1), *mixed))
 
 
-def pnasnet_a(*, num_classes: int, in_channels: int, width: float = 1.0, image_size: int = 32) -> nn.Sequential:
+def pnasnet_a(*, num_classes: int, in_channels: int, width: float = 1.0) -> nn.Sequential:
     """Build PNASNet-A with batch norm: three stages of six cells, a cell of stride 2 between two stages.
 
     The stem and the first stage have 44 channels; every further stage has twice as many."""
-    del image_size
     channels = scaled(44, width)
     stem = nn.Sequential(*conv_bn_relu(in_channels, channels))
     stages: list[nn.Module] = []
@@ -41,7 +40,7 @@ def pnasnet_a(*, num_classes: int, in_channels: int, width: float = 1.0, image_s
 ENTRIES = {
     "pnasnet_a": Architecture(
         build=pnasnet_a,
-        stem=StemSettings(num_iterations=10),
+        stem_steps=10,
         description="PNASNet, cell A, 44 channels",
         source="Liu et al. 2018",
     ),

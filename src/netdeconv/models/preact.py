@@ -11,8 +11,8 @@ import functools
 
 from torch import Tensor, nn
 
-from netdeconv.models.blocks import SqueezeExcitation, assemble, classifier, conv_bn_relu, scaled
-from netdeconv.models.entry import Architecture, StemSettings
+from netdeconv.models.blocks import SqueezeExcitation, assemble, classifier, conv_bn_relu, scaled, stages
+from netdeconv.models.entry import Architecture
 from netdeconv.models.resnet import STAGE_CHANNELS, STAGE_STRIDES
 
 
@@ -27,7 +27,7 @@ class PreActivationBlock(nn.Module):
         squeeze: whether squeeze-and-excitation ends the branch.
     """
 
-    def __init__(self, in_channels: int, channels: int, *, stride: int, squeeze: bool) -> None:
+    def __init__(self, in_channels: int, channels: int, stride: int, *, squeeze: bool) -> None:
         super().__init__()
         self.activate = nn.Sequential(nn.BatchNorm2d(in_channels), nn.ReLU(inplace=True))
         self.branch = nn.Sequential(
@@ -45,40 +45,33 @@ class PreActivationBlock(nn.Module):
         return self.branch(activated) + (x if self.shortcut is None else self.shortcut(activated))
 
 
-def preact_resnet18(
-    *, num_classes: int, in_channels: int, width: float = 1.0, image_size: int = 32, squeeze: bool = False
-) -> nn.Sequential:
+def preact_resnet18(*, num_classes: int, in_channels: int, width: float = 1.0, squeeze: bool = False) -> nn.Sequential:
     """Build pre-activation ResNet-18 with batch norm.
 
     Args:
         num_classes: outputs.
         in_channels: channels of the images.
         width: factor on all channels.
-        image_size: not needed: all remaining positions are averaged.
         squeeze: whether every block has squeeze-and-excitation, with one hidden unit for 16 channels.
     """
-    del image_size
-    in_stage = scaled(64, width)
-    stem = nn.Sequential(*conv_bn_relu(in_channels, in_stage))
-    stages: list[nn.Module] = []
-    for stage_channels, stride in zip(STAGE_CHANNELS, STAGE_STRIDES, strict=True):
-        channels = scaled(stage_channels, width)
-        first = PreActivationBlock(in_stage, channels, stride=stride, squeeze=squeeze)
-        stages.append(nn.Sequential(first, PreActivationBlock(channels, channels, stride=1, squeeze=squeeze)))
-        in_stage = channels
-    return assemble(stem, stages, classifier(in_stage, num_classes))
+    first = scaled(64, width)
+    stem = nn.Sequential(*conv_bn_relu(in_channels, first))
+    plan = [
+        (2, scaled(channels, width), stride) for channels, stride in zip(STAGE_CHANNELS, STAGE_STRIDES, strict=True)
+    ]
+    built, last = stages(first, plan, functools.partial(PreActivationBlock, squeeze=squeeze))
+    return assemble(stem, built, classifier(last, num_classes))
 
 
 ENTRIES = {
     "preact_resnet18": Architecture(
         build=preact_resnet18,
-        stem=StemSettings(num_iterations=10),
+        stem_steps=10,
         description="ResNet-18 with pre-activation",
         source="He et al. 2016, identity mappings",
     ),
     "senet18": Architecture(
         build=functools.partial(preact_resnet18, squeeze=True),
-        stem=StemSettings(),
         description="pre-activation ResNet-18 with squeeze-and-excitation",
         source="Hu et al. 2018",
     ),

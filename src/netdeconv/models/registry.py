@@ -5,37 +5,12 @@ from __future__ import annotations
 from torch import nn
 
 from netdeconv.lookup import look_up
-from netdeconv.models import (
-    densenet,
-    dpn,
-    efficientnet,
-    lenet,
-    linear,
-    mlp,
-    mobilenet,
-    pnasnet,
-    preact,
-    resnet,
-    resnext,
-    vgg,
-)
+from netdeconv.models import densenet, dpn, mobilenet, pnasnet, preact, resnet, small, vgg
 from netdeconv.models.entry import IMAGENET, Architecture
 from netdeconv.models.imagenet import imagenet_architecture
 
-ARCHITECTURES: dict[str, Architecture] = {
-    **linear.ENTRIES,
-    **mlp.ENTRIES,
-    **lenet.ENTRIES,
-    **vgg.ENTRIES,
-    **resnet.ENTRIES,
-    **preact.ENTRIES,
-    **densenet.ENTRIES,
-    **resnext.ENTRIES,
-    **mobilenet.ENTRIES,
-    **dpn.ENTRIES,
-    **pnasnet.ENTRIES,
-    **efficientnet.ENTRIES,
-}
+_HOMES = (small, vgg, resnet, preact, densenet, mobilenet, dpn, pnasnet)
+ARCHITECTURES: dict[str, Architecture] = {name: own for home in _HOMES for name, own in home.ENTRIES.items()}
 
 
 def list_names() -> list[str]:
@@ -73,13 +48,10 @@ def build(name: str, *, num_classes: int, in_channels: int, width: float = 1.0, 
         'Sequential'
     """
     entry = architecture(name)
-    for setting, value in (
-        ("num_classes", num_classes),
-        ("in_channels", in_channels),
-        ("image_size", image_size),
-    ):
+    for setting, value in {"num_classes": num_classes, "in_channels": in_channels, "image_size": image_size}.items():
         if value < 1:
             raise ValueError(f"{setting} must be at least 1, got {value}")
     if not width > 0:
         raise ValueError(f"width must be positive, got {width}")
-    return entry.build(num_classes=num_classes, in_channels=in_channels, width=width, image_size=image_size)
+    size = {"image_size": image_size} if entry.sized else {}
+    return entry.build(num_classes=num_classes, in_channels=in_channels, width=width, **size)

@@ -1,7 +1,9 @@
-"""ResNet-18, 34, 50 and 101 for small images: a 3x3 stem of 64 channels, stride 1, without pooling.
+"""ResNet-18, 34, 50 and 101, and ResNeXt-29 32x4d, for small images: a stem of stride 1, without pooling.
 
 Source: He et al., "Deep Residual Learning for Image Recognition", 2016, version 1.5: the 3x3 convolution of a
-bottleneck has the stride.
+bottleneck has the stride. Xie et al., "Aggregated Residual Transformations for Deep Neural Networks", 2017, in the
+narrow form of the paper's CIFAR tables: 4, 8 and 16 channels for each of 32 groups, and twice the bottleneck's channels
+out of a block.
 """
 
 from __future__ import annotations
@@ -11,67 +13,87 @@ from collections.abc import Callable, Sequence
 
 from torch import nn
 
-from netdeconv.models.blocks import Residual, assemble, classifier, conv_bn, conv_bn_relu, projection, scaled
-from netdeconv.models.entry import Architecture, StemSettings
+from netdeconv.models.blocks import (
+    Residual,
+    assemble,
+    classifier,
+    conv_bn,
+    conv_bn_relu,
+    projection,
+    scaled,
+    stages,
+)
+from netdeconv.models.entry import Architecture
 
 STAGE_CHANNELS = (64, 128, 256, 512)
 STAGE_STRIDES = (1, 2, 2, 2)
-SOURCE = "He et al. 2016"
-
-Branch = Callable[[int, int, int], tuple[nn.Sequential, int]]
 
 
-def basic(in_channels: int, channels: int, stride: int) -> tuple[nn.Sequential, int]:
-    """Return the branch of two 3x3 convolutions, and its output channels."""
-    layers = [*conv_bn_relu(in_channels, channels, stride=stride), *conv_bn(channels, channels)]
-    return nn.Sequential(*layers), channels
+def basic(in_channels: int, out_channels: int, stride: int) -> nn.Module:
+    """Return a block of two 3x3 convolutions."""
+    branch = nn.Sequential(
+        *conv_bn_relu(in_channels, out_channels, stride=stride), *conv_bn(out_channels, out_channels)
+    )
+    return Residual(branch, projection(in_channels, out_channels, stride=stride))
 
 
-def bottleneck(in_channels: int, channels: int, stride: int) -> tuple[nn.Sequential, int]:
-    """Return the branch of 1x1, 3x3 and 1x1 convolutions, and its output channels: four times as many."""
-    layers = [
+def bottleneck_branch(
+    in_channels: int, channels: int, out_channels: int, *, stride: int, groups: int = 1
+) -> nn.Sequential:
+    """Return a branch of 1x1, 3x3 and 1x1 convolutions, the second in groups, without a ReLU at its end."""
+    return nn.Sequential(
         *conv_bn_relu(in_channels, channels, 1),
-        *conv_bn_relu(channels, channels, stride=stride),
-        *conv_bn(channels, 4 * channels, 1),
-    ]
-    return nn.Sequential(*layers), 4 * channels
+        *conv_bn_relu(channels, channels, stride=stride, groups=groups),
+        *conv_bn(channels, out_channels, 1),
+    )
+
+
+def bottleneck(in_channels: int, out_channels: int, stride: int, *, narrowing: int = 4, groups: int = 1) -> nn.Module:
+    """Return a block of 1x1, 3x3 and 1x1 convolutions, with so many times fewer channels in the middle."""
+    branch = bottleneck_branch(in_channels, out_channels // narrowing, out_channels, stride=stride, groups=groups)
+    return Residual(branch, projection(in_channels, out_channels, stride=stride))
 
 
 def resnet(
     depths: Sequence[int],
-    branch: Branch,
+    block: Callable[[int, int, int], nn.Module],
     *,
     num_classes: int,
     in_channels: int,
     width: float = 1.0,
-    image_size: int = 32,
 ) -> nn.Sequential:
     """Build a ResNet with batch norm.
 
     Args:
         depths: blocks of every stage.
-        branch: :func:`basic` or :func:`bottleneck`.
+        block: :func:`basic` or :func:`bottleneck`, whose output has four times a stage's channels.
         num_classes: outputs.
         in_channels: channels of the images.
         width: factor on all channels.
-        image_size: not needed: all remaining positions are averaged.
     """
-    del image_size
-    in_stage = scaled(64, width)
-    stem = nn.Sequential(*conv_bn_relu(in_channels, in_stage))
-    stages: list[nn.Module] = []
-    for depth, channels, stage_stride in zip(depths, STAGE_CHANNELS, STAGE_STRIDES, strict=True):
-        blocks = []
-        for index in range(depth):
-            stride = stage_stride if index == 0 else 1
-            layers, out_channels = branch(in_stage, scaled(channels, width), stride)
-            blocks.append(Residual(layers, projection(in_stage, out_channels, stride=stride)))
-            in_stage = out_channels
-        stages.append(nn.Sequential(*blocks))
-    return assemble(stem, stages, classifier(in_stage, num_classes))
+    first, expansion = scaled(64, width), 1 if block is basic else 4
+    channels = [expansion * scaled(each, width) for each in STAGE_CHANNELS]
+    stem = nn.Sequential(*conv_bn_relu(in_channels, first))
+    built, last = stages(first, list(zip(depths, channels, STAGE_STRIDES, strict=True)), block)
+    return assemble(stem, built, classifier(last, num_classes))
 
 
-DEPTHS: dict[str, tuple[tuple[int, int, int, int], Branch]] = {
+def resnext29(*, num_classes: int, in_channels: int, width: float = 1.0) -> nn.Sequential:
+    """Build ResNeXt-29 32x4d with batch norm.
+
+    Args:
+        num_classes: outputs.
+        in_channels: channels of the images.
+        width: factor on the number of groups, so that groups keep their 4, 8 and 16 channels.
+    """
+    groups, first = scaled(32, width), scaled(64, width)
+    stem = nn.Sequential(*conv_bn_relu(in_channels, first, 1))
+    block = functools.partial(bottleneck, narrowing=2, groups=groups)
+    built, last = stages(first, [(3, groups * 8 * 2**index, stride) for index, stride in enumerate((1, 2, 2))], block)
+    return assemble(stem, built, classifier(last, num_classes))
+
+
+DEPTHS: dict[str, tuple[tuple[int, int, int, int], Callable[[int, int, int], nn.Module]]] = {
     "18": ((2, 2, 2, 2), basic),
     "34": ((3, 4, 6, 3), basic),
     "50": ((3, 4, 6, 3), bottleneck),
@@ -79,11 +101,19 @@ DEPTHS: dict[str, tuple[tuple[int, int, int, int], Branch]] = {
 }
 
 ENTRIES = {
-    f"resnet{number}": Architecture(
-        build=functools.partial(resnet, depths, branch),
-        stem=StemSettings(),
-        description=f"ResNet-{number} for small images",
-        source=SOURCE,
-    )
-    for number, (depths, branch) in DEPTHS.items()
+    **{
+        f"resnet{number}": Architecture(
+            build=functools.partial(resnet, depths, block),
+            description=f"ResNet-{number} for small images",
+            source="He et al. 2016",
+        )
+        for number, (depths, block) in DEPTHS.items()
+    },
+    "resnext29_32x4d": Architecture(
+        build=resnext29,
+        stem_steps=10,
+        grouped=3,
+        description="ResNeXt-29, 32 groups of 4 channels",
+        source="Xie et al. 2017",
+    ),
 }

@@ -6,6 +6,7 @@ All return a dictionary: ``out``, class scores at the size of the image, and ``a
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +19,7 @@ from torchvision.models.segmentation.deeplabv3 import DeepLabHead, DeepLabV3
 from torchvision.models.segmentation.fcn import FCN, FCNHead
 
 from netdeconv.lookup import look_up
-from netdeconv.models.entry import Architecture, StemSettings, split_name
+from netdeconv.models.entry import Architecture, split_name
 
 _RESNET18_WIDTH = 512
 
@@ -40,20 +41,15 @@ class SegmentationNetwork(Architecture):
     output_strides: tuple[int, ...]
     narrow: bool = False
     auxiliary: bool = True
-    stem: StemSettings | None = dataclasses.field(default_factory=StemSettings)
 
 
-def _published(name: str) -> Callable[..., nn.Module]:
-    """The builder of a network that torchvision has."""
-
-    def build(*, num_classes: int, auxiliary: bool, pretrained_backbone: bool, output_stride: int, width: float) -> Any:
-        del output_stride, width
-        options = {"aux_loss": auxiliary} if not name.startswith("lraspp") else {}
-        backbone = "DEFAULT" if pretrained_backbone else None
-        build_it = getattr(zoo, name)
-        return build_it(weights=None, weights_backbone=backbone, num_classes=num_classes, **options)
-
-    return build
+def _published(name: str, *, num_classes: int, auxiliary: bool, pretrained_backbone: bool, **only: Any) -> nn.Module:
+    """Build a network that torchvision has."""
+    del only  # the one width and output stride that it has
+    options = {"aux_loss": auxiliary} if SEGMENTATION_NETWORKS[name].auxiliary else {}
+    backbone = "DEFAULT" if pretrained_backbone else None
+    built: nn.Module = getattr(zoo, name)(weights=None, weights_backbone=backbone, num_classes=num_classes, **options)
+    return built
 
 
 class _NarrowResNet(ResNet):  # type: ignore[misc]  # torchvision ships no types
@@ -67,26 +63,29 @@ class _NarrowResNet(ResNet):  # type: ignore[misc]  # torchvision ships no types
         return super()._make_layer(block, max(1, round(planes * self._share)), blocks, stride, dilate)
 
 
-def _resnet18(head: Callable[[int, int], nn.Module], network: type[nn.Module]) -> Callable[..., nn.Module]:
-    """The builder of a network on torchvision's ResNet-18, with its parts."""
-
-    def build(
-        *, num_classes: int, auxiliary: bool, pretrained_backbone: bool, output_stride: int, width: float
-    ) -> nn.Module:
-        resnet = _NarrowResNet([2, 2, 2, 2], width)
-        if pretrained_backbone:
-            resnet.load_state_dict(ResNet18_Weights.DEFAULT.get_state_dict(progress=False))
-        _dilate(resnet, output_stride)
-        features = {"layer4": "out", "layer3": "aux"} if auxiliary else {"layer4": "out"}
-        last, before = (max(1, round(_RESNET18_WIDTH * width / part)) for part in (1, 2))
-        # IntermediateLayerGetter leaves out what comes after the last of the features.
-        return network(
-            IntermediateLayerGetter(resnet, return_layers=features),
-            head(last, num_classes),
-            FCNHead(before, num_classes) if auxiliary else None,
-        )
-
-    return build
+def _resnet18(
+    head: Callable[[int, int], nn.Module],
+    network: type[nn.Module],
+    *,
+    num_classes: int,
+    auxiliary: bool,
+    pretrained_backbone: bool,
+    output_stride: int,
+    width: float,
+) -> nn.Module:
+    """Build a network on torchvision's ResNet-18, with its parts."""
+    resnet = _NarrowResNet([2, 2, 2, 2], width)
+    if pretrained_backbone:
+        resnet.load_state_dict(ResNet18_Weights.DEFAULT.get_state_dict(progress=False))
+    _dilate(resnet, output_stride)
+    features = {"layer4": "out", "layer3": "aux"} if auxiliary else {"layer4": "out"}
+    last, before = (max(1, round(_RESNET18_WIDTH * width / part)) for part in (1, 2))
+    # IntermediateLayerGetter leaves out what comes after the last of the features.
+    return network(
+        IntermediateLayerGetter(resnet, return_layers=features),
+        head(last, num_classes),
+        FCNHead(before, num_classes) if auxiliary else None,
+    )
 
 
 def _dilate(resnet: nn.Module, output_stride: int) -> None:
@@ -108,40 +107,39 @@ def _dilate(resnet: nn.Module, output_stride: int) -> None:
 
 
 _FCN, _DEEPLAB = "J. Long, E. Shelhamer, T. Darrell, 2015", "L.-C. Chen et al., 2017"
-_RESNET = "torchvision, auxiliary head after the third stage"
+_HEADS: dict[str, tuple[str, str, Any, Any]] = {
+    "fcn": ("FCN", _FCN, FCNHead, FCN),
+    "deeplabv3": ("DeepLabV3", _DEEPLAB, DeepLabHead, DeepLabV3),
+}
 
 SEGMENTATION_NETWORKS: dict[str, SegmentationNetwork] = {
-    "fcn_resnet18": SegmentationNetwork(
-        build=_resnet18(FCNHead, FCN),
-        description="FCN on ResNet-18, of torchvision's parts",
-        source=_FCN,
-        output_strides=(16, 8, 32),
-        narrow=True,
-    ),
-    "deeplabv3_resnet18": SegmentationNetwork(
-        build=_resnet18(DeepLabHead, DeepLabV3),
-        description="DeepLabV3 on ResNet-18, of torchvision's parts",
-        source=_DEEPLAB,
-        output_strides=(16, 8, 32),
-        narrow=True,
-    ),
+    **{
+        f"{kind}_resnet18": SegmentationNetwork(
+            build=functools.partial(_resnet18, head, network),
+            description=f"{label} on ResNet-18, of torchvision's parts",
+            source=source,
+            output_strides=(16, 8, 32),
+            narrow=True,
+        )
+        for kind, (label, source, head, network) in _HEADS.items()
+    },
     **{
         f"{kind}_resnet{depth}": SegmentationNetwork(
-            build=_published(f"{kind}_resnet{depth}"),
-            description=f"{label} on ResNet-{depth}, {_RESNET}",
+            build=functools.partial(_published, f"{kind}_resnet{depth}"),
+            description=f"{label} on ResNet-{depth}, torchvision, auxiliary head after the third stage",
             source=source,
             output_strides=(8,),
         )
         for depth in (50, 101)
-        for kind, label, source in (("fcn", "FCN", _FCN), ("deeplabv3", "DeepLabV3", _DEEPLAB))
+        for kind, (label, source, *_) in _HEADS.items()
     },
     "lraspp_mobilenet_v3_large": SegmentationNetwork(
-        build=_published("lraspp_mobilenet_v3_large"),
+        build=functools.partial(_published, "lraspp_mobilenet_v3_large"),
         description="Lite R-ASPP on MobileNetV3, torchvision; no auxiliary head",
         source="A. Howard et al., 2019",
         output_strides=(16,),
         auxiliary=False,
-        stem=StemSettings(num_iterations=10),
+        stem_steps=10,
         depthwise=1,
     ),
 }

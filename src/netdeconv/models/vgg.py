@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from netdeconv.models.blocks import conv_bn_relu, scaled
-from netdeconv.models.entry import Architecture, StemSettings
+from netdeconv.models.entry import Architecture
 
 # Convolutions of every stage; a stage ends with a max-pool.
 VGG_STAGES: dict[str, tuple[tuple[int, int], ...]] = {
@@ -31,7 +31,6 @@ def vgg(
     num_classes: int,
     in_channels: int,
     width: float = 1.0,
-    image_size: int = 32,
 ) -> nn.Sequential:
     """Build a VGG with batch norm.
 
@@ -40,9 +39,7 @@ def vgg(
         num_classes: outputs.
         in_channels: channels of the images.
         width: factor on all channels.
-        image_size: not needed: what five poolings leave is averaged, so any size will do.
     """
-    del image_size
     layers: list[nn.Module] = []
     channels = in_channels
     for depth, stage_channels in stages:
@@ -57,7 +54,6 @@ def vgg(
 ENTRIES = {
     name: Architecture(
         build=functools.partial(vgg, stages),
-        stem=StemSettings(),
         description=f"VGG-{name[3:]} for small images",
         source="Simonyan and Zisserman 2015",
     )

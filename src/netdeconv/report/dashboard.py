@@ -95,7 +95,7 @@ def _one(run: SavedRun, width: int, plain: bool) -> RenderableType:
         values = _values(run, key)
         if len(values) > 1:
             caption = f"{name}: {values[0]:.4g} to {values[-1]:.4g}"
-            parts += ["", Text(caption, style="bold"), *chart(values, room, plain=plain)]
+            parts += ["", Text(caption, style="bold"), spark(values, room, plain=plain)]
     parts += ["", *_health(run)]
     if width < 60 or plain:
         return Group(Text(run.label, style="bold reverse"), *parts)
@@ -120,21 +120,6 @@ def spark(values: Sequence[float], width: int, *, plain: bool = False) -> str:
         return ""
     low, high = min(few), max(few)
     return "".join(ticks[1 + round((len(ticks) - 2) * (value - low) / ((high - low) or 1))] for value in few)
-
-
-def chart(values: Sequence[float], width: int, height: int = 4, *, plain: bool = False) -> list[str]:
-    """Values as bars of several lines, the axis at their lowest."""
-    ticks = _ASCII_TICKS if plain else _TICKS
-    few = _thinned(values, width)
-    every = max(1, min(6, width // len(few)))
-    low, high = min(few), max(few)
-    steps = len(ticks) - 1
-    levels = [1 + round((steps * height - 1) * (value - low) / ((high - low) or 1)) for value in few]
-    lines = []
-    for row in reversed(range(height)):
-        cells = (ticks[max(0, min(steps, level - row * steps))] * every for level in levels)
-        lines.append("".join(cells))
-    return lines
 
 
 def _thinned(values: Sequence[float], width: int) -> list[float]:

@@ -1,4 +1,4 @@
-"""All figures of one network, trained or not."""
+"""All figures of a run's network."""
 
 from __future__ import annotations
 
@@ -7,91 +7,57 @@ import dataclasses
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from netdeconv import models, viz
-from netdeconv.data import DataConfig, DataError, DatasetInfo, MissingDataError, info, open_splits
+from netdeconv import viz
+from netdeconv.data import Splits
 from netdeconv.lookup import UnknownNameError
-from netdeconv.models import NormConfig
 from netdeconv.nn import WhitenedLayer
 from netdeconv.report.runs import SavedRun
-from netdeconv.tasks import Classification
-from netdeconv.training import NetworkConfig
+from netdeconv.tasks.trained import TrainedNetwork, load_trained
 
 _IMAGES = 64
 
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """A network, a batch that it can be shown, and how it was trained.
+    """A run's network, and a batch that it can be shown.
 
     Args:
-        name: of the network or run.
         network: itself.
         batch: normalised images (N, C, H, W).
-        run: of which it is; None: it was not trained.
-        notes: what a reader has to know.
+        run: of which it is.
+        trained: the network with its settings and data set.
     """
 
-    name: str
     network: nn.Module
     batch: Tensor
-    run: SavedRun | None = None
-    notes: tuple[str, ...] = ()
+    run: SavedRun
+    trained: TrainedNetwork
 
 
 def subject_of_run(run: SavedRun, data_dir: str | None = None) -> Subject:
-    """A run's network and images; photographs or digits where its data are not here.
+    """A run's network, and training images that it is shown.
 
     Raises:
-        RunDirectoryError: when it has no checkpoint, or is of another version.
-        CheckpointError: when the checkpoint is damaged or of another version or network.
+        RunDirectoryError: when this version does not know its settings.
+        CheckpointError: when the checkpoint is absent, damaged or of another version or network.
+        MissingDataError: when its data are not here.
     """
-    try:
-        splits = run.open_data(data_dir)
-        entry: Any = splits.info
-        batch = next(iter(splits.train.epoch(1)))[0][:_IMAGES]
-        notes: tuple[str, ...] = ()
-    except (MissingDataError, DataError) as error:
-        name = run.plain["data"]["dataset"]
-        if run.plain["task"]["name"] != Classification.name:
-            raise
-        entry = info(name)
-        batch = embedded_batch(entry)
-        notes = (f"the images of {name} are not here, so embedded ones are drawn ({error})",)
-    return Subject(run.label, run.network(entry), batch, run, notes)
+    trained = load_trained(run.path)
+    batch = next(iter(open_data(trained, data_dir).train.epoch(1)))[0][:_IMAGES]
+    return Subject(trained.network, batch, run, trained)
 
 
-def subject_of_arch(arch: str, *, norm: str = "default", data: str = "photographs") -> Subject:
-    """A network as it is before training, on embedded images: 32x32 parts of photographs, or digits.
-
-    Raises:
-        UnknownNameError: a ValueError with the nearest name, when there is no such network.
-    """
-    models.architecture(arch)
-    digits = info("digits")
-    entry = (
-        digits if data == "digits" else dataclasses.replace(digits, shape=(3, 32, 32), mean=(0.5,) * 3, std=(0.25,) * 3)
-    )
-    torch.manual_seed(0)
-    config = NetworkConfig(arch=arch, norm=NormConfig(name=norm))
-    return Subject(arch, Classification().build_network(config, entry), embedded_batch(entry))
-
-
-def embedded_batch(entry: DatasetInfo) -> Tensor:
-    """Images of a data set's shape that need no file."""
-    channels, size, _ = entry.shape
-    if channels == 3:
-        return viz.photograph_crops(_IMAGES, min(size, 200))
-    splits = open_splits(
-        DataConfig(dataset="digits", batch_size=_IMAGES, augment=False), seed=0, device=torch.device("cpu")
-    )
-    batch = next(iter(splits.train.epoch(1)))[0]
-    return nn.functional.interpolate(batch, size=(size, size), mode="bilinear", align_corners=False)
+def open_data(trained: TrainedNetwork, data_dir: str | None = None) -> Splits:
+    """A run's data, on the processor, in batches of at most 64."""
+    config = trained.config
+    data = dataclasses.replace(config.data, batch_size=min(_IMAGES, config.data.batch_size), num_workers=0)
+    data = dataclasses.replace(data, data_dir=data_dir or data.data_dir)
+    return config.task.open(data, seed=config.seed, device=torch.device("cpu"), shard=(0, 1))
 
 
 def draw_all(
@@ -109,10 +75,10 @@ def draw_all(
 
     Raises:
         UnknownNameError: a ValueError with the nearest name, when there is no such layer.
-        ImageError: a ValueError, when the file is no image that can be drawn.
+        CorruptImageError, ValueError: when the file is no image that can be drawn.
     """
     drawn: dict[str, Figure] = {}
-    missing: list[str] = list(subject.notes)
+    missing: list[str] = []
     picture = None if image is None else viz.read_image(image)
 
     def add(name: str, draw: Callable[[], Figure]) -> None:
@@ -140,10 +106,10 @@ def draw_all(
         missing.append("covariance, filters, spectra, ranks, sparsity: the network has no whitened layer")
     add("weights", lambda: viz.weight_norms({"": subject.network}))
     add(
-        "memory", lambda: viz.memory({subject.name: viz.training_memory(copy.deepcopy(subject.network), subject.batch)})
+        "memory",
+        lambda: viz.memory({subject.run.label: viz.training_memory(copy.deepcopy(subject.network), subject.batch)}),
     )
-    if subject.run is not None and subject.run.history:
-        run = subject.run
+    if (run := subject.run).history:
         add("curves", lambda: viz.curves({run.label: run.history}, metric=run.metric))
     return drawn, missing
 

@@ -13,9 +13,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from netdeconv.report.figures import Subject
-from netdeconv.tasks import Classification
-from netdeconv.tasks.trained import TrainedSegmentation
+from netdeconv.report.figures import Subject, open_data
+from netdeconv.tasks.trained import TrainedNetwork, TrainedSegmentation
 from netdeconv.viz import overlay, panels
 from netdeconv.viz.style import styled
 
@@ -46,10 +45,10 @@ def mistakes_of(subject: Subject, data_dir: str | None = None) -> Mistakes:
     Raises:
         MissingDataError: when the run's data are not here.
     """
-    assert subject.run is not None
-    if subject.run.plain["task"]["name"] != Classification.name:
-        return Mistakes({"matrix": [], "names": [], "images": 0}, _scenes(subject))
-    splits = subject.run.open_data(data_dir)
+    trained = subject.trained
+    if isinstance(trained, TrainedSegmentation):
+        return Mistakes({"matrix": [], "names": [], "images": 0}, scenes(trained, _SCENES))
+    splits = open_data(trained, data_dir)
     count = splits.info.num_classes
     matrix = torch.zeros(count, count, dtype=torch.int64)
     wrong: list[tuple[Tensor, int, int]] = []
@@ -63,7 +62,7 @@ def mistakes_of(subject: Subject, data_dir: str | None = None) -> Mistakes:
             wrong.append((inputs[index], int(targets[index]), int(guesses[index])))
         if seen >= _MOST_IMAGES:
             break
-    names = _names(subject.run.plain["data"]["dataset"], count)
+    names = _names(trained.config.data.dataset, count)
     small = matrix.tolist() if count <= _MOST_CLASSES else []
     return Mistakes({"matrix": small, "names": names, "images": seen}, _wrong(wrong, names) if wrong else None)
 
@@ -87,14 +86,13 @@ def _wrong(wrong: list[tuple[Tensor, int, int]], names: list[str]) -> Figure:
     return figure
 
 
-def _scenes(subject: Subject) -> Figure:
-    assert subject.run is not None
-    trained = TrainedSegmentation.load(subject.run.path)
-    source, classes = trained.evaluation_source(), trained.info.classes
-    rows = []
-    for index in range(min(_SCENES, len(source))):
-        image, mask = source.load(index)
-        plain = image.as_subclass(Tensor)
-        both = (mask.as_subclass(Tensor), trained.predict(plain).as_subclass(Tensor))
-        rows.append([plain, *(overlay(plain, each, classes) for each in both)])
-    return panels(rows, ["image", "truth", "prediction"], classes)
+def scenes(trained: TrainedNetwork, count: int) -> Figure:
+    """Draw a segmentation network's predictions of some images that it was evaluated on, beside image and truth."""
+    assert isinstance(trained, TrainedSegmentation)
+    classes = trained.info.classes
+    shown = list(trained.evaluation_source().first(count))
+    rows = [
+        [image, overlay(image, truth, classes), overlay(image, trained.predict(image), classes)]
+        for _, image, truth in shown
+    ]
+    return panels(rows, ["image", "truth", "prediction"], classes, names=[name for name, *_ in shown])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import importlib
 import io
 import json
 import shlex
@@ -17,8 +16,8 @@ from matplotlib.figure import Figure
 
 from netdeconv.data import DataError
 from netdeconv.health import LayerHealth, findings
-from netdeconv.report.figures import Subject, draw_all, family, subject_of_run
-from netdeconv.report.mistakes import Mistakes, mistakes_of
+from netdeconv.report.figures import draw_all, family, subject_of_run
+from netdeconv.report.mistakes import mistakes_of
 from netdeconv.report.runs import SavedRun, find_runs
 from netdeconv.training import RunDirectoryError
 from netdeconv.training.checkpoint import CheckpointError, write_atomically
@@ -41,10 +40,6 @@ _CAPTIONS = {
 }
 
 
-class MissingPackageError(RuntimeError):
-    """A package that the page needs is not installed."""
-
-
 def write_report(paths: Sequence[str | Path], output: str | Path, *, data_dir: str | None = None) -> Path:
     """Write the page.
 
@@ -58,9 +53,11 @@ def write_report(paths: Sequence[str | Path], output: str | Path, *, data_dir: s
 
     Raises:
         RunDirectoryError: when a folder holds no run.
-        MissingPackageError: when plotly or jinja2 is not installed.
+        ModuleNotFoundError: when plotly or jinja2 is not installed.
     """
-    jinja2, plotly = _required("jinja2"), _required("plotly.offline")
+    import jinja2
+    import plotly.offline  # type: ignore[import-untyped]
+
     runs = find_runs(paths)
     sections = [_drawn(run, data_dir) for run in _one_of_each(runs)]
     rates = [figure for path in paths if (figure := _rates(Path(path).expanduser())) is not None]
@@ -78,7 +75,7 @@ def write_report(paths: Sequence[str | Path], output: str | Path, *, data_dir: s
         captions=_CAPTIONS,
         style=(page / "page.css").read_text(encoding="utf-8"),
         script=(page / "page.js").read_text(encoding="utf-8"),
-        plotly=plotly.get_plotlyjs(),
+        plotly=plotly.offline.get_plotlyjs(),
         data=_for_script(
             {"runs": [_curves(run) for run in runs], "health": [_series(run) for run in runs if run.health]}
         ),
@@ -88,16 +85,6 @@ def write_report(paths: Sequence[str | Path], output: str | Path, *, data_dir: s
     file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(file, html.encode())
     return file
-
-
-def _required(package: str) -> Any:
-    try:
-        return importlib.import_module(package)
-    except ModuleNotFoundError as error:
-        name = package.partition(".")[0]
-        raise MissingPackageError(
-            f"the report needs {name}, which is not installed: pip install 'netdeconv[train]'"
-        ) from error
 
 
 def _one_of_each(runs: Sequence[SavedRun]) -> list[SavedRun]:
@@ -205,19 +192,14 @@ def _drawn(run: SavedRun, data_dir: str | None) -> dict[str, Any]:
         return section
     figures, section["notes"] = draw_all(subject)
     section["figures"] = {name: _embedded(figure) for name, figure in figures.items() if name != "curves"}
-    found = _mistakes(subject, data_dir, section["notes"])
-    if found is not None:
-        section["mistakes"] = found if found.plain["matrix"] else None
-        section["pictures"] = _embedded(found.pictures) if found.pictures is not None else ""
-    return section
-
-
-def _mistakes(subject: Subject, data_dir: str | None, notes: list[str]) -> Mistakes | None:
     try:
-        return mistakes_of(subject, data_dir)
+        found = mistakes_of(subject, data_dir)
     except (DataError, OSError, ValueError) as error:
-        notes.append(f"mistakes: {error}")
-        return None
+        section["notes"].append(f"mistakes: {error}")
+        return section
+    section["mistakes"] = found if found.plain["matrix"] else None
+    section["pictures"] = _embedded(found.pictures) if found.pictures is not None else ""
+    return section
 
 
 def _rates(path: Path) -> Figure | None:

@@ -8,17 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
-
-from netdeconv.data import Splits
 from netdeconv.tasks import TASKS
-from netdeconv.training import RunDirectoryError, TrainingConfig, from_plain, read_config
-from netdeconv.training.checkpoint import CheckpointError, evaluated_weights, load_checkpoint, restore_model
+from netdeconv.training import RunDirectoryError, read_config
 from netdeconv.training.health_log import HEALTH
 from netdeconv.training.run_directory import CONFIG
-
-_FORMATS = (1, 2, 3)  # of checkpoints; they differ in what a run needs to go on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,47 +69,6 @@ class SavedRun:
         """What was typed."""
         typed = [str(word) for word in (self.sessions[0].get("command", []) if self.sessions else [])]
         return ["netdeconv", *typed[1:]] if typed else []
-
-    def config(self) -> TrainingConfig:
-        """The settings, checked.
-
-        Raises:
-            RunDirectoryError: when this version does not know them.
-        """
-        try:
-            return from_plain(self.plain, TASKS)
-        except ValueError as error:
-            raise RunDirectoryError(f"{self.path} is of another version: {error}") from error
-
-    def open_data(self, data_dir: str | None = None) -> Splits:
-        """The run's data, on the processor, in batches of at most 64."""
-        config = self.config()
-        data = dataclasses.replace(config.data, batch_size=min(64, config.data.batch_size), num_workers=0)
-        data = dataclasses.replace(data, data_dir=data_dir or data.data_dir)
-        splits: Splits = config.task.open(data, seed=config.seed, device=torch.device("cpu"), shard=(0, 1))
-        return splits
-
-    def network(self, info: Any) -> nn.Module:
-        """The trained network, in evaluation mode.
-
-        Raises:
-            RunDirectoryError: when the run has saved no checkpoint.
-            CheckpointError: when it is damaged, of another version or of another network.
-        """
-        file = self.path / "checkpoint.pt"
-        if not file.is_file():
-            raise RunDirectoryError(
-                f"{self.path} has no checkpoint.pt: "
-                + ("it was taken away" if self.is_finished else "the run has finished no epoch yet")
-            )
-        state = load_checkpoint(file)
-        if state.get("format", 1) not in _FORMATS:
-            raise CheckpointError(f"{file} has format {state['format']} of another version; this one reads {_FORMATS}")
-        config = self.config()
-        plain = config.network
-        network: nn.Module = config.task.build_network(dataclasses.replace(plain, pretrained=False), info)
-        restore_model(network, evaluated_weights(state), file)
-        return network.eval()
 
 
 def find_runs(paths: Iterable[str | Path]) -> list[SavedRun]:

@@ -42,6 +42,7 @@ from netdeconv.training.run_directory import RunDirectoryError, read_config
 
 Part = Literal["train", "evaluation"]
 LAST, BEST = "checkpoint.pt", "best.pt"
+_FORMATS = (1, 2, 3)  # of checkpoints; they differ in what a run needs to go on
 # Brightness of red, green and blue (ITU-R BT.601).
 _LUMA = (0.299, 0.587, 0.114)
 # Every segmentation network ends in a convolution to classes; its weight is the last of the network's own head.
@@ -77,7 +78,7 @@ class TrainedNetwork(abc.ABC):
             device: where to put the network.
 
         Raises:
-            RunDirectoryError: when there is no run of this task.
+            RunDirectoryError: when there is no run of this task, or this version does not know its settings.
             CheckpointError: when the checkpoint is absent, damaged, of another network or other classes.
         """
         folder, device = Path(path).expanduser(), torch.device(device)
@@ -85,11 +86,17 @@ class TrainedNetwork(abc.ABC):
         kind = plain.get("task", {}).get("name")
         if kind != name:
             raise RunDirectoryError(f"{folder} holds no run of {name}" + (f", but of {kind}" if kind else ""))
-        config = from_plain(plain, {name: cls.task_type})
         try:
-            weights = evaluated_weights(load_checkpoint(folder / file))
+            config = from_plain(plain, {name: cls.task_type})
+        except ValueError as error:
+            raise RunDirectoryError(f"{folder} is of another version: {error}") from error
+        try:
+            state = load_checkpoint(folder / file)
         except FileNotFoundError as error:
             raise CheckpointError(f"{folder} has no {file}: no epoch was finished, or none was kept") from error
+        if state.get("format", 1) not in _FORMATS:
+            raise CheckpointError(f"{folder / file} has format {state['format']} of another version")
+        weights = evaluated_weights(state)
         entry = cls._info(config, weights, folder / file)
         # The checkpoint has all weights: none are fetched, none read from where the run started.
         task: Any = config.task
@@ -304,3 +311,16 @@ class TrainedSegmentation(TrainedNetwork):
         """The pairs of a part of the run's data set, at the run's size."""
         config = self.config.data if data_dir is None else dataclasses.replace(self.config.data, data_dir=data_dir)
         return evaluation_source(config, split, self.task.views.size)
+
+
+def load_trained(
+    path: str | Path, *, best: bool = False, device: torch.device | str = "cpu"
+) -> TrainedClassifier | TrainedSegmentation:
+    """Return the network of a run, of its best epoch or of the last.
+
+    Raises:
+        RunDirectoryError, CheckpointError: as :meth:`TrainedNetwork.load` does.
+    """
+    segments = read_config(path).get("task", {}).get("name") == Segmentation.name
+    kind: type[TrainedClassifier | TrainedSegmentation] = TrainedSegmentation if segments else TrainedClassifier
+    return kind.load(path, file=BEST if best else LAST, device=device)

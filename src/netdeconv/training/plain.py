@@ -16,7 +16,7 @@ T = TypeVar("T")
 # Settings that are no more, and the value that saved runs may have of them: what is done now.
 GONE = {
     **{"decode": "workers", "skip_corrupt": False, "verify": True},
-    **{"window": None, "average_flip": False, "class_weights": None},
+    **{"window": None, "average_flip": False, "class_weights": None, "published": False},
 }
 # A run may be continued with other values of these: they do not change its numbers.
 FREE = frozenset(

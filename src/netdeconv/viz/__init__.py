@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netdeconv.viz.curves import curves
-from netdeconv.viz.embedded import ImageError, photograph_crops, photographs, read_image
+from netdeconv.viz.embedded import photographs, read_image
 from netdeconv.viz.layers import memory, ranks, sparsity, spectra, training_memory, weight_norms
 from netdeconv.viz.overlays import labelled_overlay, overlay, panels
 from netdeconv.viz.rates import rate_map, search_map
@@ -12,7 +12,6 @@ from netdeconv.viz.style import save
 from netdeconv.viz.whitening import covariances, images, whitening_filters
 
 __all__ = [
-    "ImageError",
     "LayerSample",
     "covariances",
     "curves",
@@ -22,7 +21,6 @@ __all__ = [
     "memory",
     "overlay",
     "panels",
-    "photograph_crops",
     "photographs",
     "ranks",
     "rate_map",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,10 @@ from netdeconv.viz.style import AFTER, BEFORE, MARKERS, empty, name_lines, style
 
 _FLOOR = 1e-7  # below this share of the largest, an eigenvalue is rounding
 _MOST_LAYERS = 6
+_STYLES: tuple[dict[str, Any], ...] = (
+    {"color": BEFORE, "marker": MARKERS[0], "linestyle": "-", "label": "before"},
+    {"color": AFTER, "marker": MARKERS[1], "linestyle": "--", "label": "after"},
+)
 
 
 @styled
@@ -83,11 +88,10 @@ def ranks(samples: Sequence[LayerSample]) -> Figure:
     figure = Figure(figsize=(max(7.0, 0.55 * len(samples) + 4), 5.6), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True)
     pairs = [tuple(_eigenvalues(matrix) for matrix in sample.covariances()) for sample in samples]
-    for number, colour, label in ((0, BEFORE, "before"), (1, AFTER, "after")):
+    for number, style in enumerate(_STYLES):
         values = [pair[number] for pair in pairs]
         shares = [100 * float(effective_rank(torch.from_numpy(each))) / len(each) for each in values]
         conditions = [float(each[0] / max(each[-1], _FLOOR * each[0], 1e-300)) for each in values]
-        style = {"color": colour, "marker": MARKERS[number], "label": label, "linestyle": "--" if number else "-"}
         upper.plot(range(len(samples)), shares, **style)
         lower.plot(range(len(samples)), conditions, **style)
     upper.set(ylabel="effective rank (%)", ylim=(0, 105))
@@ -111,35 +115,19 @@ def sparsity(samples: Sequence[LayerSample]) -> Figure:
     left, right = figure.subplots(1, 2)
     first = samples[0]
     edges = np.linspace(-8, 8, 81)
-    for values, colour, label in ((first.rows, BEFORE, "before"), (first.whitened, AFTER, "after")):
-        standard = _standard(values).flatten().numpy()
-        heights, _ = np.histogram(standard, bins=edges, density=True)
-        heights[heights == 0] = np.nan
-        left.plot(
-            (edges[:-1] + edges[1:]) / 2,
-            heights,
-            color=colour,
-            label=label,
-            linestyle="--" if label == "after" else "-",
-        )
     middle = (edges[:-1] + edges[1:]) / 2
-    left.plot(
-        middle, np.exp(-(middle**2) / 2) / np.sqrt(2 * np.pi), color="0.6", linewidth=1, linestyle=":", label="normal"
-    )
+    for values, style in zip((first.rows, first.whitened), _STYLES, strict=True):
+        heights, _ = np.histogram(_standard(values).flatten().numpy(), bins=edges, density=True)
+        heights[heights == 0] = np.nan
+        left.plot(middle, heights, **style | {"marker": ""})
+    normal = np.exp(-(middle**2) / 2) / np.sqrt(2 * np.pi)
+    left.plot(middle, normal, color="0.6", linewidth=1, linestyle=":", label="normal")
     left.set(
         yscale="log", ylim=(1e-5, 2), xlabel="standard deviations", ylabel="density", title=f"values of {first.name}"
     )
     left.legend(fontsize="small")
-    for number, colour, label in ((0, BEFORE, "before"), (1, AFTER, "after")):
-        peaks = [kurtosis(sample.whitened if number else sample.rows) for sample in samples]
-        right.plot(
-            range(len(samples)),
-            peaks,
-            color=colour,
-            marker=MARKERS[number],
-            label=label,
-            linestyle="--" if number else "-",
-        )
+    for kind, style in zip(("rows", "whitened"), _STYLES, strict=True):
+        right.plot(range(len(samples)), [kurtosis(getattr(sample, kind)) for sample in samples], **style)
     right.set(title="excess kurtosis", yscale="symlog")
     right.axhline(0, color="0.5", linewidth=1)
     _name_layers(right, [sample.name for sample in samples])

@@ -74,16 +74,6 @@ class Reproduced:
         """Of training."""
         return float(self.history[-1]["cumulative_seconds"]) if self.history else 0.0
 
-    def line(self) -> dict[str, Any]:
-        """As one of the lines of a table that has no other."""
-        return {
-            "run": self.label,
-            "train loss": [round(record["train_loss"], 4) for record in self.history] or None,
-            "score": None if self.score is None else round(self.score, 2),
-            "failure": self.failure or None,
-            "minutes": round(self.seconds / 60, 1),
-        }
-
     def searched_line(self) -> dict[str, Any]:
         """As one of the lines of a search's table."""
         optimizer = self.row.config.optimizer
@@ -94,6 +84,21 @@ class Reproduced:
             "score": None if self.score is None else round(self.score, 2),
             "state": "diverged" if self.failure else "finished" if self.is_finished else "unfinished",
         }
+
+
+def one_a_run(runs: Sequence[Reproduced]) -> list[dict[str, Any]]:
+    """Return the lines of a table that has no other: expected numbers by who found them, and what came of each run."""
+    sources = list(dict.fromkeys(source for run in runs for source in run.row.expected))
+    return [
+        {
+            "run": run.label,
+            **{source: run.row.expected.get(source) for source in sources},
+            "here": "diverged" if run.failure else None if run.score is None else round(run.score, 2),
+            "epochs": len(run.history) if run.is_finished else f"{len(run.history)} of {run.of_epochs}",
+            "minutes": round(run.seconds / 60, 1),
+        }
+        for run in runs
+    ]
 
 
 def best_of(found: Mapping[str, Reproduced], labels: str) -> TrainingConfig | None:
@@ -198,6 +203,4 @@ def _modules() -> dict[str, ModuleType]:
         if not info.ispkg:
             module = importlib.import_module(f"{experiments.__name__}.{info.name}")
             found |= dict.fromkeys(getattr(module, "ROWS", [info.name.replace("_", "-")]), module)
-    # Numbers count as such: epoch20 comes before epoch100.
-    parts = {name: re.split(r"(\d+)", name) for name in found}
-    return {name: found[name] for name in sorted(found, key=lambda n: [int(p) if p.isdigit() else p for p in parts[n]])}
+    return found

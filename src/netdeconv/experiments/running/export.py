@@ -51,7 +51,7 @@ def export(found: Reproduction, arguments: Sequence[str], file: str | Path) -> P
         "versions": {package: sessions[0][package] for package in _PACKAGES},
         "hardware": f"{sessions[0]['processor']}, {threads} threads, {precisions}",
         "minutes": round(sum(row.seconds for row in trained) / 60, 1),
-        "rows": _aligned(found.lines()),
+        "rows": found.lines(),
         "note": " ".join(notes),
     }
     parts = [{"name": title, "rows": lines(trained)} for title, lines in experiment.parts.items()]
@@ -62,12 +62,6 @@ def export(found: Reproduction, arguments: Sequence[str], file: str | Path) -> P
     text = json.dumps(table | {"parts": [part for part in parts if part["rows"]]}, indent=1)
     write_atomically(path, (text + "\n").encode())
     return path
-
-
-def _aligned(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The same keys in every line; what a line lacks is None."""
-    keys = dict.fromkeys(key for row in rows for key in row)
-    return [{key: row.get(key) for key in keys} for row in rows]
 
 
 def _settings(plain: dict[str, Any]) -> dict[str, Any]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from netdeconv.data import DataConfig
-from netdeconv.experiments.running.experiment import ExperimentRow, Rows
+from netdeconv.experiments.running.experiment import ExperimentRow, Reproduced
 from netdeconv.models import NormConfig
 from netdeconv.tasks import Classification
 from netdeconv.training import NetworkConfig, OptimizerConfig, TrainingConfig
 
 PAPER_LR = 0.1
+SEEDS = (0, 1, 2)
 # Who found a number: the paper's early version, 2019.
 EARLY = "early version"
 # How tables of this project do.
@@ -31,7 +32,6 @@ def cifar(
     *,
     dataset: str = "cifar10",
     norm: str = "batch_norm",
-    changes: Mapping[str, Any] | None = None,
     width: float = 1.0,
     batch_size: int = 128,
     images: int | None = None,
@@ -49,7 +49,6 @@ def cifar(
         epochs: passes over the training images.
         dataset: such as ``"cifar10"``.
         norm: name of the normalisation.
-        changes: settings of :class:`netdeconv.models.NormConfig`, of a normalisation that whitens.
         width: factor on the network's channels.
         batch_size: images in a batch.
         images: to train on; ``None``: all that are left.
@@ -61,7 +60,7 @@ def cifar(
     return TrainingConfig(
         task=Classification(),
         data=DataConfig(dataset=dataset, batch_size=batch_size, train_size=images, validation_size=cut),
-        network=NetworkConfig(arch=arch, width=width, norm=norm_config(norm, changes)),
+        network=NetworkConfig(arch=arch, width=width, norm=NormConfig(name=norm)),
         optimizer=OptimizerConfig(name="SGD", lr=lr, momentum=0.9, weight_decay=weight_decay, schedule="cosine"),
         epochs=epochs,
         seed=seed,
@@ -74,13 +73,26 @@ def with_rates(config: TrainingConfig, lr: float, weight_decay: float) -> Traini
     return dataclasses.replace(config, optimizer=optimizer)
 
 
-def searched(config: TrainingConfig, label: str, lrs: Sequence[float], decays: Sequence[float]) -> Rows:
+def searched(
+    config: TrainingConfig, label: str, lrs: Sequence[float], decays: Sequence[float]
+) -> dict[str, ExperimentRow]:
     """Return a run for every pair of a learning rate and a weight decay, by label; see :func:`best_of`."""
     return {
         f"{label} lr {lr:g} wd {decay:g}": ExperimentRow(config=with_rates(config, lr, decay))
         for lr in lrs
         for decay in decays
     }
+
+
+def finals(config: TrainingConfig, label: str) -> dict[str, ExperimentRow]:
+    """Return a run for every seed, by label."""
+    return {f"{label}, seed {seed}": ExperimentRow(config=dataclasses.replace(config, seed=seed)) for seed in SEEDS}
+
+
+def over_seeds(runs: Iterable[Reproduced], name: str) -> dict[str, Any]:
+    """Return the mean score of runs, by a name, its spread and their number; one that diverged counts as 0."""
+    scores = [0.0 if run.failure else run.score or 0.0 for run in runs if run.failure or run.is_finished]
+    return {name: mean(scores), "spread": spread(scores), "seeds": len(scores)}
 
 
 def mean(values: Sequence[float]) -> float | None:

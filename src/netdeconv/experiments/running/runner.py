@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from netdeconv.experiments.running.experiment import Experiment, ExperimentRow, Reproduced
+from netdeconv.experiments.running.experiment import Experiment, ExperimentRow, Reproduced, one_a_run
 from netdeconv.training import (
     Reporter,
     RunDirectory,
@@ -54,7 +54,7 @@ class Reproduction:
     def lines(self) -> list[dict[str, Any]]:
         """The experiment's table of what was trained: one line a run where it has no other."""
         trained = [row for row in self.rows if row.history or row.failure]
-        return self.experiment.summarise(trained) if self.experiment.summarise else [row.line() for row in trained]
+        return self.experiment.summarise(trained) if self.experiment.summarise else one_a_run(trained)
 
 
 def reproduce(
@@ -123,7 +123,8 @@ def reproduce(
                 noted(told())
                 written = time.monotonic()
         end = told()
-        directory.write_json("summary.json", _plain(end))
+        about = {"experiment": experiment.name, "changes": changes, "evaluated_on": end.evaluated_on}
+        directory.write_json("summary.json", {**about, "table": end.lines()})
         noted(end)
         return end
 
@@ -207,21 +208,3 @@ def _write(file: Path, plain: Mapping[str, Any]) -> None:
 def _json(file: Path) -> dict[str, Any]:
     plain: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     return plain
-
-
-def _plain(told: Reproduction) -> dict[str, Any]:
-    rows = [
-        {
-            "label": row.label,
-            "expected": dict(row.row.expected),
-            "score": row.score,
-            "epochs": len(row.history),
-            "of_epochs": row.of_epochs,
-            "minutes": row.seconds / 60,
-            "failure": row.failure,
-            "measured": dict(row.measured),
-        }
-        for row in told.rows
-    ]
-    about = {"experiment": told.experiment.name, "changes": told.changes, "evaluated_on": told.evaluated_on}
-    return {**about, "rows": rows, "table": told.lines()}
