@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from netdeconv.cli.parser import UsageError, parse
-from netdeconv.cli.runs import load_trained
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,6 +60,7 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Write the files, and export.json about them."""
     options = parse(Options, arguments, prog="netdeconv export")
+    from netdeconv.tasks.trained import load_trained
     from netdeconv.training import to_plain
     from netdeconv.training.precision import process_settings
 
