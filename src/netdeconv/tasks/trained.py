@@ -8,8 +8,12 @@ from __future__ import annotations
 import abc
 import contextlib
 import dataclasses
+import functools
+import importlib.resources
+import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +22,18 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as transforms
 
-from netdeconv.data import DatasetInfo, EvaluationData, Splits, info, open_splits, segmentation_info
+from netdeconv.data import (
+    DataError,
+    DatasetInfo,
+    EvaluationData,
+    MissingDataError,
+    Splits,
+    info,
+    open_splits,
+    resolve_data_dir,
+    segmentation_info,
+)
+from netdeconv.data.folder import TRAIN, find_folder
 from netdeconv.data.loader import Loader
 from netdeconv.data.pairs import Pairs, find_pairs, spaced
 from netdeconv.data.splits import sized
@@ -32,6 +47,7 @@ from netdeconv.training.measuring import evaluate, in_float32
 from netdeconv.training.plain import from_plain
 from netdeconv.training.run_directory import RunDirectoryError, read_config
 
+Part = Literal["train", "evaluation"]
 CHECKPOINT = "checkpoint.pt"
 _FORMATS = (1, 2, 3)  # of checkpoints; they differ in what a run needs to go on
 # Brightness of red, green and blue (ITU-R BT.601).
@@ -102,6 +118,25 @@ class TrainedNetwork(abc.ABC):
     def _info(cls, config: TrainingConfig, weights: dict[str, Tensor], file: Path) -> Any:
         """The entry of the data set, as the run used it."""
 
+    @property
+    @abc.abstractmethod
+    def class_names(self) -> Sequence[str]:
+        """Names of the classes, in the order of their numbers."""
+
+    @property
+    @abc.abstractmethod
+    def input_shape(self) -> tuple[int, int, int]:
+        """What the network is evaluated at."""
+
+    @property
+    def scorer(self) -> nn.Module:
+        """The network, with class scores as its one output."""
+        return self.network
+
+    @abc.abstractmethod
+    def batches(self, part: Part, *, data_dir: str | None = None) -> Iterable[tuple[Tensor, Tensor]]:
+        """Return normalised images and targets, of images to train on or of those that the run was evaluated on."""
+
     @torch.no_grad()
     def scores(self, inputs: Tensor) -> Any:
         """Return the network's outputs for normalised images (N, C, H, W), computed in the run's precision."""
@@ -128,6 +163,29 @@ class TrainedClassifier(TrainedNetwork):
             return entry
         last = [value for name, value in weights.items() if name.endswith((".bias", ".weight"))][-1]
         return dataclasses.replace(sized(entry, config.data.image_size), num_classes=len(last))
+
+    @property
+    def class_names(self) -> list[str]:
+        """The data set's names, those of its folders where they are found, or numbers."""
+        data = self.config.data
+        table = importlib.resources.files("netdeconv.data").joinpath("names.json").read_text(encoding="utf-8")
+        names: list[str] = json.loads(table).get(data.dataset, [])
+        if self.info.reader == "folder":
+            with contextlib.suppress(DataError, MissingDataError):
+                train = find_folder(resolve_data_dir(data.data_dir), data.dataset, self.info) / TRAIN
+                names = sorted(each.name for each in train.iterdir() if each.is_dir())
+        count = self.info.num_classes
+        return names if len(names) == count else [f"class {number}" for number in range(count)]
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Of the data set, or of the images that a folder's were cut to."""
+        return self.info.shape
+
+    def batches(self, part: Part, *, data_dir: str | None = None) -> Iterable[tuple[Tensor, Tensor]]:
+        """Return normalised images, varied ones of training, and labels."""
+        splits = self.splits(data_dir=data_dir)
+        return splits.train.epoch(1) if part == "train" else splits.evaluation
 
     def splits(self, *, data_dir: str | None = None, test: bool = False) -> Splits:
         """Return the run's images.
@@ -167,6 +225,17 @@ class TrainedClassifier(TrainedNetwork):
         pixels = transforms.normalize(pixels, list(self.info.mean), list(self.info.std))
         probabilities: Tensor = self.scores(pixels[None].to(self.device))[0].softmax(0).cpu()
         return probabilities
+
+
+class _Scores(nn.Module):
+    """A segmentation network without its auxiliary output."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network(images)["out"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -213,17 +282,43 @@ class TrainedSegmentation(TrainedNetwork):
 
     def measure(self, split: str, *, data_dir: str | None = None) -> dict[str, Any]:
         """Return what the task's meter measures on a part of the run's data set."""
-        pairs, workers = self.source(split, data_dir=data_dir), self.config.data.num_workers
-        batches = torch.arange(len(pairs)).split(self.task.views.evaluation_batch)
-        loader = Loader(pairs, v2.Identity(), device=self.device, num_workers=workers)
-        return self.measured(EvaluationData(loader, self.info, batches))
+        return self.measured(self._whole(self.source(split, data_dir=data_dir)))
 
-    def evaluation_source(self) -> Pairs:
+    def _whole(self, pairs: Pairs) -> EvaluationData:
+        """Batches of whole images, normalised, and masks."""
+        batches = torch.arange(len(pairs)).split(self.task.views.evaluation_batch)
+        loader = Loader(pairs, v2.Identity(), device=self.device, num_workers=self.config.data.num_workers)
+        return EvaluationData(loader, self.info, batches)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The data set's names."""
+        return self.info.class_names
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """At the run's size, or the data set's."""
+        return (3, *(self.task.views.size or self.info.shape[1:]))
+
+    @property
+    def scorer(self) -> nn.Module:
+        """The network, with scores of every pixel as its one output."""
+        return _Scores(self.network)
+
+    def batches(self, part: Part, *, data_dir: str | None = None) -> Iterable[tuple[Tensor, Tensor]]:
+        """Return whole images, normalised, and masks."""
+        whole = (
+            self.source("train", data_dir=data_dir) if part == "train" else self.evaluation_source(data_dir=data_dir)
+        )
+        return self._whole(whole)
+
+    def evaluation_source(self, *, data_dir: str | None = None) -> Pairs:
         """The pairs that the run was evaluated on, at its size."""
-        if not self.config.data.validation_size:
-            return self.source(self.task.views.evaluate_on or self.info.splits[0])
-        pairs = self.source("train")
-        return pairs.some(spaced(len(pairs), self.config.data.validation_size))
+        data = self.config.data
+        if not data.validation_size:
+            return self.source(self.task.views.evaluate_on or self.info.splits[0], data_dir=data_dir)
+        pairs = self.source("train", data_dir=data_dir)
+        return pairs.some(spaced(len(pairs), data.validation_size))
 
     def source(self, split: str, *, data_dir: str | None = None) -> Pairs:
         """The pairs of a part of the run's data set, at the run's size."""
