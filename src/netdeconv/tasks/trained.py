@@ -8,7 +8,6 @@ from __future__ import annotations
 import abc
 import contextlib
 import dataclasses
-import functools
 import importlib.resources
 import json
 from collections.abc import Iterable, Sequence
@@ -170,9 +169,10 @@ class TrainedClassifier(TrainedNetwork):
         data = self.config.data
         table = importlib.resources.files("netdeconv.data").joinpath("names.json").read_text(encoding="utf-8")
         names: list[str] = json.loads(table).get(data.dataset, [])
-        if self.info.reader == "folder":
+        entry = info(data.dataset)
+        if entry.reader == "folder":
             with contextlib.suppress(DataError, MissingDataError):
-                train = find_folder(resolve_data_dir(data.data_dir), data.dataset, self.info) / TRAIN
+                train = find_folder(resolve_data_dir(data.data_dir), data.dataset, entry) / TRAIN
                 names = sorted(each.name for each in train.iterdir() if each.is_dir())
         count = self.info.num_classes
         return names if len(names) == count else [f"class {number}" for number in range(count)]
