@@ -44,11 +44,13 @@ class Process:
 
     def __call__(self) -> None:
         """Take the steps of one turn; ``peak`` is the largest resident size so far, in bytes."""
-        self._pipe.send(None)
+        self._pipe.send(True)
         self.peak = self._pipe.recv()
 
     def close(self) -> None:
         """End it."""
+        with contextlib.suppress(BrokenPipeError):  # it has ended
+            self._pipe.send(False)
         self._pipe.close()
         self._process.join()
 
@@ -58,8 +60,7 @@ def _train(pipe: Connection, settings: argparse.Namespace, variant: str, keep: b
     batch = random_batch(settings.batch_size, settings.size, settings.classes, device, seed=settings.seed)
     with kept_memory() if keep else contextlib.nullcontext(), contextlib.suppress(EOFError):
         step = TrainingStep(options.network(settings, variant), *batch, dtype=settings.dtype)
-        while True:
-            pipe.recv()
+        while pipe.recv():
             for _ in range(STEPS):
                 step()
             pipe.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
