@@ -43,7 +43,7 @@ def main() -> float:
     set_seed(0)
     training, test = datasets(size=32)
     dls = DataLoaders.from_dsets(training, test, bs=64, device="cpu", num_workers=0)
-    network = XResNet(ResBlock, 1, [1, 1], c_in=1, n_out=10, stem_szs=(8, 8, 64), widen=0.25)
+    network = XResNet(ResBlock, 1, [1, 1, 1, 1], c_in=1, n_out=10, stem_szs=(8, 8, 64), widen=0.25)
     found = {
         "stem": fit(nd.convert(network, select="stem"), dls),
         "all": fit(nd.convert(network), dls),

@@ -39,7 +39,14 @@ def table():
     }
 
 
-@pytest.mark.parametrize(("page", "block"), [("README.md", "render_readme"), ("docs/results.md", "render")])
+@pytest.mark.parametrize(
+    ("page", "block"),
+    [
+        ("README.md", "render_readme"),
+        ("docs/results.md", "render"),
+        ("docs/fine-tuning.md", "render_fine_tuning"),
+    ],
+)
 def test_blocks_are_what_the_results_say(renderer, page, block):
     text = (REPOSITORY / page).read_text(encoding="utf-8")
     assert renderer.replace_block(text, getattr(renderer, block)(REPOSITORY / "results")) == text, (

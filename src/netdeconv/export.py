@@ -173,10 +173,10 @@ class Agreement:
     """How the outputs of an exported model compare with the model's own.
 
     Args:
-        predictions: that were compared.
+        predictions: that were compared: of images, or of pixels.
         same_top1: of these, with the same class on top.
         difference: largest difference of any output, relative to the largest output.
-        accuracy: of the model, per cent.
+        accuracy: of the model, per cent; labels that are no class, such as 255, do not count.
         accuracy_exported: of the exported model, per cent.
     """
 
@@ -196,14 +196,15 @@ def agreement(
     Args:
         model: whitened or plain.
         exported: from images to class scores.
-        batches: images, normalised, and labels.
+        batches: images, normalised, and labels or masks.
     """
-    count = same = right = right_exported = 0
+    count = labelled = same = right = right_exported = 0
     largest = difference = 0.0
     for inputs, labels in batches:
         expected, actual = model(inputs).float().cpu(), exported(inputs.contiguous()).float().cpu()
         labels, top, exported_top = labels.cpu(), expected.argmax(1), actual.argmax(1)
         count += labels.numel()
+        labelled += int((labels < expected.shape[1]).sum())
         same += int((top == exported_top).sum())
         right += int((top == labels).sum())
         right_exported += int((exported_top == labels).sum())
@@ -213,8 +214,8 @@ def agreement(
         predictions=count,
         same_top1=same,
         difference=difference / largest,
-        accuracy=100 * right / count,
-        accuracy_exported=100 * right_exported / count,
+        accuracy=100 * right / labelled,
+        accuracy_exported=100 * right_exported / labelled,
     )
 
 

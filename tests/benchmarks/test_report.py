@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 import torch
 from benchmarks.harness import environment, tables
-from benchmarks.render_results import REPOSITORY, compact, load, render_performance, render_rows, render_table
+from benchmarks.render_results import (
+    REPOSITORY,
+    compact,
+    load,
+    render_fine_tuning,
+    render_performance,
+    render_rows,
+    render_table,
+)
 
 
 def table(**ratios: float | None) -> dict[str, Any]:
@@ -38,6 +46,18 @@ def test_the_page_of_performance_has_one_row_for_each_configuration(tmp_path):
     assert "| VGG-11 | CUDA, float32 | present | 1 | 0.97 |" in text
     assert "| VGG-11 | CPU, float32 | present | 10 | 0.5 | 0.5 | 0.5 |" in text
     assert "Evaluation" not in text
+
+
+def test_the_words_on_fine_tuning_follow_from_its_numbers(tmp_path):
+    assert "Not measured yet" in render_fine_tuning(tmp_path)
+    rows = [
+        {"candidate": name, "images": 1000, "lr 0.1": 50.0, "accuracy": accuracy, "spread": 0.5, "seeds": 3}
+        for name, accuracy in {"batch norm": 60.0, "whitened": 61.5, "from scratch": 59.2, "other": None}.items()
+    ]
+    (tmp_path / "fine-tuning.json").write_text(json.dumps(table(batch_norm=1.0) | {"rows": rows}))
+    text = render_fine_tuning(tmp_path)
+    assert "With 1000 images batch norm reaches 60.0 %; whitened is 1.5 points above; from scratch is 0.8" in text
+    assert "from scratch is 0.8 points below, within the spread over seeds; other is not finished." in text
 
 
 def test_the_committed_page_is_what_the_results_say():

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from netdeconv.cli import main
-from netdeconv.data import read
+from netdeconv.data import DATASETS, read
 from netdeconv.models import NormConfig
 from netdeconv.tasks.trained import TrainedClassifier
 from netdeconv.training import run
@@ -63,6 +63,24 @@ def test_the_class_of_an_image_file_is_the_network_s(finished, capsys, tmp_path)
         assert abs(float(said_percent) - 100 * share) < 0.0501
 
 
+def test_classes_have_the_names_of_their_data_set(finished, tmp_path):
+    for entry in DATASETS.values():
+        assert len(entry.names.split(", ")) in (1, entry.num_classes)
+    trained = TrainedClassifier.load(finished.path)
+    assert trained.class_names[3] == "class 3"  # digits
+    known = dataclasses.replace(trained, info=dataclasses.replace(trained.info, names=DATASETS["cifar10"].names))
+    assert known.class_names[3] == "cat"
+    for name in range(10):
+        (tmp_path / "train" / f"n{name}").mkdir(parents=True)
+    data = dataclasses.replace(trained.config.data, dataset="imagenet", data_dir=str(tmp_path))
+    folders = dataclasses.replace(trained, config=dataclasses.replace(trained.config, data=data))
+    assert folders.class_names[3] == "n3"
+    gone = dataclasses.replace(data, data_dir=str(tmp_path / "gone"))
+    assert (
+        dataclasses.replace(trained, config=dataclasses.replace(trained.config, data=gone)).class_names[3] == "class 3"
+    )
+
+
 def test_an_image_of_another_size_is_brought_to_the_network_s(finished, capsys, tmp_path):
     Image.new("RGB", (70, 45)).save(tmp_path / "wide.png")
     assert "wide.png: class" in said(capsys, "predict", finished.path, tmp_path / "wide.png", "--threads", 1)
@@ -85,4 +103,5 @@ def test_exported_files_agree_over_the_whole_test_set(finished, capsys):
     assert onnx["accuracy_exported"] == pytest.approx(finished.accuracy)
     assert abs(int8["accuracy_exported"] - finished.accuracy) <= 1
     assert set(weights) == {"format"}
+    assert about["classes"][:2] == ["class 0", "class 1"]
     assert (finished.path / "export" / "model-int8.onnx").stat().st_size > 0

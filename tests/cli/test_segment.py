@@ -215,6 +215,22 @@ def test_predict_refuses_what_it_cannot_read(finished, root, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_an_exported_network_gives_the_classes_of_all_pixels(finished, tmp_path, capsys):
+    settings = json.loads((finished / "config.json").read_text())
+    settings["task"]["views"]["size"] = [16, 24]
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    (tmp_path / "checkpoint.pt").write_bytes((finished / "checkpoint.pt").read_bytes())
+    assert main(shlex.split(f"export {tmp_path} --formats program weights --threads 1")) == 0
+    about = json.loads((tmp_path / "export/export.json").read_text())
+    assert (about["input"]["shape"], about["classes"][0]) == (["batch", 3, 16, 24], "Sky")
+    program = about["files"]["model.pt2"]
+    assert program["same_top1"] == program["predictions"] == 5 * 16 * 24
+    capsys.readouterr()
+    assert main(shlex.split(f"evaluate {tmp_path} --threads 1")) == 0
+    accuracy = capsys.readouterr().out.partition(" accuracy ")[2].partition(",")[0]
+    assert program["accuracy_exported"] == pytest.approx(float(accuracy), abs=1e-3)
+
+
 def test_resuming_keeps_the_settings(finished, tmp_path, capsys):
     assert main(["segment", "--resume", str(finished), "--msg", "False"]) == 0
     capsys.readouterr()

@@ -13,7 +13,7 @@ from netdeconv.data import (
     DataError,
     LeftOutWarning,
     MissingDataError,
-    count_classes,
+    folder_classes,
     info,
     open_splits,
     read,
@@ -51,7 +51,7 @@ def test_a_set_is_found_in_its_folder_or_below(tmp_path, name, below):
 
 
 def test_classes_are_counted(tmp_path):
-    assert count_classes(write_folder(tmp_path)) == 3
+    assert len(folder_classes(write_folder(tmp_path))) == 3
 
 
 def test_another_number_of_classes_than_the_heads_is_refused(tmp_path):
@@ -203,4 +203,4 @@ def test_the_real_sample_has_its_classes_and_colours(real_data):
     # Ten classes of a thousand: near the mean and the deviation of all, not at them.
     assert inputs.mean((0, 2, 3)).abs().max() < 0.3
     assert (inputs.std((0, 2, 3)) - 1).abs().max() < 0.3
-    assert count_classes(root / "imagenet1000") == info("imagenet").num_classes
+    assert len(folder_classes(root / "imagenet1000")) == info("imagenet").num_classes

@@ -75,6 +75,10 @@ def test_agreement_counts(model):
     assert (found.predictions, found.same_top1) == (22, 19)
     assert (found.accuracy, found.accuracy_exported) == (100, 100 * 19 / 22)
     assert found.difference > 0.1
+    labels[0][:11] = 255  # as masks have it; the first of the batch is among them
+    found = export.agreement(model, wrong_at_first, zip(BATCHES, labels, strict=True))
+    assert (found.predictions, found.same_top1) == (22, 19)
+    assert (found.accuracy, found.accuracy_exported) == (100, 100 * 9 / 11)
 
 
 def test_a_missing_operator_is_named_with_the_remedy(model, tmp_path):

@@ -1,4 +1,4 @@
-"""``netdeconv export``: a finished classifier as files that run without this library."""
+"""``netdeconv export``: a finished network as files that run without this library."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from netdeconv.cli.parser import parse
+from netdeconv.cli.parser import UsageError, parse
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from netdeconv.export import Agreement
-    from netdeconv.tasks.trained import TrainedClassifier
+    from netdeconv.tasks.trained import TrainedNetwork
 
 Format = Literal["onnx", "int8", "program", "weights", "package"]
 FILES: dict[Format, str] = {
@@ -39,7 +39,7 @@ class Options:
     """Fold a run's network and write it: ONNX, int8 ONNX, a program of torch.export, safetensors, AOTInductor.
 
     Args:
-        run: run directory of netdeconv train.
+        run: run directory of netdeconv train or netdeconv segment.
         formats: onnx, int8, program (torch.export), weights (safetensors), package (AOTInductor).
         output: folder for the files; else export in the run directory.
         best: take the network of the best epoch (a run with --keep-best) instead of the last.
@@ -60,22 +60,24 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Write the files, and export.json about them."""
     options = parse(Options, arguments, prog="netdeconv export")
-    from netdeconv.tasks.trained import BEST, LAST, TrainedClassifier
+    from netdeconv.tasks.trained import load_trained
     from netdeconv.training import to_plain
     from netdeconv.training.precision import process_settings
 
     packages = ("torch", *(name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name)))
     with process_settings(options.threads):
-        trained = TrainedClassifier.load(options.run, file=BEST if options.best else LAST)
+        trained = load_trained(options.run, best=options.best, device="cpu")
+        if trained.info.varying and trained.input_shape[1:] == trained.info.shape[1:]:
+            raise UsageError("images of this data set vary in size, and a file takes one: train with --size")
         folder = Path(options.output).expanduser() if options.output else trained.path / "export"
         folder.mkdir(parents=True, exist_ok=True)
         about: dict[str, Any] = {
             "command": f"netdeconv export {shlex.join(arguments)}",
             "trained": to_plain(trained.config) | {"result_path": None},
             "versions": {name: importlib.metadata.version(name) for name in packages},
-            "input": {"name": "images", "shape": ["batch", *trained.info.shape], "dtype": "float32"},
+            "input": {"name": "images", "shape": ["batch", *trained.input_shape], "dtype": "float32"},
             "normalisation": {"mean": trained.info.mean, "std": trained.info.std, "of": "pixels from 0 to 1"},
-            "classes": trained.info.num_classes,
+            "classes": list(trained.class_names),
             "files": {},
         }
         for form in options.formats:
@@ -88,7 +90,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def write(trained: TrainedClassifier, form: Format, path: Path, data_dir: str | None = None) -> None:
+def write(trained: TrainedNetwork, form: Format, path: Path, data_dir: str | None = None) -> None:
     """Write one file.
 
     Raises:
@@ -98,26 +100,26 @@ def write(trained: TrainedClassifier, form: Format, path: Path, data_dir: str | 
 
     from netdeconv import export
 
-    example = torch.zeros(2, *trained.info.shape)
+    example = torch.zeros(2, *trained.input_shape)
     if form == "int8":
-        batches = itertools.islice(trained.splits(data_dir=data_dir).train.epoch(1), _CALIBRATION)
-        export.to_int8(trained.network, example, path, batches=(images.contiguous() for images, _ in batches))
+        batches = itertools.islice(trained.batches("train", data_dir=data_dir), _CALIBRATION)
+        export.to_int8(trained.scorer, example, path, batches=(images.contiguous() for images, _ in batches))
     elif form == "weights":
         export.to_safetensors(trained.network, path)
     else:
         {"onnx": export.to_onnx, "program": export.to_program, "package": export.to_package}[form](
-            trained.network, example, path
+            trained.scorer, example, path
         )
 
 
-def check(trained: TrainedClassifier, form: Format, path: Path, options: Options) -> Agreement | None:
+def check(trained: TrainedNetwork, form: Format, path: Path, options: Options) -> Agreement | None:
     """Compare a file's outputs with the network's on all evaluation images; ``None``: weights alone compute nothing."""
     if form == "weights":
         return None
     from netdeconv import export
 
-    splits = trained.splits(data_dir=options.data_dir)
-    return export.agreement(trained.network, _runner(form, path, options.threads or 0), splits.evaluation)
+    batches = trained.batches("evaluation", data_dir=options.data_dir)
+    return export.agreement(trained.scorer, _runner(form, path, options.threads or 0), batches)
 
 
 def _runner(form: Format, path: Path, threads: int) -> Callable[[Tensor], Tensor]:
@@ -136,6 +138,6 @@ def _in_words(found: Agreement | None) -> str:
     if found is None:
         return "written"
     return (
-        f"same class for {found.same_top1} of {found.predictions} images, accuracy {found.accuracy_exported:.2f} % "
+        f"same class for {found.same_top1} of {found.predictions}, accuracy {found.accuracy_exported:.2f} % "
         f"(the run's network {found.accuracy:.2f}), outputs differ by {found.difference:.1e} of the largest"
     )

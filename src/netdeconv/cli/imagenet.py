@@ -94,10 +94,10 @@ def _saved_if_any(folder: str) -> TrainingConfig | None:
 
 
 def _found(data: DataConfig) -> DataConfig:
-    from netdeconv.data import count_classes, resolve_data_dir
+    from netdeconv.data import folder_classes, resolve_data_dir
 
     folder = resolve_data_dir(data.data_dir)
-    found = count_classes(folder)
+    found = len(folder_classes(folder))
     return dataclasses.replace(data, data_dir=str(folder), num_classes=data.num_classes or found)
 
 

@@ -66,10 +66,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _classify(trained: TrainedClassifier, paths: Sequence[Path], images: Sequence[Tensor]) -> None:
+    names = trained.class_names
     for path, image in zip(paths, images, strict=True):
-        shares, classes = trained.predict(image).topk(min(_SHOWN, trained.info.num_classes))
+        shares, classes = trained.predict(image).topk(min(_SHOWN, len(names)))
         ranked = zip(classes.tolist(), shares.tolist(), strict=True)
-        print(f"{path}: {', '.join(f'class {number} {100 * share:.1f} %' for number, share in ranked)}")
+        print(f"{path}: {', '.join(f'{names[number]} {100 * share:.1f} %' for number, share in ranked)}")
 
 
 def _segment(trained: TrainedSegmentation, folder: Path, paths: Sequence[Path], images: Sequence[Tensor]) -> None:

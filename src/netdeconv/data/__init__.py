@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from netdeconv.data.batches import EvaluationData, HeldImages, TrainingData
     from netdeconv.data.config import DataConfig
     from netdeconv.data.errors import CorruptImageError, DataError, LeftOutWarning, LoaderError, MissingDataError
-    from netdeconv.data.folder import count_classes
+    from netdeconv.data.folder import folder_classes
     from netdeconv.data.loader import explained_deaths
     from netdeconv.data.reading import RawImages, balanced_split, read, resolve_data_dir
     from netdeconv.data.registry import DATASETS, DatasetInfo, info
@@ -33,8 +33,8 @@ __all__ = [
     "Splits",
     "TrainingData",
     "balanced_split",
-    "count_classes",
     "explained_deaths",
+    "folder_classes",
     "info",
     "open_splits",
     "read",

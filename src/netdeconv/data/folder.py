@@ -17,14 +17,14 @@ TRAIN, VAL = "train", "val"
 _INSTEAD = f"evaluate on images cut from {TRAIN} with --validation-size"
 
 
-def count_classes(data_dir: Path) -> int:
-    """Return the number of class folders of ImageNet, or of what is laid out like it.
+def folder_classes(data_dir: Path) -> list[str]:
+    """Return the names of the class folders of ImageNet, or of what is laid out like it.
 
     Raises:
         MissingDataError: when there are none.
         DataError: when a folder may not be read.
     """
-    return len(_classes(find_folder(data_dir, "imagenet", info("imagenet")) / TRAIN))
+    return _classes(find_folder(data_dir, "imagenet", info("imagenet")) / TRAIN)
 
 
 def find_folder(data_dir: Path, name: str, entry: DatasetInfo) -> Path:

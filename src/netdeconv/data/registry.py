@@ -42,6 +42,7 @@ class DatasetInfo:
         folders: where, below the folder of the data sets, it may be, besides that folder itself.
         resize: shorter side that an image read from a file is resized to before an evaluation's centre crop.
         obtain: how to get it, where ``--download`` cannot.
+        names: of the labels, with commas between; empty where they are numbers, or names of folders.
         classes: of pixels, in the order of the numbers that a network predicts.
         labels: from the ids in the files' masks to the classes' numbers, or to 255, ignored.
         crop: height and width of the training crop of images with masks, when nobody asks for another.
@@ -62,6 +63,7 @@ class DatasetInfo:
     folders: tuple[str, ...] = ()
     resize: int | None = None
     obtain: str = ""
+    names: str = ""
     classes: tuple[PixelClass, ...] = ()
     labels: Mapping[int, int] = dataclasses.field(default_factory=dict)
     crop: tuple[int, int] = (0, 0)
@@ -90,6 +92,17 @@ _CIFAR: dict[str, Any] = {
     "licence": "none stated; the author asks for the citation",
 }
 
+_CIFAR100 = (
+    "apple, aquarium fish, baby, bear, beaver, bed, bee, beetle, bicycle, bottle, bowl, boy, bridge, bus, butterfly, "
+    "camel, can, castle, caterpillar, cattle, chair, chimpanzee, clock, cloud, cockroach, couch, crab, crocodile, "
+    "cup, dinosaur, dolphin, elephant, flatfish, forest, fox, girl, hamster, house, kangaroo, keyboard, lamp, lawn "
+    "mower, leopard, lion, lizard, lobster, man, maple tree, motorcycle, mountain, mouse, mushroom, oak tree, orange, "
+    "orchid, otter, palm tree, pear, pickup truck, pine tree, plain, plate, poppy, porcupine, possum, rabbit, "
+    "raccoon, ray, road, rocket, rose, sea, seal, shark, shrew, skunk, skyscraper, snail, snake, spider, squirrel, "
+    "streetcar, sunflower, sweet pepper, table, tank, telephone, television, tiger, tractor, train, trout, tulip, "
+    "turtle, wardrobe, whale, willow tree, wolf, woman, worm"
+)
+
 DATASETS: dict[str, DatasetInfo] = {
     "digits": DatasetInfo(
         reader="digits",
@@ -102,6 +115,7 @@ DATASETS: dict[str, DatasetInfo] = {
     ),
     "cifar10": DatasetInfo(
         published="CIFAR10",
+        names="airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck",
         num_classes=10,
         mean=(0.4914, 0.4822, 0.4465),
         std=(0.2470, 0.2435, 0.2616),
@@ -109,6 +123,7 @@ DATASETS: dict[str, DatasetInfo] = {
     ),
     "cifar100": DatasetInfo(
         published="CIFAR100",
+        names=_CIFAR100,
         num_classes=100,
         mean=(0.5071, 0.4866, 0.4409),
         std=(0.2673, 0.2564, 0.2762),
@@ -128,6 +143,7 @@ DATASETS: dict[str, DatasetInfo] = {
     "fashion_mnist": DatasetInfo(
         reader="torchvision",
         published="FashionMNIST",
+        names=", ".join(datasets.FashionMNIST.classes),
         shape=(1, 28, 28),
         num_classes=10,
         mean=(0.2860,),
@@ -150,6 +166,7 @@ DATASETS: dict[str, DatasetInfo] = {
     "stl10": DatasetInfo(
         reader="torchvision",
         published="STL10",
+        names="airplane, bird, car, cat, deer, dog, horse, monkey, ship, truck",
         shape=(3, 96, 96),
         num_classes=10,
         mean=(0.4467, 0.4398, 0.4066),
@@ -173,6 +190,8 @@ DATASETS: dict[str, DatasetInfo] = {
         shape=(3, 128, 128),
         num_classes=10,
         source="fast.ai, Imagenette, 2019: ten classes of ImageNet",
+        names="tench, English springer, cassette player, chain saw, church, French horn, garbage truck, gas pump, "
+        "golf ball, parachute",
         licence=f"Apache 2.0; the images under the {_OF_IMAGENET}",
         folders=("imagenette2-160", "imagenette2-320", "imagenette2", "imagenette160"),
         resize=160,

@@ -8,8 +8,9 @@ from __future__ import annotations
 import abc
 import contextlib
 import dataclasses
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,17 @@ from torch.nn import functional
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as transforms
 
-from netdeconv.data import DatasetInfo, EvaluationData, Splits, info, open_splits
+from netdeconv.data import (
+    DataError,
+    DatasetInfo,
+    EvaluationData,
+    MissingDataError,
+    Splits,
+    folder_classes,
+    info,
+    open_splits,
+    resolve_data_dir,
+)
 from netdeconv.data.segmentation import Pairs, evaluation_source, segmentation_info, training_source, whole_batches
 from netdeconv.surgery import batch_statistics
 from netdeconv.tasks.classification import Classification
@@ -29,6 +40,7 @@ from netdeconv.training.plain import from_plain
 from netdeconv.training.precision import autocast
 from netdeconv.training.run_directory import RunDirectoryError, read_config
 
+Part = Literal["train", "evaluation"]
 LAST, BEST = "checkpoint.pt", "best.pt"
 _FORMATS = (1, 2, 3)  # of checkpoints; they differ in what a run needs to go on
 # Brightness of red, green and blue (ITU-R BT.601).
@@ -100,6 +112,25 @@ class TrainedNetwork(abc.ABC):
     def _info(cls, config: TrainingConfig, weights: dict[str, Tensor], file: Path) -> Any:
         """The entry of the data set, as the run used it."""
 
+    @property
+    @abc.abstractmethod
+    def class_names(self) -> Sequence[str]:
+        """Names of the classes, in the order of their numbers."""
+
+    @property
+    @abc.abstractmethod
+    def input_shape(self) -> tuple[int, int, int]:
+        """What the network is evaluated at."""
+
+    @property
+    def scorer(self) -> nn.Module:
+        """The network, with class scores as its one output."""
+        return self.network
+
+    @abc.abstractmethod
+    def batches(self, part: Part, *, data_dir: str | None = None) -> Iterable[tuple[Tensor, Tensor]]:
+        """Return normalised images and targets, of images to train on or of those that the run was evaluated on."""
+
     @torch.no_grad()
     def scores(self, inputs: Tensor) -> Any:
         """Return the network's outputs for normalised images (N, C, H, W), computed in the run's precision."""
@@ -128,6 +159,26 @@ class TrainedClassifier(TrainedNetwork):
         resize = config.data.resize or round(size * (entry.resize or entry.shape[1]) / entry.shape[1])
         last = [value for name, value in weights.items() if name.endswith((".bias", ".weight"))][-1]
         return dataclasses.replace(entry, shape=(3, size, size), resize=resize, num_classes=len(last))
+
+    @property
+    def class_names(self) -> list[str]:
+        """The data set's names, those of its folders where they are found, or numbers."""
+        names = self.info.names.split(", ")
+        if self.config.data.dataset == "imagenet":
+            with contextlib.suppress(DataError, MissingDataError):
+                names = folder_classes(resolve_data_dir(self.config.data.data_dir))
+        count = self.info.num_classes
+        return names if len(names) == count else [f"class {number}" for number in range(count)]
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Of the data set, or of the images that a folder's were cut to."""
+        return self.info.shape
+
+    def batches(self, part: Part, *, data_dir: str | None = None) -> Iterable[tuple[Tensor, Tensor]]:
+        """Return normalised images, varied ones of training, and labels."""
+        splits = self.splits(data_dir=data_dir)
+        return splits.train.epoch(1) if part == "train" else splits.evaluation
 
     def splits(self, *, data_dir: str | None = None, test: bool = False) -> Splits:
         """Return the run's images.
@@ -167,6 +218,17 @@ class TrainedClassifier(TrainedNetwork):
         pixels = transforms.normalize(pixels, list(self.info.mean), list(self.info.std))
         probabilities: Tensor = self.scores(pixels[None].to(self.device))[0].softmax(0).cpu()
         return probabilities
+
+
+class _Scores(nn.Module):
+    """A segmentation network without its auxiliary output."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network(images)["out"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -217,10 +279,33 @@ class TrainedSegmentation(TrainedNetwork):
         workers = self.config.data.num_workers
         return self.measured(whole_batches(source, self.info, size, device=self.device, workers=workers))
 
-    def evaluation_source(self) -> Pairs:
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The data set's names."""
+        return self.info.class_names
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """At the run's size, or the data set's."""
+        return (3, *(self.task.views.size or self.info.shape[1:]))
+
+    @property
+    def scorer(self) -> nn.Module:
+        """The network, with scores of every pixel as its one output."""
+        return _Scores(self.network)
+
+    def batches(self, part: Part, *, data_dir: str | None = None) -> Iterable[tuple[Tensor, Tensor]]:
+        """Return whole images, normalised, and masks."""
+        whole = (
+            self.source("train", data_dir=data_dir) if part == "train" else self.evaluation_source(data_dir=data_dir)
+        )
+        return whole_batches(whole, self.info, self.task.views.batch_of(self.info), device=self.device)
+
+    def evaluation_source(self, *, data_dir: str | None = None) -> Pairs:
         """The pairs that the run was evaluated on, at its size."""
-        held = training_source(self.config.data, self.task.views.size)[1]
-        return held or self.source(self.task.views.evaluate_on or self.info.splits[0])
+        config = self.config.data if data_dir is None else dataclasses.replace(self.config.data, data_dir=data_dir)
+        held = training_source(config, self.task.views.size)[1]
+        return held or self.source(self.task.views.evaluate_on or self.info.splits[0], data_dir=data_dir)
 
     def source(self, split: str, *, data_dir: str | None = None) -> Pairs:
         """The pairs of a part of the run's data set, at the run's size."""
