@@ -26,8 +26,8 @@ def main() -> float:
     model = smp.Unet("resnet18", encoder_weights=None, in_channels=1, classes=1, decoder_channels=(32, 32, 16, 16, 8))
     model = nd.convert(model)
     loss = smp.losses.DiceLoss("binary")
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
-    for (images, _), _ in zip(training, range(12), strict=False):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    for (images, _), _ in zip(training, range(20), strict=False):
         noisy = images + 0.3 * torch.randn_like(images)
         optimizer.zero_grad()
         loss(model(noisy), strokes(images)).backward()
