@@ -21,16 +21,24 @@ import torch
 from benchmarks.harness import options, tables
 
 HERE = tables.REPOSITORY / "src"
-BATCH_NORM = "batch_norm"
+VARIANTS = ("batch_norm", "default", "full16", "paper")
+# The variants are spelt out: in an older checkout a setting of the same name means another. The paper's stem is short.
 WORKER = """
-import resource, sys, time, torch
+import resource, sys, time, torch, netdeconv as nd
 from netdeconv import models
 arch, batch, dtype, threads = sys.argv[1], int(sys.argv[2]), getattr(torch, sys.argv[3]), int(sys.argv[4])
 torch.set_num_threads(threads); torch.set_flush_denormal(True)
+linear, stem = nd.Whitening(group_size=512), nd.Whitening(rows_per_feature=16)
+settings = {
+    "default": nd.Whitening(structure="channel", rows_per_feature=16),
+    "full16": nd.Whitening(group_size=16, rows_per_feature=16),
+    "paper": nd.Whitening(group_size=64),
+}
 def build(variant):
     torch.manual_seed(0)
-    plain = models.build(arch, num_classes=10, in_channels=3)
-    network = models.normalise(plain, models.NormConfig(name=variant), models.architecture(arch))
+    network = models.build(arch, num_classes=10, in_channels=3)
+    if variant in settings:
+        network = nd.convert(network, settings[variant], stem=stem, linear=linear)
     return network.to(memory_format=torch.channels_last)
 images = torch.randn(batch, 3, 32, 32).to(memory_format=torch.channels_last)
 labels = torch.randint(10, (batch,))
@@ -90,7 +98,7 @@ def compare(sources: dict[str, Path], settings: argparse.Namespace, arch: str) -
         memory = max(alone.step(variant)[1] for _ in range(2))
         alone.close()
         rows.append({"checkout": name, "variant": variant, "ms": 1e3 * statistics.median(taken), "MiB": memory})
-    base = {row["checkout"]: row for row in rows if row["variant"] == BATCH_NORM}
+    base = {row["checkout"]: row for row in rows if row["variant"] == VARIANTS[0]}
     ratios = {"step / batch norm": "ms", "memory / batch norm": "MiB"}
     for row in rows:
         own = base.get(row["checkout"])
@@ -103,8 +111,7 @@ def compare(sources: dict[str, Path], settings: argparse.Namespace, arch: str) -
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options."""
-    variants = (BATCH_NORM, "default", "channel", "full16", "paper")
-    parser = options.parser("against", __doc__, rounds=7, warmup=1, variants=variants)
+    parser = options.parser("against", __doc__, rounds=7, warmup=1, variants=VARIANTS)
     parser.add_argument("--other", type=Path, required=True, help="src of the other checkout")
     parser.add_argument("--commit", default="other", help="what the other checkout is called in the table")
     parser.add_argument("--arch", nargs="+", default=["vgg11", "resnet18"])
