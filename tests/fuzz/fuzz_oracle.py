@@ -86,15 +86,12 @@ def sampled(case: Case, x: Tensor) -> Tensor:
     counts = grid.shape[2:-1]
     dense = [max(1, min(case.sampling, math.ceil(n / 4))) for n in counts]
     every = (slice(None), slice(None), *(slice(None, None, s) for s in dense))
-    few = grid.shape[0] * math.prod(math.ceil(n / case.sampling) for n in counts)
-    grid = grid[every]
-    rows = grid.shape[0] * math.prod(grid.shape[2:-1])
-    step = rows // max(1, few)
-    blocks, size = case.block
-    if case.rows_per_feature is not None:
-        step = max(step, rows * blocks // (case.rows_per_feature * size * grid.shape[-1]))
-    fewest = max(32 * few // max(1, rows), 8)
-    grid = grid[:: max(1, min(step, len(x) // fewest))]
+    positions = grid[every][:, 0, ..., 0].numel()
+    if case.rows_per_feature is not None:  # so many positions are enough for each feature of a matrix
+        step = positions // (case.rows_per_feature * case.block[1] * grid.shape[-1])
+    else:  # as many as without the denser grid
+        step = positions // (grid.shape[0] * math.prod(math.ceil(n / case.sampling) for n in counts))
+    grid = grid[every][:: max(1, min(step, len(x) // 32))]
     return grid.movedim(1, -2).flatten(0, -3)
 
 
