@@ -9,10 +9,10 @@ decay 1e-3, cosine, batch 32. Each learning rate is chosen for each candidate on
 Command:  netdeconv reproduce fine-tuning --data-dir DIR --export results/fine-tuning.json
 Source:   this project.
 Hardware: one core.
-Minutes:  about 70.
-Expected: the converted network learns at least as much as with batch norm; from scratch less.
+Minutes:  about 70, on a quiet machine.
+Expected: the converted network within a point of batch norm or above; from scratch 12 to 17 points below.
 Spread:   see the export, over seeds.
-Status:   being measured.
+Status:   measured here: results/fine-tuning.json.
 """
 
 from __future__ import annotations
