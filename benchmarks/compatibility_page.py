@@ -54,7 +54,7 @@ def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
         return " / ".join(cell(None if row.get(key) is None else float(f"{row[key]:.3g}")) for key in keys)
 
     return {
-        "network": row["network"] + (" *" if row.get("older") else ""),
+        "network": f"{row['network']} {'*' * row.get('older', 0)}".strip(),
         "pixels": row.get("pixels"),
         "steps": row.get("steps"),
         "whitened": row.get("whitened"),
