@@ -23,6 +23,7 @@ def small_config(path: Path, **changes: Any) -> TrainingConfig:
         network=NetworkConfig(arch="lenet", width=0.5, norm=norm),
         optimizer=OptimizerConfig(lr=0.02),
         epochs=3,
+        recalibration=2,
         threads=1,
         result_path=str(path),
     )

@@ -65,6 +65,7 @@ def small_segmentation(root: Path, path: Path, **changes: Any) -> TrainingConfig
         "network": NetworkConfig(arch="fcn_resnet18", width=0.125, norm=norm),
         "optimizer": OptimizerConfig(lr=0.05, schedule="poly"),
         "epochs": 3,
+        "recalibration": 2,
         "threads": 1,
         "precision": "32-true",
         "result_path": str(path),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -126,14 +128,31 @@ def test_a_graph_repeats_the_training_step(tmp_path):
     assert "paper, graph" in rows
 
 
-def test_against(tmp_path, monkeypatch):
+def train_against() -> None:
+    """What a process of ``against`` does when it is told to take two steps."""
+    sys.argv = ["-c", "lenet", "4", "float32", "1"]
+    sys.stdin = io.StringIO("batch_norm\ndefault\n")
+    exec(against.WORKER, {})
+
+
+def test_against(forked, tmp_path, monkeypatch):
     """One process trains; of the others it is known what they would measure."""
     source = str(REPOSITORY / "src")
-    trainer = against.Trainer(REPOSITORY / "src", ["lenet", "4", "float32", "1"])
-    seconds, memory = trainer.step("batch_norm")
-    trainer.close()
-    assert seconds > 0
-    assert memory > 50  # MiB
+    done = forked(train_against)
+    assert done.returncode == 0, done.stderr
+    for line in done.stdout.splitlines():
+        seconds, memory = map(float, line.split())
+        assert seconds > 0
+        assert memory > 50  # MiB
+    assert done.stdout.count("\n") == 2
+
+    told = "import os, sys\nhere = int(os.environ['PYTHONPATH'] == sys.argv[1])\n"
+    told += "for line in sys.stdin: print(len(line), here, flush=True)"
+    with monkeypatch.context() as patched:  # a process that says what it is told
+        patched.setattr(against, "WORKER", told)
+        trainer = against.Trainer(REPOSITORY / "src", [source])
+        assert trainer.step("batch_norm") == (11.0, 1.0)
+        trainer.close()
 
     class Known:
         def __init__(self, source: Path, settings: list[str]) -> None:
