@@ -1,150 +1,45 @@
-"""A finished run: its network, what it predicts, and how good that is.
+"""A finished run: its network, what it predicts, and how good that is; here that of classification.
 
 Shape letters: N batch, C channels, H height, W width.
 """
 
 from __future__ import annotations
 
-import abc
 import contextlib
 import dataclasses
 import importlib.resources
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
-from torchvision import tv_tensors
-from torchvision.transforms import v2
+from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
 from netdeconv.data import (
     DataError,
     DatasetInfo,
-    EvaluationData,
     MissingDataError,
     Splits,
     info,
     open_splits,
     resolve_data_dir,
-    segmentation_info,
 )
 from netdeconv.data.folder import TRAIN, find_folder
-from netdeconv.data.loader import Loader
-from netdeconv.data.pairs import Pairs, find_pairs, spaced
 from netdeconv.data.splits import sized
 from netdeconv.surgery import batch_statistics
 from netdeconv.tasks.classification import Classification
 from netdeconv.tasks.segmentation import Segmentation
-from netdeconv.training.checkpoint import CheckpointError, evaluated_weights, load_checkpoint, restore_model
+from netdeconv.tasks.trained_network import Part, TrainedNetwork
+from netdeconv.tasks.trained_segmentation import TrainedSegmentation
 from netdeconv.training.config import TrainingConfig
-from netdeconv.training.devices import autocast
-from netdeconv.training.measuring import evaluate, in_float32
-from netdeconv.training.plain import from_plain
-from netdeconv.training.run_directory import RunDirectoryError, read_config
+from netdeconv.training.run_directory import read_config
 
-Part = Literal["train", "evaluation"]
-CHECKPOINT = "checkpoint.pt"
-_FORMATS = (1, 2, 3)  # of checkpoints; they differ in what a run needs to go on
+__all__ = ["TrainedClassifier", "TrainedNetwork", "TrainedSegmentation", "load_trained"]
+
 # Brightness of red, green and blue (ITU-R BT.601).
 _LUMA = (0.299, 0.587, 0.114)
-# Every segmentation network ends in a convolution to classes; its weight is the last of the network's own head.
-_HEADS = ("classifier.4.weight", "classifier.low_classifier.weight")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainedNetwork(abc.ABC):
-    """The network of a run, in evaluation mode.
-
-    Args:
-        path: the run directory.
-        config: its settings.
-        info: the data set that it was trained on, with the shape and number of classes of the network.
-        network: with the weights; averaged ones where the run evaluated those.
-        device: where it is.
-    """
-
-    task_type: ClassVar[Any]
-    path: Path
-    config: TrainingConfig
-    info: Any
-    network: nn.Module = dataclasses.field(repr=False)
-    device: torch.device
-
-    @classmethod
-    def load(cls, path: str | Path, *, device: torch.device | str = "cpu") -> Self:
-        """Read a run directory.
-
-        Args:
-            path: the directory.
-            device: where to put the network.
-
-        Raises:
-            RunDirectoryError: when there is no run of this task, or this version does not know its settings.
-            CheckpointError: when the checkpoint is absent, damaged, of another network or other classes.
-        """
-        folder, device = Path(path).expanduser(), torch.device(device)
-        plain, name = read_config(folder), cls.task_type.name
-        kind = plain.get("task", {}).get("name")
-        if kind != name:
-            raise RunDirectoryError(f"{folder} holds no run of {name}" + (f", but of {kind}" if kind else ""))
-        try:
-            config = from_plain(plain, {name: cls.task_type})
-        except ValueError as error:
-            raise RunDirectoryError(f"{folder} is of another version: {error}") from error
-        try:
-            state = load_checkpoint(folder / CHECKPOINT)
-        except FileNotFoundError as error:
-            raise CheckpointError(f"{folder} has no {CHECKPOINT}: no epoch was finished") from error
-        if state.get("format", 1) not in _FORMATS:
-            raise CheckpointError(f"{folder / CHECKPOINT} has format {state['format']} of another version")
-        weights = evaluated_weights(state)
-        entry = cls._info(config, weights, folder / CHECKPOINT)
-        # The checkpoint has all weights: none are fetched, none read from where the run started.
-        task: Any = config.task
-        if isinstance(task, Segmentation):
-            task = dataclasses.replace(task, pretrained_backbone=False)
-        network = task.build_network(dataclasses.replace(config.network, pretrained=False), entry)
-        restore_model(network, weights, folder / CHECKPOINT)
-        network = network.to(device).to(memory_format=torch.channels_last).eval()
-        return cls(path=folder, config=config, info=entry, network=network, device=device)
-
-    @classmethod
-    @abc.abstractmethod
-    def _info(cls, config: TrainingConfig, weights: dict[str, Tensor], file: Path) -> Any:
-        """The entry of the data set, as the run used it."""
-
-    @property
-    @abc.abstractmethod
-    def class_names(self) -> Sequence[str]:
-        """Names of the classes, in the order of their numbers."""
-
-    @property
-    @abc.abstractmethod
-    def input_shape(self) -> tuple[int, int, int]:
-        """What the network is evaluated at."""
-
-    @property
-    def scorer(self) -> nn.Module:
-        """The network, with class scores as its one output."""
-        return self.network
-
-    @abc.abstractmethod
-    def batches(self, part: Part, *, data_dir: str | None = None) -> Iterable[tuple[Tensor, Tensor]]:
-        """Return normalised images and targets, of images to train on or of those that the run was evaluated on."""
-
-    @torch.no_grad()
-    def scores(self, inputs: Tensor) -> Any:
-        """Return the network's outputs for normalised images (N, C, H, W), computed in the run's precision."""
-        with autocast(self.config.precision, self.device):
-            return in_float32(self.network(inputs))
-
-    def measured(self, data: EvaluationData) -> dict[str, Any]:
-        """Return what the task's meter measures on some data."""
-        return evaluate(self.scores, data, self.config.task.meter(self.info.num_classes, self.device))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -225,105 +120,6 @@ class TrainedClassifier(TrainedNetwork):
         pixels = transforms.normalize(pixels, list(self.info.mean), list(self.info.std))
         probabilities: Tensor = self.scores(pixels[None].to(self.device))[0].softmax(0).cpu()
         return probabilities
-
-
-class _Scores(nn.Module):
-    """A segmentation network without its auxiliary output."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.network(images)["out"]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainedSegmentation(TrainedNetwork):
-    """The network of a run of segmentation."""
-
-    task_type = Segmentation
-    info: DatasetInfo
-
-    @classmethod
-    def _info(cls, config: TrainingConfig, weights: dict[str, Tensor], file: Path) -> DatasetInfo:
-        entry = segmentation_info(config.data.dataset)
-        for name, weight in weights.items():
-            if name.endswith(_HEADS) and len(weight) != entry.num_classes:
-                raise CheckpointError(
-                    f"{file} predicts {len(weight)} classes, and {config.data.dataset} has {entry.num_classes}: "
-                    f"{', '.join(entry.class_names)}"
-                )
-        return entry
-
-    @property
-    def task(self) -> Segmentation:
-        """The task of the settings."""
-        assert isinstance(self.config.task, Segmentation)
-        return self.config.task
-
-    def predict(self, image: Tensor) -> tv_tensors.Mask:
-        """Return the class of every pixel of an image.
-
-        The network sees the image at the size that it was trained and evaluated at, if the run had one; its scores
-        are brought to the image's own size.
-
-        Shapes: image uint8 (3, H, W) to uint8 (H, W).
-        """
-        size = self.task.views.size
-        seen = image if size is None else transforms.resize(image, list(size), antialias=True)
-        pixels = transforms.to_dtype(seen, torch.float32, scale=True)
-        pixels = transforms.normalize(pixels, list(self.info.mean), list(self.info.std))
-        inputs = pixels[None].to(self.device).contiguous(memory_format=torch.channels_last)
-        scores = self.scores(inputs)["out"]
-        if scores.shape[-2:] != image.shape[-2:]:
-            scores = functional.interpolate(scores, size=image.shape[-2:], mode="bilinear", align_corners=False)
-        return tv_tensors.Mask(scores.argmax(1)[0].to(torch.uint8).cpu())
-
-    def measure(self, split: str, *, data_dir: str | None = None) -> dict[str, Any]:
-        """Return what the task's meter measures on a part of the run's data set."""
-        return self.measured(self._whole(self.source(split, data_dir=data_dir)))
-
-    def _whole(self, pairs: Pairs) -> EvaluationData:
-        """Batches of whole images, normalised, and masks."""
-        batches = torch.arange(len(pairs)).split(self.task.views.evaluation_batch)
-        loader = Loader(pairs, v2.Identity(), device=self.device, num_workers=self.config.data.num_workers)
-        return EvaluationData(loader, self.info, batches)
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The data set's names."""
-        return self.info.class_names
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """At the run's size, or the data set's."""
-        return (3, *(self.task.views.size or self.info.shape[1:]))
-
-    @property
-    def scorer(self) -> nn.Module:
-        """The network, with scores of every pixel as its one output."""
-        return _Scores(self.network)
-
-    def batches(self, part: Part, *, data_dir: str | None = None) -> Iterable[tuple[Tensor, Tensor]]:
-        """Return whole images, normalised, and masks."""
-        whole = (
-            self.source("train", data_dir=data_dir) if part == "train" else self.evaluation_source(data_dir=data_dir)
-        )
-        return self._whole(whole)
-
-    def evaluation_source(self, *, data_dir: str | None = None) -> Pairs:
-        """The pairs that the run was evaluated on, at its size."""
-        data = self.config.data
-        if not data.validation_size:
-            return self.source(self.task.views.evaluate_on or self.info.splits[0], data_dir=data_dir)
-        pairs = self.source("train", data_dir=data_dir)
-        return pairs.some(spaced(len(pairs), data.validation_size))
-
-    def source(self, split: str, *, data_dir: str | None = None) -> Pairs:
-        """The pairs of a part of the run's data set, at the run's size."""
-        data = self.config.data
-        return find_pairs(data.dataset, split, data_dir=data_dir or data.data_dir, size=self.task.views.size)
 
 
 def load_trained(path: str | Path, *, device: torch.device | str = "cpu") -> TrainedClassifier | TrainedSegmentation:
