@@ -209,7 +209,7 @@ def _centred(patches: Tensor, centre_G1D: Tensor, dtype: torch.dtype, copier: Pa
 
 def _by_kernel(sample: Tensor, geometry: PatchGeometry, grouping: Grouping) -> tuple[Tensor, Tensor]:
     """The same without a copy of the patches, on a GPU."""
-    return kernels.patch_statistics(
+    mean_GD, covariance_GDD = kernels.patch_statistics(
         sample,
         geometry.kernel_size,
         geometry.step,
@@ -219,3 +219,4 @@ def _by_kernel(sample: Tensor, geometry: PatchGeometry, grouping: Grouping) -> t
         grouping.num_blocks,
         grouping.block_channels,
     )
+    return mean_GD, covariance_GDD
