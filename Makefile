@@ -3,7 +3,7 @@
 # make fuzz: 10,000 random layers against a float64 oracle, in child processes; the result goes to results/checks
 # make faults: hundreds of faults at random moments of training; its counts are in results/checks/faults.json
 # make docs: the documentation as a site, in build/site
-# make examples: the examples with the libraries that they are about, and what is slow
+# make examples: the examples with the libraries that they are about, and other tests that are slow
 # They create .venv and install into it when pyproject.toml is newer than the last installation.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -33,7 +33,7 @@ docs: $(VENV)/.installed-dev
 	$(BIN)/python -m mkdocs build --strict --site-dir build/site
 
 examples: $(VENV)/.installed-dev $(VENV)/.installed-examples
-	NETDECONV_SLOW=1 $(BIN)/python -m pytest tests/examples tests/export
+	NETDECONV_SLOW=1 $(BIN)/python -m pytest tests/examples tests/export tests/data
 
 # One pip call for everything, so that torch and torchvision are resolved to builds that match.
 $(VENV)/.installed-%: pyproject.toml | $(BIN)/python

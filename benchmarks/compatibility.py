@@ -140,7 +140,7 @@ class Check:
             self.row["evaluated, batch statistics"] = float(self._loss(model, self.held_out))
         model.eval()
         self.row["evaluated, running"] = float(self._loss(model, self.held_out))
-        nd.recalibrate(model, self.inputs[:2])
+        nd.recalibrate(model, self.inputs)
         self.row["evaluated, recalibrated"] = float(self._loss(model, self.held_out))
         for name, buffer in model.named_buffers():
             buffer.copy_(state[name])
