@@ -2,7 +2,8 @@
 
 Each checkout's package trains the same networks in a process of its own; the processes take turns step by step, so
 that a drift of the machine's speed meets both. ``SRC`` is the ``src`` folder of the other checkout, such as one
-made by ``git worktree add ../other COMMIT``. Memory is the largest resident size of a process that trains one variant.
+made by ``git worktree add ../other COMMIT``. Memory is what autograd keeps for the backward pass: each storage once,
+without parameters and the batch.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ HERE = tables.REPOSITORY / "src"
 VARIANTS = ("batch_norm", "default", "full16", "paper")
 # The variants are spelt out: in an older checkout a setting of the same name means another. The paper's stem is short.
 WORKER = """
-import resource, sys, time, torch, netdeconv as nd
+import sys, time, torch, netdeconv as nd
 from netdeconv import models
 arch, batch, dtype, threads = sys.argv[1], int(sys.argv[2]), getattr(torch, sys.argv[3]), int(sys.argv[4])
 torch.set_num_threads(threads); torch.set_flush_denormal(True)
@@ -42,17 +43,31 @@ def build(variant):
     return network.to(memory_format=torch.channels_last)
 images = torch.randn(batch, 3, 32, 32).to(memory_format=torch.channels_last)
 labels = torch.randint(10, (batch,))
-nets = {}
+nets, kept = {}, {}
+def keep(tensor):
+    kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+    return tensor
+def forward(net):
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+        return torch.nn.functional.cross_entropy(net(images).float(), labels)
+def memory(net):
+    kept.clear()
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss = forward(net)
+    for own in (images, labels, *net.parameters()):
+        kept.pop(own.untyped_storage().data_ptr(), None)
+    return sum(kept.values()) / 2**20
 for line in sys.stdin:
     variant = line.strip()
-    net = nets.get(variant) or nets.setdefault(variant, build(variant))
+    if variant not in nets:
+        nets[variant] = build(variant)
+        nets[variant, "memory"] = memory(nets[variant])
+    net = nets[variant]
     begun = time.perf_counter()
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
-        outputs = net(images)
-    torch.nn.functional.cross_entropy(outputs.float(), labels).backward()
+    forward(net).backward()
     for parameter in net.parameters():
         parameter.grad = None
-    print(time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, flush=True)
+    print(time.perf_counter() - begun, nets[variant, "memory"], flush=True)
 """
 
 
@@ -66,7 +81,7 @@ class Trainer:
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environ)
 
     def step(self, variant: str) -> tuple[float, float]:
-        """Seconds of one step, and the largest resident size so far in MiB."""
+        """Seconds of one step, and the MiB that its forward pass keeps."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(f"{variant}\n")
@@ -83,21 +98,20 @@ def compare(sources: dict[str, Path], settings: argparse.Namespace, arch: str) -
     """Median seconds of a step, and memory, of every variant in every checkout."""
     worker = [arch, str(settings.batch_size), settings.dtype, str(settings.threads or torch.get_num_threads())]
     seconds: dict[tuple[str, str], list[float]] = {}
+    memory: dict[tuple[str, str], float] = {}
     trainers = {name: Trainer(source, worker) for name, source in sources.items()}
     for number in range(settings.warmup + settings.rounds):
         for variant in settings.variants:
             for name, trainer in trainers.items():
-                taken, _ = trainer.step(variant)
+                taken, memory[name, variant] = trainer.step(variant)
                 if number >= settings.warmup:  # the first allocates
                     seconds.setdefault((name, variant), []).append(taken)
     for trainer in trainers.values():
         trainer.close()
-    rows = []
-    for (name, variant), taken in seconds.items():
-        alone = Trainer(sources[name], worker)
-        memory = max(alone.step(variant)[1] for _ in range(2))
-        alone.close()
-        rows.append({"checkout": name, "variant": variant, "ms": 1e3 * statistics.median(taken), "MiB": memory})
+    rows = [
+        {"checkout": name, "variant": variant, "ms": 1e3 * statistics.median(taken), "MiB": memory[name, variant]}
+        for (name, variant), taken in seconds.items()
+    ]
     base = {row["checkout"]: row for row in rows if row["variant"] == VARIANTS[0]}
     ratios = {"step / batch norm": "ms", "memory / batch norm": "MiB"}
     for row in rows:

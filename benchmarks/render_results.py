@@ -35,6 +35,7 @@ SECTIONS = {
     "Further": (),
 }
 NETWORKS, DTYPES = {"vgg11": "VGG-11", "resnet18": "ResNet-18"}, ("bfloat16", "float32")
+NORM = "batch_norm"
 _README_TABLES = ("learning-rates", "learning-rates-data-sets")
 _README_DATA, _README_NORMS = ("cifar10", "fashion_mnist", "digits"), ("batch norm", "default")
 Row = Mapping[str, Any]
@@ -133,60 +134,61 @@ def render_performance(folder: Path) -> str:
         "Training steps: seconds against batch norm's": _steps(folder),
         "Memory kept for the backward pass, against batch norm's": _memory(folder),
         "Evaluation: seconds against the bare convolution network's": _inference(folder),
+        "The former library (7c809aa) and the present one, against batch norm": _former(folder),
     }
     blocks = [f"### {title}\n\n{render_rows(rows)}" for title, own in parts.items() if (rows := list(own))]
     return "\n\n".join([BEGIN, *(blocks or ["No measurements are recorded yet."]), END])
 
 
-def _steps(folder: Path) -> Iterator[Row]:
-    present = folder / "against-bfloat16-cpu.json"
+def _measured(folder: Path, kind: str) -> Iterator[tuple[dict[str, Any], list[Row]]]:
+    """What a row of a network begins with, and the rows of its file."""
     for network, title in NETWORKS.items():
-        named = {"network": title, "device": "CPU, bfloat16", "library": "present"}
-        rows = load(present)["rows"] if present.exists() else []
-        own = {row["variant"]: row["step / batch norm"] for row in rows if row["network"] == network}
-        if own:
-            yield named | _picked(own)
         for device in ("cpu", "cuda"):
             for dtype in DTYPES:
-                file = folder / f"training-step-{network}-{dtype}-{device}.json"
+                file = folder / f"{kind}-{network}-{dtype}-{device}.json"
                 if file.exists():
-                    own = {row["variant"]: row["to batch norm"] for row in load(file)["rows"]}
-                    former = "before it was rewritten" if device == "cpu" else "present"
-                    yield {"network": title, "device": f"{device.upper()}, {dtype}", "library": former} | _picked(own)
+                    yield {"network": title, "device": f"{device.upper()}, {dtype}"}, load(file)["rows"]
 
 
-def _picked(found: Mapping[str, float | None]) -> dict[str, float | None]:
-    names = {"batch norm": "batch_norm", "default": "default", "channel": "channel"}
-    names |= {"full 16": "full16", "full 16, fewer rows": "full16, fewer rows", "paper": "paper"}
-    ours = {title: found.get(name) for title, name in names.items()}
-    return ours | {"paper": ours["paper"] or found.get("paper, stem of 5 steps")}
+def _steps(folder: Path) -> Iterator[Row]:
+    for named, rows in _measured(folder, "training-step"):
+        yield named | _picked({row["variant"]: row["to batch norm"] for row in rows})
 
 
 def _memory(folder: Path) -> Iterator[Row]:
-    for network, title in NETWORKS.items():
-        for kind in ("memory", "training-step"):
-            for dtype in DTYPES:
-                file = folder / f"{kind}-{network}-{dtype}-cpu.json"
-                if not file.exists() or (kind != "memory" and (folder / f"memory-{network}-{dtype}-cpu.json").exists()):
-                    continue
-                rows = {row["variant"]: row for row in load(file)["rows"]}
-                own = {name: row["memory to batch norm"] for name, row in rows.items()}
-                library = "present" if kind == "memory" else "before it was rewritten"
-                megabytes = {"batch norm, MB": rows["batch_norm"]["memory, MB"]}
-                yield {"network": title, "device": f"CPU, {dtype}", "library": library} | megabytes | _picked(own)
+    files = (each for kind in ("training-step", "memory") for each in _measured(folder, kind))
+    for named, rows in {tuple(named.values()): (named, rows) for named, rows in files}.values():
+        megabytes = {row["variant"]: row["memory, MB"] for row in rows}[NORM]
+        own = {row["variant"]: row["memory to batch norm"] for row in rows}
+        yield named | {"batch norm, MB": megabytes} | _picked(own)
+
+
+def _picked(found: Mapping[str, float | None]) -> dict[str, float | None]:
+    names = {"batch norm": NORM, "default": "default", "channel": "channel", "full 16": "full16", "paper": "paper"}
+    return {title: found.get(name) for title, name in names.items()}
+
+
+def _former(folder: Path) -> Iterator[Row]:
+    """Ratios of the former library and of the present one, from the processes that took turns."""
+    for dtype in DTYPES:
+        file = folder / f"against-{dtype}-cpu.json"
+        rows = load(file)["rows"] if file.exists() else []
+        found = {(row["network"], row["variant"], row["checkout"] == "here"): row for row in rows}
+        for network, variant in dict.fromkeys(key[:2] for key in found if key[1] != NORM):
+            pair = [found[network, variant, present] for present in (False, True)]
+            ratios = {
+                f"{kind}, {which}": row[f"{kind} / batch norm"]
+                for kind in ("step", "memory")
+                for which, row in zip(("former", "present"), pair, strict=True)
+            }
+            yield {"network": NETWORKS[network], "device": f"CPU, {dtype}", "setting": variant} | ratios
 
 
 def _inference(folder: Path) -> Iterator[Row]:
-    for network, title in NETWORKS.items():
-        for device in ("cpu", "cuda"):
-            for dtype in DTYPES:
-                file = folder / f"inference-{network}-{dtype}-{device}.json"
-                if file.exists():
-                    names = {"batch norm": "batch_norm", "batch norm, fused": "batch_norm, fused"}
-                    names |= {"paper, folded": "paper, folded", "published layers": "published"}
-                    found = {row["network"]: row["to no norm"] for row in load(file)["rows"]}
-                    ours = {shown: found.get(name) for shown, name in names.items()}
-                    yield {"network": title, "device": f"{device.upper()}, {dtype}"} | ours
+    names = {"batch norm": NORM, "batch norm, fused": f"{NORM}, fused", "paper, folded": "paper, folded"}
+    for named, rows in _measured(folder, "inference"):
+        found = {row["network"]: row["to no norm"] for row in rows}
+        yield named | {shown: found.get(name) for shown, name in (names | {"published layers": "published"}).items()}
 
 
 def render_fine_tuning(folder: Path) -> str:

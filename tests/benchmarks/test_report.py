@@ -43,9 +43,20 @@ def test_the_page_of_performance_has_one_row_for_each_configuration(tmp_path):
     (tmp_path / "training-step-vgg11-float32-cuda.json").write_text(json.dumps(table(**ratios)))
     (tmp_path / "memory-vgg11-float32-cpu.json").write_text(json.dumps(table(**ratios)))
     text = render_performance(tmp_path)
-    assert "| VGG-11 | CUDA, float32 | present | 1 | 0.97 |" in text
-    assert "| VGG-11 | CPU, float32 | present | 10 | 0.5 | 0.5 | 0.5 |" in text
+    assert "| VGG-11 | CUDA, float32 | 1 | 0.97 |" in text
+    assert "| VGG-11 | CPU, float32 | 10 | 0.5 | 0.5 | 0.5 |" in text
     assert "Evaluation" not in text
+
+
+def test_the_former_library_stands_beside_the_present_one(tmp_path):
+    ratios = {("7c809aa", "default"): 1.25, ("here", "default"): 1.125, ("7c809aa", "batch_norm"): 1.0}
+    rows = [
+        {"network": "vgg11", "checkout": checkout, "variant": variant, "step / batch norm": ratio}
+        | {"memory / batch norm": 1 / ratio}
+        for (checkout, variant), ratio in ratios.items()
+    ]
+    (tmp_path / "against-float32-cpu.json").write_text(json.dumps(table(batch_norm=1.0) | {"rows": rows}))
+    assert "| VGG-11 | CPU, float32 | default | 1.25 | 1.125 | 0.8 | 0.8889 |" in render_performance(tmp_path)
 
 
 def test_the_words_on_fine_tuning_follow_from_its_numbers(tmp_path):
