@@ -88,7 +88,7 @@ class WeightedWhitenedLayer(WhitenedLayer):
         """Draw the parameters anew and forget the statistics."""
         super().reset_parameters()  # type: ignore[misc]  # of torch's layer
         if "statistics" in self._modules:  # not yet while torch's layer is built
-            self.statistics.reset()
+            self.statistics.reset_running_stats()
 
     def _weight_rows(self, weight: Tensor) -> Tensor:
         """The weight as (G O, C/G, K)."""
