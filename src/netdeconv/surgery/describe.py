@@ -62,7 +62,11 @@ class LayerDescription:
 
 
 class Description(tuple[LayerDescription, ...]):
-    """The whitened layers of a model, in registration order; ``print`` shows a table."""
+    """The whitened layers of a model, a tuple; ``print`` shows it as a table.
+
+    Args:
+        rows: of each layer, in registration order.
+    """
 
     def __str__(self) -> str:
         head = ["layer", "type", "structure", "group size", "groups", "matrices", "steps"]
