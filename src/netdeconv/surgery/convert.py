@@ -13,7 +13,7 @@ from netdeconv.nn import WhitenedLayer
 from netdeconv.nn.layer import WeightedWhitenedLayer
 from netdeconv.surgery.affine import ChannelAffine
 from netdeconv.surgery.batches import Forward, difference_on
-from netdeconv.surgery.calibration import Calibrated, calibrate
+from netdeconv.surgery.calibration import calibrate
 from netdeconv.surgery.inplace import stop_overwriting
 from netdeconv.surgery.keep import remember
 from netdeconv.surgery.notices import (
@@ -177,8 +177,15 @@ def _preserving_function(model: nn.Module, plan: Plan, batches: Iterable[Any], f
     names = {module: name for name, module in model.named_modules()}
     plan.skipped.update({names[module]: reason for module, reason in found.kept.items()})
     converted = _apply(model, found.layers, found.norms, plan)
-    if found.layers:
-        _compare(converted, found)
+    difference = difference_on(converted, found.last, found.outputs) if found.layers else None
+    if difference is not None:
+        warnings.warn(
+            "the converted model does not reproduce the original: outputs on the last calibration batch "
+            f"{difference}. The forward may be random, or read weights without calling the layer: exclude such layers "
+            "through select",
+            CalibrationWarning,
+            stacklevel=3,
+        )
     return converted
 
 
@@ -223,16 +230,3 @@ def _blocks(layer: nn.Module) -> str:
         f": {layer.whitening.structure}, {grouping.num_matrices} x {size}x{size}, {grouping.num_blocks} group(s) "
         f"of {grouping.block_channels} channels (asked: {layer.whitening.group_size})"
     )
-
-
-def _compare(converted: nn.Module, found: Calibrated) -> None:
-    """Warn when the converted model's outputs on the last batch are not the original's."""
-    difference = difference_on(converted, found.last, found.outputs)
-    if difference is not None:
-        warnings.warn(
-            "the converted model does not reproduce the original: outputs on the last calibration batch "
-            f"{difference}. The forward may be random, or read weights without calling the layer: exclude such layers "
-            "through select",
-            CalibrationWarning,
-            stacklevel=4,
-        )

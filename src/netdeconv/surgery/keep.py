@@ -32,17 +32,9 @@ def remember(place: nn.Module, norm: nn.Module) -> None:
 
 @torch.no_grad()
 def restore_norms(model: nn.Module, plain: Mapping[nn.Module, nn.Module], batch: Any) -> Restored:
-    """Batch norms for the places of those that a conversion removed.
+    """Batch norms for the places of those that a conversion removed; one batch shows which layer feeds which norm.
 
-    A plain layer that had no bias gives its one, in ``plain``, to the norm that it feeds.
-
-    Args:
-        model: converted.
-        plain: its whitened layers' plain twins.
-        batch: one, to follow which layer feeds which norm.
-
-    Raises:
-        ValueError: when a layer that had no bias feeds no such norm, or a norm was no batch norm.
+    Of the ``plain`` twins of whitened layers those that had no bias give theirs to the norm that they feed.
     """
     places = {module: vars(module)["_replaced_norm"] for module in model.modules() if "_replaced_norm" in vars(module)}
     names = {module: name for name, module in model.named_modules()}

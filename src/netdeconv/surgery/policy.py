@@ -29,16 +29,7 @@ _CHANNELS_OF_DATA = 16
 
 
 def resolve(whitening: Choice, **kinds: Setting) -> Settings:
-    """The settings of every kind of layer, from what a user gives.
-
-    Args:
-        whitening: of all: a :class:`Whitening`, a name, :class:`Settings`, False for none, None for the default.
-        kinds: of some kinds; None as in ``whitening``, False to leave them alone.
-
-    Raises:
-        TypeError: when a setting is none of these.
-        ValueError: when no settings have this name.
-    """
+    """The settings of every kind of layer, from what a user gives for all, and for some kinds."""
     base = _choice(whitening)
     return dataclasses.replace(base, **{kind: _setting(kind, own, getattr(base, kind)) for kind, own in kinds.items()})
 
