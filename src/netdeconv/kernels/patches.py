@@ -19,18 +19,7 @@ _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
 def supports_patch_statistics(x: Tensor, kernel_size: Sequence[int]) -> bool:
-    """Whether the kernels take this input; whether they can run on its device is said by ``usable``.
-
-    Args:
-        x: the input.
-        kernel_size: taps along each axis.
-
-    Shapes:
-        x (N, C, H, W) where the answer is yes.
-
-    Returns:
-        Whether the input has two axes, a dtype of at most float32, and anything in it.
-    """
+    """Whether the kernels take this input: (N, C, H, W), of at most float32, and not empty. See ``usable``, too."""
     return x.dim() == 4 and len(kernel_size) == 2 and x.dtype in _DTYPES and x.numel() > 0
 
 

@@ -25,17 +25,7 @@ def padded(size: int) -> int:
 
 
 def supports_newton_schulz_root(matrix: Tensor) -> bool:
-    """Whether the root's kernels take this matrix; whether they can run on its device is said by ``usable``.
-
-    Args:
-        matrix: the matrices.
-
-    Shapes:
-        (B, D, D) where the answer is yes.
-
-    Returns:
-        Whether there are matrices, float32, of a size up to ``MAX_ROOT_SIZE``.
-    """
+    """Whether the root's kernels take this: (B, D, D), float32, up to ``MAX_ROOT_SIZE``, not empty. See ``usable``."""
     return (
         matrix.dim() == 3
         and matrix.dtype == torch.float32
@@ -74,23 +64,12 @@ def _launch(kernel: Any, scratch: Tensor, num_iterations: int, *inputs: Tensor) 
 
 @torch.library.custom_op("netdeconv::newton_schulz_root", mutates_args=())
 def newton_schulz_root(matrix: Tensor, num_iterations: int) -> Tensor:
-    """Inverse square roots by a fixed number of Newton-Schulz steps.
+    """Inverse square roots (B, D, D), symmetric, of the symmetric part of matrices, by so many Newton-Schulz steps.
 
-    Args:
-        matrix: of which only the symmetric part counts.
-        num_iterations: steps, at least 1.
-
-    Shapes:
-        matrix and result (B, D, D), D at most ``MAX_ROOT_SIZE``.
-
-    Returns:
-        The roots, symmetric. No derivative is registered.
+    As ``linalg.NewtonSchulz`` in float32; sums are added up in another order. No derivative is registered.
 
     Raises:
         ValueError: when the matrix is not of a kind :func:`supports_newton_schulz_root` accepts, or there is no step.
-
-    Numerics:
-        As ``linalg.NewtonSchulz`` in float32; sums are added up in another order.
     """
     _check(matrix, num_iterations)
     from netdeconv.kernels import root_kernels  # on first use: imports Triton
@@ -100,25 +79,13 @@ def newton_schulz_root(matrix: Tensor, num_iterations: int) -> Tensor:
 
 @torch.library.custom_op("netdeconv::newton_schulz_root_backward", mutates_args=())
 def newton_schulz_root_backward(matrix: Tensor, root: Tensor, grad: Tensor, num_iterations: int) -> Tensor:
-    """The gradient of :func:`newton_schulz_root`: the derivative of the n-step polynomial.
+    """The gradient of the matrix that :func:`newton_schulz_root` made a root of, from the root's (its symmetric part).
 
-    Args:
-        matrix: what the forward function was given.
-        root: what it returned.
-        grad: gradient of the root, of which only the symmetric part counts.
-        num_iterations: as given to the forward function.
-
-    Shapes:
-        all (B, D, D).
-
-    Returns:
-        Gradient of the matrix. It cannot be differentiated again.
+    The derivative of the n-step polynomial, as the plain one in float32. Iterates are computed again; it cannot be
+    differentiated once more.
 
     Raises:
         ValueError: as :func:`newton_schulz_root`, for any of the three, or when their shapes differ.
-
-    Numerics:
-        Iterates are computed again; as the plain derivative in float32 otherwise.
     """
     for given in (matrix, root, grad):
         _check(given, num_iterations)

@@ -18,8 +18,7 @@ from torch import Tensor
 from netdeconv import kernels
 from netdeconv.linalg.geometry import PatchGeometry
 from netdeconv.linalg.grouping import Grouping
-from netdeconv.linalg.patches import PatchCopier, gather_patches
-from netdeconv.linalg.portions import portions
+from netdeconv.linalg.patches import PatchCopier, gather_patches, portions
 from netdeconv.linalg.precision import either, full_precision, may_write, statistics_dtype, symmetrize
 from netdeconv.linalg.symmetric import add_gram, complete
 
