@@ -44,6 +44,8 @@ _SIZES: Mapping[str, int] = {
     **dict.fromkeys(("torchvision/inception_v3", "timm/inception_v3", "timm/inception_v4"), 96),
     **dict.fromkeys(("timm/inception_resnet_v2", "timm/legacy_xception"), 96),
     **dict.fromkeys(("timm/nasnetalarge", "timm/pnasnet5large"), 96),
+    # at 64 their last map would be a pixel, and each matrix see 16 rows
+    **dict.fromkeys(("timm/efficientvit_m0", "timm/levit_128s", "timm/levit_conv_128s", "timm/shvit_s1"), 128),
     **dict.fromkeys(("torchvision/maxvit_t", "timm/efficientformer_l1"), 224),
 }
 
