@@ -9,9 +9,9 @@ import torch
 
 from faked_training import fake, labels
 from netdeconv.data import info
-from netdeconv.experiments import Plan, in_words, reproduce
+from netdeconv.experiments import Plan, experiment, in_words, reproduce
 from netdeconv.tasks import Classification
-from netdeconv.training import NetworkConfig, read_config
+from netdeconv.training import NetworkConfig
 from small_runs import plain_config
 
 
@@ -79,11 +79,9 @@ def test_rates_are_chosen_on_validation_images_and_finals_train_on_all(plan, tmp
 
     fake(monkeypatch, stopping)
     with pytest.raises(KeyboardInterrupt):
-        reproduce(plan.experiment(), (), path, resume=False)
-    saved = Plan.read(read_config(path))
-    assert saved == plan
+        reproduce(plan.experiment(), (), path)
     trained = fake(monkeypatch, score)
-    found = reproduce(saved.experiment(), (), path, resume=True)
+    found = reproduce(plan.experiment(), (), path)
     assert labels(trained) == ["paper,_seed_0", "none,_seed_1", "paper,_seed_1"]
     assert {(config.data.validation_size, config.epochs, config.optimizer.lr) for config in trained} == {(0, 2, 0.1)}
     for number, own in enumerate(found.lines()):
@@ -98,8 +96,8 @@ def test_rates_are_chosen_on_validation_images_and_finals_train_on_all(plan, tmp
             **{"best lr": 0.1, "test": 60.6, "spread": 0.71, "seeds": 2},
             **{"ms/step": [2000.0, 2400.0][number], "seconds": [20.0, 24.0][number]},
         }
-    with pytest.raises(RuntimeError, match="already holds"):
-        reproduce(plan.experiment(), (), path, resume=False)
+    with pytest.raises(RuntimeError, match="holds no rows of mnist-mlp"):
+        reproduce(experiment("mnist-mlp"), (), path)
 
 
 def test_without_validation_images_it_is_refused(plan):

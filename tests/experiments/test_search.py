@@ -62,10 +62,10 @@ def test_an_interrupted_search_goes_on_to_the_same_trials(base, tmp_path, monkey
 
     fake(monkeypatch, stopping)
     with pytest.raises(KeyboardInterrupt):
-        reproduce(search(base, RANGES, 12), (), tmp_path / "s", resume=False)
+        reproduce(search(base, RANGES, 12), (), tmp_path / "s")
     trained = fake(monkeypatch, score)
     # One more trial than was asked for at first.
-    assert pairs(reproduce(search(base, RANGES, 13), (), tmp_path / "s", resume=True)) == whole
+    assert pairs(reproduce(search(base, RANGES, 13), (), tmp_path / "s")) == whole
     assert [config.optimizer.lr for config in trained] == [lr for lr, _ in whole[11:]]
     # What was found decides what is tried, once there are enough trials for optuna to model.
     fake(monkeypatch, lambda config: 100 - score(config))

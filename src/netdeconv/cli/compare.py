@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg
 
+from netdeconv.cli import runs
 from netdeconv.cli.parser import UsageError
 from netdeconv.cli.report import page
 from netdeconv.cli.reporting import lines_text
-from netdeconv.cli.runs import Options as RunOptions
-from netdeconv.cli.runs import require_known, require_nothing, settings
+from netdeconv.cli.runs import require_known, settings
 from netdeconv.data.config import DataConfig, Views
 from netdeconv.models.norm_config import BATCH_NORM, NORM_NAMES, NormConfig
 from netdeconv.tasks import Classification, Segmentation
@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options(RunOptions):
+class Options(runs.Options):
     """Train one network with several normalisations: same first weights, seeds and budget.
+
+    Given again with the same result_path, the command continues.
 
     Args:
         task: classify or segment; the options of either: --task NAME --help.
@@ -37,7 +39,6 @@ class Options(RunOptions):
         lrs: learning rates that are tried for each on images cut from train; the best is trained with every seed.
         search_epochs: of the runs that are tried.
         seeds: of the final runs.
-        resume: directory of a comparison to continue, with its settings.
     """
 
     task: Literal["classify", "segment"] = "classify"
@@ -83,7 +84,6 @@ def options_of(arguments: Sequence[str]) -> Options:
     for place, instead in _INSTEAD.items():
         if f"config.{place}" in said:
             raise UsageError(f"a comparison has several: {instead} instead of {said[f'config.{place}']}")
-    require_nothing(said, but=("task",))
     for name in options.variants:
         NormConfig(name=name)
     return options
@@ -92,12 +92,19 @@ def options_of(arguments: Sequence[str]) -> Options:
 def main(arguments: Sequence[str]) -> int:
     """Search, train, print the table, say in words what it shows, and where everything is."""
     options = options_of(arguments)
-    from netdeconv.experiments import in_words, reproduce
+    from netdeconv.experiments import Plan, in_words, reproduce
 
-    plan = _plan(options)
-    path = options.resume or options.config.result_path
+    require_known(options.config)
+    plan = Plan(
+        base=options.config,
+        names=options.variants,
+        lrs=options.lrs,
+        seeds=options.seeds,
+        search_epochs=options.search_epochs,
+        changes=options.config.network.norm.changes(),
+    )
     with reporters(options.msg) as reporter:
-        found = reproduce(plan.experiment(), (), path, reporter=reporter, resume=options.resume is not None)
+        found = reproduce(plan.experiment(), (), options.config.result_path, reporter=reporter)
     failed = [row for row in found.rows if row.failure and ", search" not in row.label]
     lines = [line for line in found.lines() if line["seeds"]]
     if failed or len(lines) < len(plan.names):
@@ -111,26 +118,6 @@ def main(arguments: Sequence[str]) -> int:
         f"{page(found.path)}{in_words(lines)}"
     )
     return 0
-
-
-def _plan(options: Options) -> Plan:
-    from netdeconv.experiments import Plan
-    from netdeconv.training import read_config
-
-    if options.resume is not None:
-        saved = read_config(options.resume)
-        if "contest" not in saved:
-            raise UsageError(f"{options.resume} holds no comparison")
-        return Plan.read(saved)
-    require_known(options.config)
-    return Plan(
-        base=options.config,
-        names=options.variants,
-        lrs=options.lrs,
-        seeds=options.seeds,
-        search_epochs=options.search_epochs,
-        changes=options.config.network.norm.changes(),
-    )
 
 
 def render(plan: Plan, found: Reproduction) -> str:

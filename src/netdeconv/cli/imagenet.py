@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, arg
 
 from netdeconv.cli.parser import UsageError
-from netdeconv.cli.runs import Options as RunOptions
-from netdeconv.cli.runs import run_folder, saved_run, settings, trained
+from netdeconv.cli.runs import RunOptions, run_folder, saved_run, settings, trained
 from netdeconv.data.config import DataConfig
 from netdeconv.models.entry import IMAGENET
 from netdeconv.tasks import Classification

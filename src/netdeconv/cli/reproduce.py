@@ -10,14 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from tyro.conf import Positional, Suppress, arg
+from tyro.conf import Positional, arg
 
+from netdeconv.cli import runs
 from netdeconv.cli.reporting import lines_text
-from netdeconv.cli.runs import Options as RunOptions
 from netdeconv.cli.runs import settings
 from netdeconv.cli.train import DEFAULT as TRAIN
 from netdeconv.models.norm_config import NormConfig
-from netdeconv.tasks import TASKS
 from netdeconv.training.progress import reporters
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options(RunOptions):
+class Options(runs.Options):
     """Run an experiment's rows into one directory, and print what they give beside what is expected.
 
     Given again, the command continues. The options are those of `netdeconv train`: one that is not given is the
@@ -41,7 +40,6 @@ class Options(RunOptions):
     name: Annotated[str, Positional, arg(metavar="NAME")]
     rows: Annotated[tuple[str, ...], Positional, arg(metavar="ROW")] = ()
     export: str | None = None
-    resume: Suppress[str | None] = None
 
 
 # The normalisation stands for the rows' own: options of the whitening say something of those that whiten.
@@ -74,19 +72,13 @@ def main(arguments: Sequence[str]) -> int:
     from netdeconv.experiments import experiment, export, reproduce
     from netdeconv.training.plain import FREE
 
-    chosen = experiment(options.name)
-    values = {place: functools.reduce(getattr, place.split("."), options.config) for place in typed}
+    values: dict[str, Any] = {place: functools.reduce(getattr, place.split("."), options.config) for place in typed}
     changes = (f"{typed[place]} {shlex.quote(str(values[place]))}" for place in typed if place not in {*FREE, "device"})
+    values["loggers"] = options.config.loggers
+    chosen = experiment(options.name).changed(lambda config: overridden(config, values), sorted(changes))
+    path = options.config.result_path or Path("runs") / chosen.name
     with reporters(options.msg) as reporter:
-        found = reproduce(
-            chosen,
-            options.rows,
-            options.config.result_path or Path("runs") / chosen.name,
-            override=lambda config: overridden(config, {**values, "loggers": options.config.loggers}),
-            changes=sorted(changes),
-            reporter=reporter,
-            noted=_write,
-        )
+        found = reproduce(chosen, options.rows, path, reporter=reporter, noted=_write)
     print(render(found), end="")
     if options.export:
         print(f"table: {export(found, arguments, options.export)}")
@@ -105,15 +97,19 @@ def overridden(config: TrainingConfig, values: Mapping[str, Any]) -> TrainingCon
     Raises:
         ValueError: when settings contradict each other.
     """
-    from netdeconv.training import from_plain, to_plain
+    if "network.norm.name" in values:  # what the row changes of another normalisation says nothing of this one
+        config = dataclasses.replace(config, network=dataclasses.replace(config.network, norm=NormConfig()))
+    changed: TrainingConfig = _replaced(config, values)
+    return changed
 
-    plain = to_plain(config)
-    if "network.norm.name" in values:
-        plain["network"]["norm"] = {}  # what the row changes of another normalisation says nothing of this one
+
+def _replaced(settings: Any, values: Mapping[str, Any]) -> Any:
+    parts: dict[str, dict[str, Any]] = {}
     for place, value in values.items():
-        *above, name = place.split(".")
-        functools.reduce(lambda part, key: part[key], above, plain)[name] = value
-    return from_plain(plain, TASKS)
+        name, _, below = place.partition(".")
+        parts.setdefault(name, {})[below] = value
+    own = {name: part[""] if "" in part else _replaced(getattr(settings, name), part) for name, part in parts.items()}
+    return dataclasses.replace(settings, **own)
 
 
 def _write(found: Reproduction) -> None:
@@ -130,7 +126,7 @@ def render(found: Reproduction) -> str:
         tables.append(lines_text("", lines))
     parts = [f"Per cent on the {found.evaluated_on} images, after the last epoch."] if found.evaluated_on else []
     parts.append(f"Expected: {chosen.head['Expected']} Spread: {chosen.head['Spread']}")
-    if found.changes:
-        parts.append(f"NOT the experiment's settings: {', '.join(found.changes)}.")
+    if chosen.changes:
+        parts.append(f"NOT the experiment's settings: {', '.join(chosen.changes)}.")
     parts += [f"{row.label}: {row.failure}." for row in found.rows if row.failure]
     return f"{''.join(tables)}{textwrap.fill(' '.join(parts), 100)}\n"

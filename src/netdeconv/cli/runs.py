@@ -26,19 +26,28 @@ USUAL = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
+    """What all of them have.
+
+    Args:
+        msg: show progress.
+        published: Keywords of the published program.
+    """
+
+    msg: bool = True
+    published: Published = dataclasses.field(default_factory=Published)
+    config: TrainingConfig
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunOptions(Options):
     """Train and evaluate one network, with batch norm or with network deconvolution.
 
     Args:
         resume: run directory to continue from its last checkpoint, with its settings; epochs may be added where the
             learning rate does not depend on their number.
-        msg: show progress.
-        published: Keywords of the published program.
     """
 
     resume: str | None = None
-    msg: bool = True
-    published: Published = dataclasses.field(default_factory=Published)
-    config: TrainingConfig
 
 
 def run_folder(given: str) -> Path:
@@ -107,17 +116,6 @@ def saved_run(folder: str) -> TrainingConfig:
     return dataclasses.replace(from_plain(read_config(path), TASKS), result_path=str(path))
 
 
-def require_nothing(typed: dict[str, str], *, but: Sequence[str]) -> None:
-    """Refuse options beside ``--resume``, where all settings are those of what is continued.
-
-    Raises:
-        UsageError: with the first of them.
-    """
-    fixed = [name for place, name in typed.items() if place not in ("resume", "msg", *but)]
-    if "resume" in typed and fixed:
-        raise UsageError(f"--resume keeps the settings of what it continues: leave {fixed[0]} out")
-
-
 def _require_same(asked: TrainingConfig, saved: TrainingConfig) -> None:
     """Make sure that a run goes on to the numbers it would have had."""
     from netdeconv.training import differing_settings, to_plain
@@ -157,7 +155,7 @@ def outcome(result: RunResult) -> str:
     )
 
 
-def trained(options: Options, every: int = 50) -> RunResult | None:
+def trained(options: RunOptions, every: int = 50) -> RunResult | None:
     """Run what was asked for, draw and say what came of it; ``None`` in all processes but the first, which does so."""
     from netdeconv.training import is_first_process, run
     from netdeconv.viz import curves

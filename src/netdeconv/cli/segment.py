@@ -6,8 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from netdeconv.cli.parser import UsageError
-from netdeconv.cli.runs import Options as RunOptions
-from netdeconv.cli.runs import saved_run, settings, trained
+from netdeconv.cli.runs import RunOptions, saved_run, settings, trained
 from netdeconv.data.config import DataConfig
 from netdeconv.tasks import Segmentation
 from netdeconv.training.config import NetworkConfig, OptimizerConfig, TrainingConfig

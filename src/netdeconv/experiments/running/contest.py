@@ -9,8 +9,7 @@ from typing import Any
 
 from netdeconv.experiments.running.experiment import Experiment, ExperimentRow, Reproduced, Rows, best_of
 from netdeconv.experiments.running.families import mean, norm_config, searched, spread
-from netdeconv.tasks import TASKS
-from netdeconv.training import TrainingConfig, from_plain, to_plain
+from netdeconv.training import TrainingConfig
 
 # A rate counts as one at which a network trains when it loses at most so many points against its best.
 NEAR = 4.0
@@ -43,13 +42,6 @@ class Plan:
         if not self.base.data.validation_size:
             raise ValueError("learning rates are chosen on images cut from the training set: set --validation-size")
 
-    @classmethod
-    def read(cls, saved: Mapping[str, Any]) -> Plan:
-        """Return the plan that a contest's directory keeps."""
-        plain = saved["contest"]
-        lists = {name: tuple(value) for name, value in plain.items() if isinstance(value, list)}
-        return cls(**plain | lists | {"base": from_plain(plain["base"], TASKS)})
-
     def experiment(self) -> Experiment:
         """Return what is run."""
         rows: dict[str, ExperimentRow] = {}
@@ -62,7 +54,6 @@ class Plan:
             rows=rows,
             then=self._finals,
             summarise=self.lines,
-            saved={"contest": dataclasses.asdict(self) | {"base": to_plain(self.base)}},
         )
 
     def lines(self, runs: Sequence[Reproduced]) -> list[dict[str, Any]]:

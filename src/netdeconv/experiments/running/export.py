@@ -38,8 +38,8 @@ def export(found: Reproduction, arguments: Sequence[str], file: str | Path) -> P
     threads = " or ".join(str(count) for count in sorted({session["threads"] for session in sessions}))
     precisions = " or ".join(sorted({session["precision"] for session in sessions}))
     notes = [f"Per cent on the {found.evaluated_on} images, after the last epoch."]
-    if found.changes:
-        notes.append(f"Not the experiment's settings: {', '.join(found.changes)}.")
+    if experiment.changes:
+        notes.append(f"Not the experiment's settings: {', '.join(experiment.changes)}.")
     left = [row.label for row in found.rows if not row.is_finished and not row.failure]
     if left and not experiment.summarise:
         notes.append(f"Not trained yet: {', '.join(left)}.")

@@ -17,7 +17,6 @@ from netdeconv.training import (
     RunDirectory,
     RunDirectoryError,
     Silent,
-    TrainingConfig,
     differing_settings,
     read_config,
     run,
@@ -38,13 +37,11 @@ class Reproduction:
         experiment: itself.
         path: its directory.
         rows: those that were chosen or begun.
-        changes: settings that are not the experiment's, in words.
     """
 
     experiment: Experiment
     path: Path
     rows: tuple[Reproduced, ...]
-    changes: tuple[str, ...] = ()
 
     @property
     def evaluated_on(self) -> str:
@@ -62,23 +59,18 @@ def reproduce(
     patterns: Iterable[str],
     path: str | Path | None,
     *,
-    override: Callable[[TrainingConfig], TrainingConfig] = lambda config: config,
-    changes: Iterable[str] = (),
-    resume: bool | None = None,
     reporter: Callable[[str], Reporter] = lambda label: Silent(),
     noted: Callable[[Reproduction], None] = lambda reproduction: None,
 ) -> Reproduction:
     """Train rows of an experiment, or what is left of them; then the rows that follow from these.
 
-    A row whose loss diverges has failed, and is not tried again until its folder is removed.
+    What the directory holds of it is continued. A row whose loss diverges has failed, and is not tried again until its
+    folder is removed.
 
     Args:
         experiment: the experiment.
         patterns: labels of the rows to train, or patterns of them; none: all.
         path: the directory, in which every row gets a folder; ``None`` for a new one in ``runs``.
-        override: returns a row's settings with what a person wants otherwise: where data are, fewer epochs.
-        changes: what ``override`` changes of the numbers, in words.
-        resume: whether the directory holds some of it already; ``None``: what is there is continued.
         reporter: who is told of a row's progress, by its label.
         noted: is called after rows, not more often than every 20 seconds, and at the end.
 
@@ -90,40 +82,42 @@ def reproduce(
             settings.
         ValueError: when a pattern selects no row, or a run is to be trained in several processes.
     """
-    patterns, changes = tuple(patterns), tuple(changes)
+    if torch.distributed.is_torchelastic_launched():
+        raise ValueError(
+            "this command trains runs one after the other in one process: "
+            "several processes train one run, with `netdeconv train`"
+        )
+    patterns, saved = tuple(patterns), {"experiment": experiment.name}
     folder = None if path is None else Path(path).expanduser()
     found = _collect(experiment, folder, {})
-    _require_one_process(override(found[experiment.select(patterns, found)[0]].row.config))
-    is_begun = folder is not None and (folder / CONFIG).exists()
-    saved = json.loads(json.dumps(experiment.saved or {"experiment": experiment.name}))
-    if folder is not None and is_begun and resume is not False and read_config(folder) != saved:
+    experiment.select(patterns, found)
+    begun = None if folder is None or not (folder / CONFIG).exists() else read_config(folder)
+    if begun not in (None, saved):
         raise RunDirectoryError(f"{folder} holds no rows of {experiment.name}: choose another --result-path")
-    again, option = is_begun if resume is None else resume, "--result-path" if resume is None else "--resume"
-    with RunDirectory(path, name=experiment.name, resume=again, option=option) as directory:
+    with RunDirectory(path, name=experiment.name, resume=begun is not None, option="--result-path") as directory:
         folder = directory.path
-        if not again:
+        if begun is None:
             directory.write_json(CONFIG, saved)
 
         def told() -> Reproduction:
             chosen = set(experiment.select(patterns, found))
             rows = tuple(row for label, row in found.items() if row.history or row.failure or label in chosen)
-            return Reproduction(experiment, directory.path, rows, changes)
+            return Reproduction(experiment, directory.path, rows)
 
         tried, written = set[str](), time.monotonic()
         # The rows that follow from others are known when those are trained.
         while left := [label for label in experiment.select(patterns, found) if label not in tried]:
             label, own = left[0], found[left[0]]
             tried.add(label)
-            row = dataclasses.replace(own.row, config=override(own.row.config))
-            if _is_done(folder_of(folder, label), row, own):
+            if _is_done(folder_of(folder, label), own):
                 continue
-            _train(label, row, folder, reporter)
+            _train(label, own.row, folder, reporter)
             found = _collect(experiment, folder, {other: run for other, run in found.items() if other != label})
             if time.monotonic() - written > _SECONDS_BETWEEN_TABLES:
                 noted(told())
                 written = time.monotonic()
         end = told()
-        about = {"experiment": experiment.name, "changes": changes, "evaluated_on": end.evaluated_on}
+        about = {**saved, "changes": experiment.changes, "evaluated_on": end.evaluated_on}
         directory.write_json("summary.json", {**about, "table": end.lines()})
         noted(end)
         return end
@@ -144,14 +138,6 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
         except ValueError:
             break
     return found
-
-
-def _require_one_process(config: TrainingConfig) -> None:
-    if torch.distributed.is_torchelastic_launched():
-        raise ValueError(
-            "this command trains runs one after the other in one process: "
-            "several processes train one run, with `netdeconv train`"
-        )
 
 
 def _collect(experiment: Experiment, path: Path | None, kept: Mapping[str, Reproduced]) -> dict[str, Reproduced]:
@@ -179,8 +165,9 @@ def _read(label: str, row: ExperimentRow, path: Path | None) -> Reproduced:
     )
 
 
-def _is_done(folder: Path, row: ExperimentRow, own: Reproduced) -> bool:
+def _is_done(folder: Path, own: Reproduced) -> bool:
     """Whether a row needs not even be opened: all of it is trained, with these settings, or it has failed."""
+    row = own.row
     if own.failure:
         return True
     if not (folder / "summary.json").exists() or len(own.history) < row.config.epochs:

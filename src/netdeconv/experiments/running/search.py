@@ -44,7 +44,7 @@ class Space:
         return list(itertools.product(self.lr_grid, self.wd_grid)) if self.lr_grid and self.wd_grid else None
 
 
-def search(base: TrainingConfig, space: Space, trials: int, notes: Mapping[str, Any] | None = None) -> Experiment:
+def search(base: TrainingConfig, space: Space, trials: int) -> Experiment:
     """Return the experiment that trains so many pairs of learning rate and weight decay.
 
     A grid's pairs are its rows. From ranges optuna proposes every next pair by what those before reached; it is seeded
@@ -54,13 +54,10 @@ def search(base: TrainingConfig, space: Space, trials: int, notes: Mapping[str, 
         base: what all trials have in common; its data say how many images are cut from the training set.
         space: what is searched.
         trials: how many, those of earlier sittings included; a grid has no more than its pairs.
-        notes: kept with the settings.
 
     Raises:
         ValueError: when the trials would be judged by test images, or a number is out of range.
     """
-    from netdeconv.training import to_plain
-
     if base.data.validation_size == 0:
         raise ValueError(
             "a search chooses settings, which test images must not do: "
@@ -92,7 +89,6 @@ def search(base: TrainingConfig, space: Space, trials: int, notes: Mapping[str, 
         rows=rows if is_grid else then({}),
         then=None if is_grid else then,
         summarise=lines,
-        saved={"space": dataclasses.asdict(space), "run": to_plain(base), "notes": dict(notes or {})},
     )
 
 
