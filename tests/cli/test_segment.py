@@ -168,7 +168,6 @@ def test_compare_takes_the_metric_of_the_task(root, tmp_path, capsys):
             "segment --deconv True --pretrained-backbone True --crop 32x24",
             "pretrained weights are of a backbone with batch norm",
         ),
-        ("segment --cutout 3", "cutout is for images with one label, not for 'camvid'"),
         ("compare --task segmentation", "unknown task 'segmentation'; did you mean 'segment'?"),
         ("compare --task segment --model fcn_resnet18d", "unknown segmentation network 'fcn_resnet18d'"),
         ("predict RUN", "IMAGE"),

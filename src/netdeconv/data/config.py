@@ -39,13 +39,12 @@ class DataConfig:
         train_size: train on this many images only, every class in proportion; ``None`` for all.
         batch_size: images in a training batch, all processes together.
         augment: whether training images are randomly varied.
-        cutout: side of a square that is hidden in every training image; 0 for none.
         max_batches: batches of an epoch, and of an evaluation, at most: for a first look. ``None`` for all.
         image_size: height and width that image files are brought to, at least 8; ``None`` for the registry's.
         num_workers: loader processes for image files, of this machine; they do not change the images.
 
     Raises:
-        ValueError: when a number is out of range, or settings contradict each other.
+        ValueError: when a number is out of range.
     """
 
     dataset: str = "digits"
@@ -56,18 +55,15 @@ class DataConfig:
     train_size: int | None = None
     batch_size: Annotated[int, arg(aliases=("-b",))] = 128
     augment: bool = True
-    cutout: int = 0
     max_batches: int | None = None
     image_size: int | None = None
     num_workers: Annotated[int, arg(aliases=("-j", "--workers"))] = 0
 
     def __post_init__(self) -> None:
-        require_range(self, 0, "cutout", "num_workers")
+        require_range(self, 0, "num_workers")
         require_range(self, 1, "batch_size", "max_batches")
         # Networks for image files halve their images five times: a pixel or two ends in NaN, or teaches them nothing.
         require_range(self, 8, "image_size")
-        if self.cutout and not self.augment:
-            raise ValueError("cutout varies the training images, which augment=False forbids")
 
 
 def _size(words: list[str]) -> tuple[int, int] | None:

@@ -105,7 +105,6 @@ def open_splits(
         seed=seed,
         shard=shard,
         max_batches=config.max_batches,
-        cutout=config.cutout,
     )
     rank, world = shard
     batches = opened.some(part, evaluation_N, config.evaluation_size).split(opened.evaluation_batch)[rank::world]
@@ -160,7 +159,7 @@ def sized(entry: DatasetInfo, size: int | None) -> DatasetInfo:
 
 
 def _open_pairs(config: DataConfig, views: Views, device: torch.device) -> _Opened:
-    _require_unset(config, "images with one label", "cutout", "image_size")
+    _require_unset(config, "images with one label", "image_size")
     entry = segmentation_info(config.dataset)
     varying = random_view(views if config.augment else dataclasses.replace(views, scale=(1, 1), flip=False), entry)
     split = views.evaluate_on or entry.splits[0]

@@ -17,7 +17,7 @@ T = TypeVar("T")
 GONE = {
     **{"decode": "workers", "skip_corrupt": False, "verify": True, "strategy": ..., "nodes": ..., "devices": ...},
     **{"keep_best": ..., "num_classes": ..., "resize": None},
-    **{"window": None, "average_flip": False, "class_weights": None, "published": False},
+    **{"window": None, "cutout": 0, "average_flip": False, "class_weights": None, "published": False},
 }
 # A run may be continued with other values of these: they do not change its numbers.
 FREE = frozenset(
