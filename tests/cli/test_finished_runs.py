@@ -13,7 +13,7 @@ from PIL import Image
 from netdeconv.cli import main
 from netdeconv.data import DATASETS, read
 from netdeconv.models import NormConfig
-from netdeconv.tasks.trained import TrainedClassifier
+from netdeconv.tasks.trained import load_trained
 from netdeconv.training import run
 from small_runs import small_config
 
@@ -52,8 +52,8 @@ def test_the_class_of_an_image_file_is_the_network_s(finished, capsys, tmp_path)
     _, test = read("digits")
     for number in range(8):
         Image.fromarray(test.images[number, :, :, 0].numpy()).save(tmp_path / f"{number}.png")
-    trained = TrainedClassifier.load(finished.path)
-    images, _ = next(iter(trained.splits().evaluation))
+    trained = load_trained(finished.path)
+    images, _ = next(iter(trained.batches("evaluation")))
     shares, classes = trained.scores(images[:8]).softmax(1).max(1)
     lines = said(capsys, "predict", finished.path, *sorted(tmp_path.glob("*.png")), "--threads", 1).splitlines()
     for line, share, number in zip(lines, shares.tolist(), classes.tolist(), strict=True):
@@ -68,7 +68,7 @@ def test_classes_have_the_names_of_their_data_set(finished, tmp_path):
     assert {name: len(names) for name, names in json.loads(table).items()} == {
         name: DATASETS[name].num_classes for name in ("cifar10", "cifar100", "fashion_mnist")
     }
-    trained = TrainedClassifier.load(finished.path)
+    trained = load_trained(finished.path)
     assert trained.class_names[3] == "class 3"  # digits
     colour = dataclasses.replace(trained.config.data, dataset="cifar10")
     known = dataclasses.replace(trained, config=dataclasses.replace(trained.config, data=colour))

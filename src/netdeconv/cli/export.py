@@ -71,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
             "command": f"netdeconv export {shlex.join(arguments)}",
             "trained": to_plain(trained.config) | {"result_path": None},
             "versions": {name: importlib.metadata.version(name) for name in packages},
-            "input": {"name": "images", "shape": ["batch", *trained.input_shape], "dtype": "float32"},
+            "input": {"name": "images", "shape": ["batch", *trained.info.shape], "dtype": "float32"},
             "normalisation": {"mean": trained.info.mean, "std": trained.info.std, "of": "pixels from 0 to 1"},
             "classes": list(trained.class_names),
             "files": {},
@@ -96,7 +96,7 @@ def write(trained: TrainedNetwork, form: Format, path: Path, data_dir: str | Non
 
     from netdeconv import export
 
-    example = torch.zeros(2, *trained.input_shape)
+    example = torch.zeros(2, *trained.info.shape)
     if form == "int8":
         batches = itertools.islice(trained.batches("train", data_dir=data_dir), _CALIBRATION)
         export.to_int8(trained.scorer, example, path, batches=(images.contiguous() for images, _ in batches))

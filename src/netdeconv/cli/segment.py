@@ -61,7 +61,9 @@ def main(arguments: Sequence[str]) -> int:
     result = trained(options)
     if result is not None and options.overlays:
         from netdeconv.report.mistakes import scenes
-        from netdeconv.tasks.trained import load_trained
+        from netdeconv.tasks.trained import TrainedSegmentation, load_trained
 
-        scenes(load_trained(result.path), options.overlays).savefig(result.path / "overlays.png", dpi=100)
+        trained_network = load_trained(result.path)
+        assert isinstance(trained_network, TrainedSegmentation)
+        scenes(trained_network, options.overlays).savefig(result.path / "overlays.png", dpi=100)
     return 0

@@ -49,9 +49,9 @@ def then(found: Mapping[str, Reproduced]) -> Rows:
 
 def measure_test(folder: Path, config: TrainingConfig) -> dict[str, Any]:
     """Return what the network of the last epoch reaches on the test images."""
-    from netdeconv.tasks.trained import TrainedSegmentation
+    from netdeconv.tasks.trained import load_trained
 
-    trained = TrainedSegmentation.load(folder)
+    trained = load_trained(folder)
     return {**trained.measure("test", data_dir=config.data.data_dir), "classes": list(trained.info.class_names)}
 
 

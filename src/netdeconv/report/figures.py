@@ -17,7 +17,7 @@ from netdeconv.data import Splits
 from netdeconv.lookup import UnknownNameError
 from netdeconv.nn import WhitenedLayer
 from netdeconv.report.runs import SavedRun
-from netdeconv.tasks.trained import TrainedNetwork, load_trained
+from netdeconv.tasks.trained import TrainedClassifier, TrainedSegmentation, load_trained
 
 _IMAGES = 64
 
@@ -36,7 +36,7 @@ class Subject:
     network: nn.Module
     batch: Tensor
     run: SavedRun
-    trained: TrainedNetwork
+    trained: TrainedClassifier | TrainedSegmentation
 
 
 def subject_of_run(run: SavedRun, data_dir: str | None = None) -> Subject:
@@ -52,7 +52,7 @@ def subject_of_run(run: SavedRun, data_dir: str | None = None) -> Subject:
     return Subject(trained.network, batch, run, trained)
 
 
-def open_data(trained: TrainedNetwork, data_dir: str | None = None) -> Splits:
+def open_data(trained: TrainedClassifier | TrainedSegmentation, data_dir: str | None = None) -> Splits:
     """A run's data, on the processor, in batches of at most 64."""
     config = trained.config
     data = dataclasses.replace(config.data, batch_size=min(_IMAGES, config.data.batch_size), num_workers=0)

@@ -15,7 +15,7 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from netdeconv.data.pairs import spaced
 from netdeconv.report.figures import Subject, open_data
-from netdeconv.tasks.trained import TrainedNetwork, TrainedSegmentation
+from netdeconv.tasks.trained import TrainedSegmentation
 from netdeconv.viz import overlay, panels
 from netdeconv.viz.style import styled
 
@@ -23,7 +23,6 @@ _MOST_IMAGES = 1000
 _MOST_CLASSES = 40
 _SHOWN = 12
 _SCENES = 3
-_CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,13 +62,9 @@ def mistakes_of(subject: Subject, data_dir: str | None = None) -> Mistakes:
             wrong.append((inputs[index], int(targets[index]), int(guesses[index])))
         if seen >= _MOST_IMAGES:
             break
-    names = _names(trained.config.data.dataset, count)
+    names = trained.class_names
     small = matrix.tolist() if count <= _MOST_CLASSES else []
     return Mistakes({"matrix": small, "names": names, "images": seen}, _wrong(wrong, names) if wrong else None)
-
-
-def _names(dataset: str, count: int) -> list[str]:
-    return list(_CIFAR10) if dataset == "cifar10" else [str(number) for number in range(count)]
 
 
 @styled
@@ -87,11 +82,10 @@ def _wrong(wrong: list[tuple[Tensor, int, int]], names: list[str]) -> Figure:
     return figure
 
 
-def scenes(trained: TrainedNetwork, count: int) -> Figure:
+def scenes(trained: TrainedSegmentation, count: int) -> Figure:
     """Draw a segmentation network's predictions of some images that it was evaluated on, beside image and truth."""
-    assert isinstance(trained, TrainedSegmentation)
     classes = trained.info.classes
-    pairs = trained.evaluation_source()
+    _, pairs = trained.pairs()
     shown = pairs.some(spaced(len(pairs), min(count, len(pairs))))
     rows = [
         [image, overlay(image, truth, classes), overlay(image, trained.predict(image), classes)]
