@@ -6,10 +6,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from netdeconv.data import DataConfig
+from netdeconv.data.config import DataConfig
 from netdeconv.models import NormConfig
 from netdeconv.tasks import Classification
-from netdeconv.training import NetworkConfig, OptimizerConfig, Silent, TrainingConfig
+from netdeconv.training.config import NetworkConfig, OptimizerConfig, TrainingConfig
+from netdeconv.training.progress import Silent
 
 TIMES = ("seconds", "cumulative_seconds", "seconds_per_step")
 

@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 from netdeconv.cli import main
-from netdeconv.data import DATASETS, read
+from netdeconv.data.memory import read
+from netdeconv.data.registry import DATASETS
 from netdeconv.models import NormConfig
 from netdeconv.tasks.trained import load_trained
-from netdeconv.training import run
+from netdeconv.training.session import run
 from small_runs import small_config
 
 

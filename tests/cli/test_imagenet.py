@@ -13,7 +13,10 @@ from image_folders import write_folder, write_part
 from netdeconv.cli import imagenet, main
 from netdeconv.models import NormConfig
 from netdeconv.tasks import TASKS
-from netdeconv.training import from_plain, load_checkpoint, read_config, session
+from netdeconv.training import session
+from netdeconv.training.checkpoint import load_checkpoint
+from netdeconv.training.plain import from_plain
+from netdeconv.training.run_directory import read_config
 from small_runs import numbers
 
 SMALL = (

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from netdeconv import data, models
+from netdeconv import models
 from netdeconv.cli import main
-from netdeconv.data import SEGMENTATION_DATASETS
+from netdeconv.data.registry import DATASETS, SEGMENTATION_DATASETS
 
 
 @pytest.fixture
@@ -45,11 +45,11 @@ def test_networks_are_printed_one_a_line(few, capsys):
 def test_data_sets_are_listed_both_ways(capsys):
     assert main(["list", "datasets", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert [row["name"] for row in rows] == [*data.DATASETS, *SEGMENTATION_DATASETS]
-    assert {"shape": [3, 32, 32], "num_classes": 10}.items() <= rows[[*data.DATASETS].index("cifar10")].items()
+    assert [row["name"] for row in rows] == [*DATASETS, *SEGMENTATION_DATASETS]
+    assert {"shape": [3, 32, 32], "num_classes": 10}.items() <= rows[[*DATASETS].index("cifar10")].items()
     assert main(["list", "datasets"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[:-1]] == [*data.DATASETS, *SEGMENTATION_DATASETS]
+    assert [line.split()[0] for line in lines[:-1]] == [*DATASETS, *SEGMENTATION_DATASETS]
 
 
 def test_classes_of_pixels_have_names_and_colours(capsys):

@@ -9,9 +9,9 @@ import shlex
 import pytest
 
 from netdeconv.cli import reproduce
-from netdeconv.experiments import experiment
+from netdeconv.experiments.running.experiment import experiment
 from netdeconv.models import NormConfig
-from netdeconv.training import TrainingConfig
+from netdeconv.training.config import TrainingConfig
 
 VGG = "table1-epoch1 'vgg16 paper'"
 

@@ -8,7 +8,8 @@ import pytest
 
 from command_lines import SMALL, refused
 from netdeconv.cli import main
-from netdeconv.training import RunDirectory, load_checkpoint
+from netdeconv.training.checkpoint import load_checkpoint
+from netdeconv.training.run_directory import RunDirectory
 
 pytestmark = pytest.mark.usefixtures("_no_drawing")
 

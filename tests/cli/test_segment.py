@@ -11,7 +11,7 @@ from PIL import Image
 
 import small_scenes
 from netdeconv.cli import main, segment
-from netdeconv.data import segmentation_info
+from netdeconv.data.registry import segmentation_info
 from netdeconv.models import NormConfig
 
 PUBLISHED = (

@@ -7,9 +7,12 @@ import dataclasses
 import pytest
 import torch
 
-from netdeconv.data import DATASETS, DataConfig, EvaluationData, TrainingData, open_splits, splits
-from netdeconv.data.batches import HeldImages, crop_and_flip
+from netdeconv.data import splits
+from netdeconv.data.batches import EvaluationData, HeldImages, TrainingData, crop_and_flip
+from netdeconv.data.config import DataConfig
 from netdeconv.data.memory import RawImages
+from netdeconv.data.registry import DATASETS
+from netdeconv.data.splits import open_splits
 
 CPU = torch.device("cpu")
 ENTRY = dataclasses.replace(

@@ -8,8 +8,11 @@ import pytest
 import torch
 
 from image_folders import CLASSES, write_folder, write_image, write_part
-from netdeconv.data import DataConfig, DataError, MissingDataError, open_splits, read
+from netdeconv.data.config import DataConfig
+from netdeconv.data.errors import DataError, MissingDataError
 from netdeconv.data.folder import read_files
+from netdeconv.data.memory import read
+from netdeconv.data.splits import open_splits
 
 CPU = torch.device("cpu")
 

@@ -10,8 +10,10 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from image_folders import truncate, write_folder
-from netdeconv.data import CorruptImageError, DataConfig, open_splits
+from netdeconv.data.config import DataConfig
+from netdeconv.data.errors import CorruptImageError
 from netdeconv.data.loader import workers_of_this_process
+from netdeconv.data.splits import open_splits
 from tolerances import assert_close
 
 CPU = torch.device("cpu")

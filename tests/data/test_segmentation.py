@@ -9,8 +9,12 @@ import torch
 from torchvision.transforms import v2
 
 import small_scenes
-from netdeconv.data import CorruptImageError, DataConfig, Views, open_splits, segmentation_info, splits
+from netdeconv.data import splits
+from netdeconv.data.config import DataConfig, Views
+from netdeconv.data.errors import CorruptImageError
 from netdeconv.data.pairs import Pairs, find_pairs
+from netdeconv.data.registry import segmentation_info
+from netdeconv.data.splits import open_splits
 
 VIEWS = Views(crop=(16, 16), scale=(0.7, 1.4), evaluation_batch=2)
 CPU = torch.device("cpu")

@@ -8,10 +8,12 @@ import pytest
 import torch
 
 from faked_training import fake, labels
-from netdeconv.data import info
-from netdeconv.experiments import Plan, experiment, in_words, reproduce
+from netdeconv.data.registry import info
+from netdeconv.experiments.running.contest import Plan, in_words
+from netdeconv.experiments.running.experiment import experiment
+from netdeconv.experiments.running.runner import reproduce
 from netdeconv.tasks import Classification
-from netdeconv.training import NetworkConfig
+from netdeconv.training.config import NetworkConfig
 from small_runs import plain_config
 
 

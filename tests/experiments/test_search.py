@@ -8,7 +8,8 @@ import json
 import pytest
 
 from faked_training import fake, labels
-from netdeconv.experiments import Space, reproduce, search
+from netdeconv.experiments.running.runner import reproduce
+from netdeconv.experiments.running.search import Space, search
 from small_runs import plain_config
 
 PAIRS = Space(lr_grid=(0.01, 0.3), wd_grid=(0.0, 1e-3))

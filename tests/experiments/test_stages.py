@@ -9,8 +9,9 @@ from benchmarks.render_results import load, render_table
 
 from faked_training import fake, labels
 from netdeconv.experiments import camvid as camvid_experiment
-from netdeconv.experiments import experiment, export, names, reproduce
-from netdeconv.experiments.running.experiment import best_of
+from netdeconv.experiments.running.experiment import best_of, experiment, names
+from netdeconv.experiments.running.export import export
+from netdeconv.experiments.running.runner import reproduce
 
 
 def run(name, path, *patterns):

@@ -8,7 +8,7 @@ import pytest
 
 from netdeconv.report import page as page_module
 from netdeconv.report.page import write_report
-from netdeconv.training import run
+from netdeconv.training.session import run
 from netdeconv.viz import weight_norms
 from small_runs import plain_config, small_config
 

@@ -18,8 +18,8 @@ from netdeconv.report.dashboard import screen, spark, state
 from netdeconv.report.figures import family, subject_of_run
 from netdeconv.report.mistakes import mistakes_of
 from netdeconv.report.runs import SavedRun, find_runs
-from netdeconv.training import run
 from netdeconv.training.run_directory import RunDirectoryError
+from netdeconv.training.session import run
 from small_runs import small_config
 
 

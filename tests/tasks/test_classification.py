@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from netdeconv.data import DataConfig
+from netdeconv.data.config import DataConfig
 from netdeconv.tasks import Classification
 
 CPU = torch.device("cpu")

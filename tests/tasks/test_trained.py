@@ -10,10 +10,13 @@ import torch
 from torch.nn import functional
 from torchvision.transforms import v2
 
-from netdeconv.data import Views, load_image
+from netdeconv.data.config import Views
+from netdeconv.data.decoding import load_image
 from netdeconv.tasks import Segmentation
 from netdeconv.tasks.trained import load_trained
-from netdeconv.training import CheckpointError, RunDirectoryError, run
+from netdeconv.training.checkpoint import CheckpointError
+from netdeconv.training.run_directory import RunDirectoryError
+from netdeconv.training.session import run
 from small_runs import StopAt, numbers
 from small_scenes import small_segmentation
 

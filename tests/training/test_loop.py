@@ -14,11 +14,13 @@ import torch
 from torch.nn import functional
 
 from netdeconv import models
-from netdeconv.data import DataConfig, open_splits
+from netdeconv.data.config import DataConfig
+from netdeconv.data.splits import open_splits
 from netdeconv.surgery import batch_statistics
 from netdeconv.tasks import Classification
-from netdeconv.training import OptimizerConfig, run
+from netdeconv.training.config import OptimizerConfig
 from netdeconv.training.measuring import evaluate
+from netdeconv.training.session import run
 from small_runs import StopAt, numbers, plain_config, small_config
 
 CPU = torch.device("cpu")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from netdeconv.data import IGNORE
-from netdeconv.data.registry import PixelClass
+from netdeconv.data.registry import IGNORE, PixelClass
 from netdeconv.viz import labelled_overlay, overlay, panels
 
 CLASSES = (PixelClass("sky", (0, 100, 200)), PixelClass("road", (200, 0, 50)), PixelClass("car", (9, 9, 9)))

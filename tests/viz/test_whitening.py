@@ -13,7 +13,7 @@ from torch import nn
 
 import netdeconv as nd
 from netdeconv import viz
-from netdeconv.data import CorruptImageError
+from netdeconv.data.errors import CorruptImageError
 from netdeconv.linalg import Eigen, NewtonSchulz
 from netdeconv.lookup import UnknownNameError
 from netdeconv.viz.layers import gain_curve, kurtosis

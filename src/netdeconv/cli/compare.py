@@ -23,7 +23,8 @@ from netdeconv.training.config import NetworkConfig, OptimizerConfig, TrainingCo
 from netdeconv.training.progress import reporters
 
 if TYPE_CHECKING:
-    from netdeconv.experiments import Plan, Reproduction
+    from netdeconv.experiments.running.contest import Plan
+    from netdeconv.experiments.running.runner import Reproduction
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,7 +93,8 @@ def options_of(arguments: Sequence[str]) -> Options:
 def main(arguments: Sequence[str]) -> int:
     """Search, train, print the table, say in words what it shows, and where everything is."""
     options = options_of(arguments)
-    from netdeconv.experiments import Plan, in_words, reproduce
+    from netdeconv.experiments.running.contest import Plan, in_words
+    from netdeconv.experiments.running.runner import reproduce
 
     require_known(options.config)
     plan = Plan(

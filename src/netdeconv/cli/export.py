@@ -59,8 +59,8 @@ def main(arguments: Sequence[str]) -> int:
     """Write the files, and export.json about them."""
     options = parse(Options, arguments, prog="netdeconv export")
     from netdeconv.tasks.trained import load_trained
-    from netdeconv.training import to_plain
     from netdeconv.training.devices import process_settings
+    from netdeconv.training.plain import to_plain
 
     packages = ("torch", *(name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name)))
     with process_settings(options.threads):

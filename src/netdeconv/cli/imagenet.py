@@ -110,8 +110,7 @@ def _evaluated(options: Options) -> dict[str, Any]:
     """What a checkpoint reaches on the evaluation images; under torchrun every process takes a part of them."""
     import torch
 
-    from netdeconv.training import load_checkpoint
-    from netdeconv.training.checkpoint import evaluated_weights, restore_model
+    from netdeconv.training.checkpoint import evaluated_weights, load_checkpoint, restore_model
     from netdeconv.training.devices import build_fabric, process_settings
     from netdeconv.training.measuring import evaluate
 
@@ -136,7 +135,7 @@ def _evaluated(options: Options) -> dict[str, Any]:
 
 
 def _say(text: str) -> None:
-    from netdeconv.training import is_first_process
+    from netdeconv.training.devices import is_first_process
 
     if is_first_process():
         print(text)

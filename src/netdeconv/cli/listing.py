@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from netdeconv import data, models
+from netdeconv import models
 from netdeconv.cli.parser import parse
 from netdeconv.lookup import look_up
 
@@ -38,14 +38,14 @@ def _archs() -> list[Row]:
 
 def _datasets() -> list[Row]:
     """Sets of labelled images; then those with a class for every pixel, with names and colours of the classes."""
-    from netdeconv.data import SEGMENTATION_DATASETS
+    from netdeconv.data.registry import DATASETS, SEGMENTATION_DATASETS
 
-    entries = {**data.DATASETS, **SEGMENTATION_DATASETS}
+    entries = {**DATASETS, **SEGMENTATION_DATASETS}
     return [{"name": name, **dataclasses.asdict(entry)} for name, entry in entries.items()]
 
 
 def _experiments() -> list[Row]:
-    from netdeconv.experiments import experiment, names
+    from netdeconv.experiments.running.experiment import experiment, names
 
     return [
         {"name": own.name, "title": own.title, **{key.lower(): text for key, text in own.head.items()}}

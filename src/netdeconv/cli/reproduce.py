@@ -20,7 +20,7 @@ from netdeconv.models.norm_config import NormConfig
 from netdeconv.training.progress import reporters
 
 if TYPE_CHECKING:
-    from netdeconv.experiments import Reproduction
+    from netdeconv.experiments.running.runner import Reproduction
     from netdeconv.training.config import TrainingConfig
 
 
@@ -58,7 +58,7 @@ def options_of(arguments: Sequence[str]) -> tuple[Options, dict[str, str]]:
     """Return what was typed, and the names of the options of the rows that were, by the setting's place."""
     default = DEFAULT
     if arguments and not arguments[0].startswith("-"):
-        from netdeconv.experiments import experiment
+        from netdeconv.experiments.running.experiment import experiment
 
         default = _default(next(iter(experiment(arguments[0]).rows.values())).config)
     options, typed = settings(arguments, default, prog="netdeconv reproduce")
@@ -69,7 +69,9 @@ def options_of(arguments: Sequence[str]) -> tuple[Options, dict[str, str]]:
 def main(arguments: Sequence[str]) -> int:
     """Run the rows, print the table, and say where everything is."""
     options, typed = options_of(arguments)
-    from netdeconv.experiments import experiment, export, reproduce
+    from netdeconv.experiments.running.experiment import experiment
+    from netdeconv.experiments.running.export import export
+    from netdeconv.experiments.running.runner import reproduce
     from netdeconv.training.plain import FREE
 
     values: dict[str, Any] = {place: functools.reduce(getattr, place.split("."), options.config) for place in typed}

@@ -110,7 +110,8 @@ def saved_run(folder: str) -> TrainingConfig:
     Raises:
         RunDirectoryError: when there is none.
     """
-    from netdeconv.training import from_plain, read_config
+    from netdeconv.training.plain import from_plain
+    from netdeconv.training.run_directory import read_config
 
     path = run_folder(folder)
     return dataclasses.replace(from_plain(read_config(path), TASKS), result_path=str(path))
@@ -118,7 +119,7 @@ def saved_run(folder: str) -> TrainingConfig:
 
 def _require_same(asked: TrainingConfig, saved: TrainingConfig) -> None:
     """Make sure that a run goes on to the numbers it would have had."""
-    from netdeconv.training import differing_settings, to_plain
+    from netdeconv.training.plain import differing_settings, to_plain
 
     if Path(str(asked.result_path)).resolve() != Path(str(saved.result_path)).resolve():
         raise UsageError(f"--resume continues in {saved.result_path}: leave --result-path out")
@@ -129,7 +130,7 @@ def _require_same(asked: TrainingConfig, saved: TrainingConfig) -> None:
 
 def require_known(config: TrainingConfig) -> None:
     """Refuse unknown names before data are looked for, with the nearest."""
-    from netdeconv.data import info
+    from netdeconv.data.registry import info
     from netdeconv.models import architecture
     from netdeconv.models.segmentation import segmentation_network
 
@@ -157,7 +158,8 @@ def outcome(result: RunResult) -> str:
 
 def trained(options: RunOptions, every: int = 50) -> RunResult | None:
     """Run what was asked for, draw and say what came of it; ``None`` in all processes but the first, which does so."""
-    from netdeconv.training import is_first_process, run
+    from netdeconv.training.devices import is_first_process
+    from netdeconv.training.session import run
     from netdeconv.viz import curves
 
     config = options.config

@@ -16,7 +16,7 @@ from netdeconv.experiments.running.search import Space, search
 from netdeconv.training.progress import reporters
 
 if TYPE_CHECKING:
-    from netdeconv.experiments import Reproduction
+    from netdeconv.experiments.running.runner import Reproduction
 
 _TRIALS = 20
 _OWN = ("trials", "config.data.validation_size", "config.result_path")
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
     import optuna
     import torch
 
-    from netdeconv.experiments import reproduce
+    from netdeconv.experiments.running.runner import reproduce
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     config = options.config

@@ -19,12 +19,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from netdeconv.data import DataConfig, Views
+from netdeconv.data.config import DataConfig, Views
 from netdeconv.experiments.running.experiment import ExperimentRow, Reproduced, Rows, best_of
 from netdeconv.experiments.running.families import NAMES, searched
 from netdeconv.models import NormConfig
 from netdeconv.tasks import Segmentation
-from netdeconv.training import NetworkConfig, OptimizerConfig, TrainingConfig
+from netdeconv.training.config import NetworkConfig, OptimizerConfig, TrainingConfig
 
 RATES, SEARCH_EPOCHS, EPOCHS, CUT = (0.1, 0.03, 0.01), 5, 15, 61
 

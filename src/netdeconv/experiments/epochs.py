@@ -33,7 +33,7 @@ from netdeconv.experiments.running.families import (
     searched,
     with_rates,
 )
-from netdeconv.training import TrainingConfig
+from netdeconv.training.config import TrainingConfig
 
 RATES, WEIGHT_DECAYS, DECAY, CUT = (0.1, 0.05, 0.02, 0.01, 0.005), (5e-4, 5e-3), 1e-3, 5000
 AS_PUBLISHED = "batch norm at the paper's rate"

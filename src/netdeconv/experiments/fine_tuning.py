@@ -23,7 +23,7 @@ from typing import Any
 
 from netdeconv.experiments.running.experiment import ExperimentRow, Reproduced, Rows, best_of
 from netdeconv.experiments.running.families import cifar, finals, over_seeds, searched
-from netdeconv.training import TrainingConfig
+from netdeconv.training.config import TrainingConfig
 
 # The row that the others start from, where `netdeconv reproduce` leaves it.
 _PRETRAINED = "runs/fine-tuning/pretraining"

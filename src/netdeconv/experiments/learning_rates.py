@@ -23,8 +23,7 @@ from typing import Any
 from netdeconv.experiments.running.experiment import ExperimentRow, Reproduced
 from netdeconv.experiments.running.families import cifar
 from netdeconv.models import NormConfig
-from netdeconv.training import TrainingConfig
-from netdeconv.training.config import OptimizerName
+from netdeconv.training.config import OptimizerName, TrainingConfig
 
 SEEDS = (0, 1, 2)
 RATES = {

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from netdeconv import viz
-from netdeconv.data import Splits
+from netdeconv.data.splits import Splits
 from netdeconv.lookup import UnknownNameError
 from netdeconv.nn import WhitenedLayer
 from netdeconv.report.runs import SavedRun

@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from matplotlib.figure import Figure
 
-from netdeconv.data import DataError
+from netdeconv.data.errors import DataError
 from netdeconv.health import LayerHealth, findings
 from netdeconv.report.figures import draw_all, family, subject_of_run
 from netdeconv.report.mistakes import mistakes_of
 from netdeconv.report.runs import SavedRun, find_runs
-from netdeconv.training import RunDirectoryError
 from netdeconv.training.checkpoint import CheckpointError, write_atomically
+from netdeconv.training.run_directory import RunDirectoryError
 from netdeconv.viz import rate_map
 from netdeconv.viz.curves import in_words
 

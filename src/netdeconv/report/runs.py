@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from netdeconv.tasks import TASKS
-from netdeconv.training import RunDirectoryError, read_config
 from netdeconv.training.logs import HEALTH
-from netdeconv.training.run_directory import CONFIG
+from netdeconv.training.run_directory import CONFIG, RunDirectoryError, read_config
 
 
 @dataclasses.dataclass(frozen=True)

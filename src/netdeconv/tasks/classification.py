@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from netdeconv.data import DataConfig, DatasetInfo, Splits
+    from netdeconv.data.config import DataConfig
+    from netdeconv.data.registry import DatasetInfo
+    from netdeconv.data.splits import Splits
     from netdeconv.tasks.losses import ClassificationMeter
     from netdeconv.training.config import NetworkConfig
 
@@ -65,7 +67,7 @@ class Classification(Task):
         Raises:
             ValueError: when squares would hide all of an image.
         """
-        from netdeconv.data import open_splits
+        from netdeconv.data.splits import open_splits
 
         splits = open_splits(config, seed=seed, device=device, shard=shard)
         if self.cutout >= min(splits.info.shape[1:]):

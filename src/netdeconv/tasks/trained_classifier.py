@@ -16,18 +16,12 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
-from netdeconv.data import (
-    DataError,
-    DatasetInfo,
-    EvaluationData,
-    MissingDataError,
-    Splits,
-    info,
-    open_splits,
-    resolve_data_dir,
-)
+from netdeconv.data.batches import EvaluationData
+from netdeconv.data.errors import DataError, MissingDataError
 from netdeconv.data.folder import TRAIN, find_folder
-from netdeconv.data.splits import sized
+from netdeconv.data.memory import resolve_data_dir
+from netdeconv.data.registry import DatasetInfo, info
+from netdeconv.data.splits import Splits, open_splits, sized
 from netdeconv.tasks.trained_network import Part, TrainedNetwork
 from netdeconv.training.config import TrainingConfig
 

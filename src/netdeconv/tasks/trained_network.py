@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as transforms
 
-from netdeconv.data import DatasetInfo, EvaluationData
+from netdeconv.data.batches import EvaluationData
+from netdeconv.data.registry import DatasetInfo
 from netdeconv.surgery import batch_statistics
 from netdeconv.training.config import TrainingConfig
 from netdeconv.training.devices import autocast

@@ -16,9 +16,11 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as transforms
 
-from netdeconv.data import DatasetInfo, EvaluationData, Views, segmentation_info
+from netdeconv.data.batches import EvaluationData
+from netdeconv.data.config import Views
 from netdeconv.data.loader import Loader
 from netdeconv.data.pairs import Pairs, find_pairs, spaced
+from netdeconv.data.registry import DatasetInfo, segmentation_info
 from netdeconv.tasks.segmentation import Segmentation
 from netdeconv.tasks.trained_network import Part, TrainedNetwork
 from netdeconv.training.checkpoint import CheckpointError

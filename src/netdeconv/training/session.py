@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from netdeconv.data import Splits
+from netdeconv.data.splits import Splits
 from netdeconv.surgery import check_finite
 from netdeconv.training.checkpoint import State, save_checkpoint
 from netdeconv.training.config import TrainingConfig

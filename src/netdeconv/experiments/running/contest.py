@@ -9,7 +9,7 @@ from typing import Any
 
 from netdeconv.experiments.running.experiment import Experiment, ExperimentRow, Reproduced, Rows, best_of
 from netdeconv.experiments.running.families import mean, norm_config, searched, spread
-from netdeconv.training import TrainingConfig
+from netdeconv.training.config import TrainingConfig
 
 # A rate counts as one at which a network trains when it loses at most so many points against its best.
 NEAR = 4.0

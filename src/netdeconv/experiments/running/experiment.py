@@ -14,7 +14,7 @@ from typing import Any
 
 from netdeconv import experiments
 from netdeconv.lookup import look_up, unknown_name
-from netdeconv.training import TrainingConfig
+from netdeconv.training.config import TrainingConfig
 
 # What the head of an experiment's file says, in this order.
 HEAD = ("Command", "Source", "Hardware", "Minutes", "Expected", "Spread", "Status")

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from netdeconv.experiments.running.runner import Reproduction, folder_of
-from netdeconv.training import read_config
 from netdeconv.training.checkpoint import write_atomically
+from netdeconv.training.run_directory import read_config
 
 _PACKAGES = ("python", "torch", "torchvision", "lightning-fabric")
 # Folders differ between machines, and have no place in a results file.

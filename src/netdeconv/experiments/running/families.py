@@ -7,11 +7,11 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from netdeconv.data import DataConfig
+from netdeconv.data.config import DataConfig
 from netdeconv.experiments.running.experiment import ExperimentRow, Reproduced
 from netdeconv.models import NormConfig
 from netdeconv.tasks import Classification
-from netdeconv.training import NetworkConfig, OptimizerConfig, TrainingConfig
+from netdeconv.training.config import NetworkConfig, OptimizerConfig, TrainingConfig
 
 PAPER_LR = 0.1
 SEEDS = (0, 1, 2)

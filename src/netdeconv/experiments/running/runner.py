@@ -12,17 +12,11 @@ from typing import Any
 import torch
 
 from netdeconv.experiments.running.experiment import Experiment, ExperimentRow, Reproduced, one_a_run
-from netdeconv.training import (
-    Reporter,
-    RunDirectory,
-    RunDirectoryError,
-    Silent,
-    differing_settings,
-    read_config,
-    run,
-)
 from netdeconv.training.checkpoint import write_atomically
-from netdeconv.training.run_directory import CONFIG
+from netdeconv.training.plain import differing_settings
+from netdeconv.training.progress import Reporter, Silent
+from netdeconv.training.run_directory import CONFIG, RunDirectory, RunDirectoryError, read_config
+from netdeconv.training.session import run
 
 FAILURE, MEASURED = "failure.json", "measured.json"
 # Tables of thousands of rows take seconds to write: they are not written after every row.
