@@ -13,6 +13,9 @@ import small_scenes
 from netdeconv.cli import main, segment
 from netdeconv.data.registry import segmentation_info
 from netdeconv.models import NormConfig
+from netdeconv.report.figures import subject_of_run
+from netdeconv.report.mistakes import mistakes_of
+from netdeconv.report.runs import SavedRun
 
 PUBLISHED = (
     "--dataset cityscapes --model deeplabv3_resnet50 -b 8 --epochs 30 --deconv True "
@@ -32,7 +35,7 @@ def root(tmp_path_factory):
 @pytest.fixture(scope="module")
 def finished(root):
     """The directory of a run of two epochs."""
-    line = f"segment {SMALL} --data-dir {root} --epochs 2 --overlays 2 --result-path {root / 'run'}"
+    line = f"segment {SMALL} --data-dir {root} --epochs 2 --result-path {root / 'run'}"
     assert main(shlex.split(line)) == 0
     return root / "run"
 
@@ -79,26 +82,27 @@ def test_options_of_the_task_arrive():
     assert (task.auxiliary, task.auxiliary_weight) == (False, 0.3)
 
 
-def test_a_run_leaves_curves_overlays_and_scores(finished):
+def test_a_run_leaves_curves_and_scores_and_is_shown_in_overlays(finished, tmp_path):
     summary = json.loads((finished / "summary.json").read_text())
     assert summary["metric"] == "mean_iou"
     assert (summary["evaluated_on"], summary["epochs"]) == ("val", 2)
     record = json.loads((finished / "metrics.jsonl").read_text().splitlines()[-1])
     assert len(record["iou"]) == 11
     assert record["mean_iou"] == summary["mean_iou"]
-    with Image.open(finished / "overlays.png") as picture:
+    assert (finished / "curves.png").exists()
+    _, overlays = mistakes_of(subject_of_run(SavedRun.read(finished)))
+    overlays.savefig(tmp_path / "overlays.png", dpi=100)
+    with Image.open(tmp_path / "overlays.png") as picture:
         assert picture.width > 500
         assert len(picture.convert("RGB").getcolors(1 << 20)) > 20
-    assert (finished / "curves.png").exists()
 
 
 def test_what_a_run_reached_is_printed_with_who_chose_the_epoch(root, tmp_path, capsys):
-    line = f"segment {SMALL} --data-dir {root} --epochs 1 --overlays 0 --result-path {tmp_path / 'run'}"
+    line = f"segment {SMALL} --data-dir {root} --epochs 1 --result-path {tmp_path / 'run'}"
     assert main(shlex.split(line)) == 0
     printed = capsys.readouterr().out
     assert "val mean IoU" in printed
     assert "after epoch 1, chosen on val" in printed
-    assert not (tmp_path / "run" / "overlays.png").exists()
 
 
 def test_images_of_any_size_are_predicted(finished, root, tmp_path, capsys):
@@ -163,7 +167,6 @@ def test_compare_takes_the_metric_of_the_task(root, tmp_path, capsys):
             "segment --model fcn_resnet50 --output-stride 16 --crop 32x24",
             "stride of fcn_resnet50 must be one of (8,), got 16",
         ),
-        ("segment --overlays -1", "--overlays must not be negative"),
         (
             "segment --deconv True --pretrained-backbone True --crop 32x24",
             "pretrained weights are of a backbone with batch norm",

@@ -24,7 +24,7 @@ def page_file(tmp_path, monkeypatch):
     """Of all figures only one is drawn."""
 
     def draw(subject):
-        return {"weights": weight_norms({"": subject.network})}, []
+        return {"weights": weight_norms(subject.trained.network)}, []
 
     monkeypatch.setattr(page_module, "draw_all", draw)
     folder = tmp_path / "runs"

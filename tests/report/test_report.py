@@ -116,14 +116,14 @@ def test_the_page_holds_everything_and_points_nowhere(finished, running, tmp_pat
 
 def test_wrong_images_are_drawn_and_counted(finished):
     subject = subject_of_run(SavedRun.read(finished))
-    found = mistakes_of(subject)
-    matrix = torch.tensor(found.plain["matrix"])
-    assert int(matrix.sum()) == found.plain["images"] == 500
+    found, pictures = mistakes_of(subject)
+    matrix = torch.tensor(found["matrix"])
+    assert int(matrix.sum()) == found["images"] == 500
     accuracy = json.loads((finished / "summary.json").read_text())["accuracy"]
     assert 100 * int(matrix.trace()) / 500 == pytest.approx(accuracy)
-    drawn = [panel for panel in found.pictures.axes if panel.get_images()]
+    drawn = [panel for panel in pictures.axes if panel.get_images()]
     assert len(drawn) == min(12, 500 - int(matrix.trace()))
-    true, guess = re.match(r"(\d),\nseen as (\d)", drawn[0].get_title()).groups()
+    true, guess = re.match(r"class (\d),\nseen as class (\d)", drawn[0].get_title()).groups()
     assert matrix[int(true), int(guess)] > 0
     assert true != guess
 

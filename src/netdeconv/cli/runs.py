@@ -156,8 +156,8 @@ def outcome(result: RunResult) -> str:
     )
 
 
-def trained(options: RunOptions, every: int = 50) -> RunResult | None:
-    """Run what was asked for, draw and say what came of it; ``None`` in all processes but the first, which does so."""
+def trained(options: RunOptions, every: int = 50) -> None:
+    """Run what was asked for; the first process draws and says what came of it."""
     from netdeconv.training.devices import is_first_process
     from netdeconv.training.session import run
     from netdeconv.viz import curves
@@ -167,9 +167,8 @@ def trained(options: RunOptions, every: int = 50) -> RunResult | None:
     with reporters(options.msg, every=every) as reporter:
         result = run(config, reporter("training"), resume=options.resume is not None)
     if not is_first_process():
-        return None
+        return
     print(f"{outcome(result)}; results in {result.path}")
     name = config.network.arch.rpartition("/")[2]
     figure = curves({name: result.history}, title=f"{name} on {config.data.dataset}", metric=result.metric)
     figure.savefig(result.path / "curves.png", dpi=120)
-    return result

@@ -80,7 +80,7 @@ def main(arguments: Sequence[str]) -> int:
     best = next((line for line in found.lines() if line["state"] == "finished"), None)
     if best is not None:
         print(train_command(arguments, lr=best["lr"], weight_decay=best["weight decay"]))
-    print(f"runs, table and map: {found.path}")
+    print(f"runs and table: {found.path}")
     return 0
 
 
@@ -93,11 +93,7 @@ def train_command(arguments: Sequence[str], *, lr: float, weight_decay: float) -
 
 
 def _write(found: Reproduction) -> None:
-    """The table and the map so far."""
-    from netdeconv.viz import search_map
-
     (found.path / "table.txt").write_text(render(found), encoding="utf-8")
-    search_map(found.lines(), title=found.experiment.title).savefig(found.path / "sweep.png", dpi=120)
 
 
 def render(found: Reproduction) -> str:

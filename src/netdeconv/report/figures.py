@@ -10,11 +10,10 @@ from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor, nn
+from torch import Tensor
 
 from netdeconv import viz
 from netdeconv.data.splits import Splits
-from netdeconv.lookup import UnknownNameError
 from netdeconv.nn import WhitenedLayer
 from netdeconv.report.runs import SavedRun
 from netdeconv.tasks.trained import TrainedClassifier, TrainedSegmentation, load_trained
@@ -27,16 +26,14 @@ class Subject:
     """A run's network, and a batch that it can be shown.
 
     Args:
-        network: itself.
+        trained: the network with its settings and data set.
         batch: normalised images (N, C, H, W).
         run: of which it is.
-        trained: the network with its settings and data set.
     """
 
-    network: nn.Module
+    trained: TrainedClassifier | TrainedSegmentation
     batch: Tensor
     run: SavedRun
-    trained: TrainedClassifier | TrainedSegmentation
 
 
 def subject_of_run(run: SavedRun, data_dir: str | None = None) -> Subject:
@@ -49,7 +46,7 @@ def subject_of_run(run: SavedRun, data_dir: str | None = None) -> Subject:
     """
     trained = load_trained(run.path)
     batch = next(iter(open_data(trained, data_dir).train.epoch(1)))[0][:_IMAGES]
-    return Subject(trained.network, batch, run, trained)
+    return Subject(trained, batch, run)
 
 
 def open_data(trained: TrainedClassifier | TrainedSegmentation, data_dir: str | None = None) -> Splits:
@@ -80,37 +77,31 @@ def draw_all(
     drawn: dict[str, Figure] = {}
     missing: list[str] = []
     picture = None if image is None else viz.read_image(image)
-
-    def add(name: str, draw: Callable[[], Figure]) -> None:
-        try:
-            drawn[name] = draw()
-        except UnknownNameError:
-            raise
-        except ValueError as error:
-            missing.append(f"{name}: {error}")
-
-    whitens = any(isinstance(module, WhitenedLayer) for module in subject.network.modules())
-    if whitens or layer is not None:
-        chosen = viz.sample_layers(subject.network, subject.batch, [layer] if layer is not None else ())[0]
-        samples = viz.sample_layers(subject.network, subject.batch)
-        add("covariance", lambda: viz.covariances(chosen))
-        add("filters", lambda: viz.whitening_filters(chosen))
-        add("deconvolved", lambda: viz.images(_to_draw(picture, subject.batch, chosen.channels), samples[0]))
-        add("spectra", lambda: viz.spectra(samples))
-        add("ranks", lambda: viz.ranks(samples))
-        add(
-            "sparsity",
-            lambda: viz.sparsity([chosen, *(s for s in samples if s.name != chosen.name)] if layer else samples),
-        )
+    network, batch, run = subject.trained.network, subject.batch, subject.run
+    draw: dict[str, Callable[[], Figure]] = {}
+    if layer is not None or any(isinstance(module, WhitenedLayer) for module in network.modules()):
+        chosen = viz.sample_layers(network, batch, [layer] if layer is not None else ())[0]
+        samples = viz.sample_layers(network, batch)
+        others = [sample for sample in samples if sample.name != chosen.name]
+        draw |= {
+            "covariance": lambda: viz.covariances(chosen),
+            "filters": lambda: viz.whitening_filters(chosen),
+            "deconvolved": lambda: viz.images(_to_draw(picture, batch, chosen.channels), samples[0]),
+            "spectra": lambda: viz.spectra(samples),
+            "ranks": lambda: viz.ranks(samples),
+            "sparsity": lambda: viz.sparsity([chosen, *others]),
+        }
     else:
         missing.append("covariance, filters, spectra, ranks, sparsity: the network has no whitened layer")
-    add("weights", lambda: viz.weight_norms({"": subject.network}))
-    add(
-        "memory",
-        lambda: viz.memory({subject.run.label: viz.training_memory(copy.deepcopy(subject.network), subject.batch)}),
-    )
-    if (run := subject.run).history:
-        add("curves", lambda: viz.curves({run.label: run.history}, metric=run.metric))
+    draw["weights"] = lambda: viz.weight_norms(network)
+    draw["memory"] = lambda: viz.memory({run.label: viz.training_memory(copy.deepcopy(network), batch)})
+    if run.history:
+        draw["curves"] = lambda: viz.curves({run.label: run.history}, metric=run.metric)
+    for name, figure in draw.items():
+        try:
+            drawn[name] = figure()
+        except ValueError as error:
+            missing.append(f"{name}: {error}")
     return drawn, missing
 
 

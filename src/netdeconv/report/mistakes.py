@@ -5,7 +5,6 @@ Letters: N images, C channels, H height, W width.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import torch
@@ -25,29 +24,19 @@ _SHOWN = 12
 _SCENES = 3
 
 
-@dataclasses.dataclass(frozen=True)
-class Mistakes:
-    """What a network gets wrong.
-
-    Args:
-        plain: ``matrix``, true classes by predicted ones, empty where there is none; ``names`` of the classes;
-            ``images`` that were counted.
-        pictures: wrong images, or overlays.
-    """
-
-    plain: dict[str, Any]
-    pictures: Figure | None
-
-
-def mistakes_of(subject: Subject, data_dir: str | None = None) -> Mistakes:
+def mistakes_of(subject: Subject, data_dir: str | None = None) -> tuple[dict[str, Any], Figure | None]:
     """Look at evaluation images of a run's network.
+
+    Returns:
+        ``matrix``, true classes by predicted ones, empty where there is none; ``names`` of the classes; ``images`` that
+        were counted. And a figure of wrong images, or of overlays.
 
     Raises:
         MissingDataError: when the run's data are not here.
     """
     trained = subject.trained
     if isinstance(trained, TrainedSegmentation):
-        return Mistakes({"matrix": [], "names": [], "images": 0}, scenes(trained, _SCENES))
+        return {"matrix": [], "names": [], "images": 0}, _scenes(trained)
     splits = open_data(trained, data_dir)
     count = splits.info.num_classes
     matrix = torch.zeros(count, count, dtype=torch.int64)
@@ -55,7 +44,7 @@ def mistakes_of(subject: Subject, data_dir: str | None = None) -> Mistakes:
     seen = 0
     for inputs, targets in splits.evaluation:
         with torch.no_grad():
-            guesses = subject.network(inputs).argmax(1)
+            guesses = trained.network(inputs).argmax(1)
         matrix += multiclass_confusion_matrix(guesses, targets, count)
         seen += len(targets)
         for index in (guesses != targets).nonzero().flatten()[: _SHOWN - len(wrong)].tolist():
@@ -64,7 +53,7 @@ def mistakes_of(subject: Subject, data_dir: str | None = None) -> Mistakes:
             break
     names = trained.class_names
     small = matrix.tolist() if count <= _MOST_CLASSES else []
-    return Mistakes({"matrix": small, "names": names, "images": seen}, _wrong(wrong, names) if wrong else None)
+    return {"matrix": small, "names": names, "images": seen}, _wrong(wrong, names) if wrong else None
 
 
 @styled
@@ -82,11 +71,11 @@ def _wrong(wrong: list[tuple[Tensor, int, int]], names: list[str]) -> Figure:
     return figure
 
 
-def scenes(trained: TrainedSegmentation, count: int) -> Figure:
+def _scenes(trained: TrainedSegmentation) -> Figure:
     """Draw a segmentation network's predictions of some images that it was evaluated on, beside image and truth."""
     classes = trained.info.classes
     _, pairs = trained.pairs()
-    shown = pairs.some(spaced(len(pairs), min(count, len(pairs))))
+    shown = pairs.some(spaced(len(pairs), min(_SCENES, len(pairs))))
     rows = [
         [image, overlay(image, truth, classes), overlay(image, trained.predict(image), classes)]
         for image, truth in map(shown.__getitem__, range(len(shown)))

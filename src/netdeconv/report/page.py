@@ -20,6 +20,7 @@ from netdeconv.report.figures import draw_all, family, subject_of_run
 from netdeconv.report.mistakes import mistakes_of
 from netdeconv.report.runs import SavedRun, find_runs
 from netdeconv.training.checkpoint import CheckpointError, write_atomically
+from netdeconv.training.plain import flat
 from netdeconv.training.run_directory import RunDirectoryError
 from netdeconv.viz import rate_map
 from netdeconv.viz.curves import in_words
@@ -79,7 +80,7 @@ def write_report(paths: Sequence[str | Path], output: str | Path, *, data_dir: s
         data=_for_script(
             {"runs": [_curves(run) for run in runs], "health": [_series(run) for run in runs if run.health]}
         ),
-        confusion=_for_script({s["label"]: s["mistakes"].plain for s in sections if s["mistakes"] is not None}),
+        confusion=_for_script({s["label"]: s["mistakes"] for s in sections if s["mistakes"] is not None}),
     )
     file = Path(output).expanduser()
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -113,14 +114,8 @@ def _row(run: SavedRun) -> dict[str, Any]:
     }
 
 
-def _flat(plain: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, value in plain.items():
-        if isinstance(value, Mapping):
-            found |= _flat(value, f"{prefix}{name}.")
-        else:
-            found[prefix + name] = "–" if value is None else str(value)
-    return found
+def _flat(plain: Mapping[str, Any]) -> dict[str, str]:
+    return {name: "–" if value is None else str(value) for name, value in flat(plain).items()}
 
 
 def _differences(runs: Sequence[SavedRun]) -> dict[str, list[str]]:
@@ -193,12 +188,12 @@ def _drawn(run: SavedRun, data_dir: str | None) -> dict[str, Any]:
     figures, section["notes"] = draw_all(subject)
     section["figures"] = {name: _embedded(figure) for name, figure in figures.items() if name != "curves"}
     try:
-        found = mistakes_of(subject, data_dir)
+        found, pictures = mistakes_of(subject, data_dir)
     except (DataError, OSError, ValueError) as error:
         section["notes"].append(f"mistakes: {error}")
         return section
-    section["mistakes"] = found if found.plain["matrix"] else None
-    section["pictures"] = _embedded(found.pictures) if found.pictures is not None else ""
+    section["mistakes"] = found if found["matrix"] else None
+    section["pictures"] = "" if pictures is None else _embedded(pictures)
     return section
 
 

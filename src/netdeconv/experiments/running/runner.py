@@ -15,7 +15,14 @@ from netdeconv.experiments.running.experiment import Experiment, ExperimentRow, 
 from netdeconv.training.checkpoint import write_atomically
 from netdeconv.training.plain import differing_settings
 from netdeconv.training.progress import Reporter, Silent
-from netdeconv.training.run_directory import CONFIG, RunDirectory, RunDirectoryError, read_config
+from netdeconv.training.run_directory import (
+    CONFIG,
+    RunDirectory,
+    RunDirectoryError,
+    read_config,
+    read_if_whole,
+    read_records,
+)
 from netdeconv.training.session import run
 
 FAILURE, MEASURED = "failure.json", "measured.json"
@@ -122,18 +129,6 @@ def folder_of(directory: Path, label: str) -> Path:
     return directory / label.replace(" ", "_").replace("/", "-")
 
 
-def read_history(folder: Path) -> list[dict[str, Any]]:
-    """Return one record for each epoch of the run in a folder; a run that was killed may have left half a line."""
-    file = folder / "metrics.jsonl"
-    found: list[dict[str, Any]] = []
-    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            break
-    return found
-
-
 def _collect(experiment: Experiment, path: Path | None, kept: Mapping[str, Reproduced]) -> dict[str, Reproduced]:
     """What the directory holds of the first rows, and of what follows from those; kept ones are not read again."""
     found: dict[str, Reproduced] = {}
@@ -152,10 +147,10 @@ def _read(label: str, row: ExperimentRow, path: Path | None) -> Reproduced:
     return Reproduced(
         label,
         row,
-        history=tuple(read_history(folder)),
+        history=tuple(read_records(folder / "metrics.jsonl")),
         of_epochs=read_config(folder)["epochs"],
-        failure=_json(folder / FAILURE).get("message", ""),
-        measured=_json(folder / MEASURED),
+        failure=read_if_whole(folder / FAILURE).get("message", ""),
+        measured=read_if_whole(folder / MEASURED),
     )
 
 
@@ -183,8 +178,3 @@ def _train(label: str, row: ExperimentRow, directory: Path, reporter: Callable[[
 
 def _write(file: Path, plain: Mapping[str, Any]) -> None:
     write_atomically(file, (json.dumps(plain, indent=2) + "\n").encode())
-
-
-def _json(file: Path) -> dict[str, Any]:
-    plain: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    return plain
