@@ -19,7 +19,7 @@ def test_a_comparison_in_which_all_diverge_fails(capsys, tmp_path):
     line = f"compare {TINY} --lrs 1e30 --precision 32-true --variants batch_norm --result-path {path}"
     code, error = refused(line, capsys)
     assert code == 1
-    assert "batch_norm, search lr 1e+30 wd 0.001: the training loss is" in error
+    assert "batch norm, search lr 1e+30 wd 0.001: the training loss is" in error
     assert "curves" not in capsys.readouterr().out
     assert not (path / "curves.png").exists()
 
@@ -71,7 +71,7 @@ def test_comparing_prints_the_table_and_leaves_it(capsys, tmp_path):
         json.loads(file.read_text())["network"]["norm"]["group_size"] for file in path.glob("default,_*/config.json")
     ]
     assert set(widths) == {4}
-    assert "default against batch_norm, each at its best rate" in out
+    assert "default against batch norm, each at its best rate" in out
     assert main(shlex.split(line)) == 0
     assert (path / "table.txt").read_text(encoding="utf-8") == table
     code, error = refused(f"{line} --block 8", capsys)

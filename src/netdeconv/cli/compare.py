@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
@@ -16,10 +15,10 @@ from netdeconv.cli.parser import UsageError
 from netdeconv.cli.report import page
 from netdeconv.cli.reporting import lines_text
 from netdeconv.cli.runs import require_known, settings
-from netdeconv.data.config import DataConfig, Views
+from netdeconv.data.config import DataConfig
 from netdeconv.models.norm_config import BATCH_NORM, NORM_NAMES, NormConfig
-from netdeconv.tasks import Classification, Segmentation
-from netdeconv.training.config import NetworkConfig, OptimizerConfig, TrainingConfig
+from netdeconv.tasks import Classification
+from netdeconv.training.config import NetworkConfig, TrainingConfig
 from netdeconv.training.progress import reporters
 
 if TYPE_CHECKING:
@@ -34,7 +33,6 @@ class Options(runs.Options):
     Given again with the same result_path, the command continues.
 
     Args:
-        task: classify or segment; the options of either: --task NAME --help.
         variants: normalisations; the others are compared with the first. What is typed of a whitening changes those
             that whiten.
         lrs: learning rates that are tried for each on images cut from train; the best is trained with every seed.
@@ -42,46 +40,31 @@ class Options(runs.Options):
         seeds: of the final runs.
     """
 
-    task: Literal["classify", "segment"] = "classify"
     variants: Annotated[tuple[str, ...], arg(metavar=f"{{{','.join(NORM_NAMES)}}} ...")] = (BATCH_NORM, "default")
     lrs: tuple[float, ...] = (0.3, 0.1, 0.03, 0.01)
     search_epochs: int = 2
     seeds: tuple[int, ...] = (0, 1, 2)
 
 
-# The variants stand for it: options of the whitening say something of those that whiten.
-_ANY = NormConfig(name="default")
 # Finishes in two minutes on two cores. In smaller batches a step would cost more, against batch norm, than in use.
 DEFAULT = Options(
     config=TrainingConfig(
         task=Classification(),
         data=DataConfig(dataset="digits", batch_size=128, validation_size=300),
-        network=NetworkConfig(width=0.25, norm=_ANY),
+        # The variants stand for its norm: options of the whitening say something of those that whiten.
+        network=NetworkConfig(width=0.25, norm=NormConfig(name="default")),
         epochs=3,
         recalibration=2,
         loggers=("csv", "tensorboard"),
     )
-)
-SEGMENT = Options(
-    task="segment",
-    config=TrainingConfig(
-        task=Segmentation(views=Views(size=(180, 240))),
-        data=DataConfig(dataset="camvid", batch_size=8, validation_size=60),
-        network=NetworkConfig(arch="fcn_resnet18", width=0.25, norm=_ANY),
-        optimizer=OptimizerConfig(schedule="poly", weight_decay=1e-4),
-        epochs=15,
-        loggers=("csv", "tensorboard"),
-    ),
 )
 _INSTEAD = {"network.norm.name": "--variants", "optimizer.lr": "--lrs", "seed": "--seeds"}
 
 
 def options_of(arguments: Sequence[str]) -> Options:
     """Return what was typed."""
-    segments = "--task=segment" in arguments or ("--task", "segment") in itertools.pairwise(arguments)
-    default = SEGMENT if segments else DEFAULT
     usual = ("--variants", "--arch", "--width", "--dataset", "--epochs", "--batch-size", "--lrs", "--seeds", "--device")
-    options, said = settings(arguments, default, prog="netdeconv compare", usual=usual)
+    options, said = settings(arguments, DEFAULT, prog="netdeconv compare", usual=usual)
     for place, instead in _INSTEAD.items():
         if f"config.{place}" in said:
             raise UsageError(f"a comparison has several: {instead} instead of {said[f'config.{place}']}")
@@ -142,7 +125,7 @@ def _draw(plan: Plan, found: Reproduction) -> None:
     from netdeconv.viz import curves, rate_map
 
     rate_map(found.lines()).savefig(found.path / "rates.png", dpi=120)
-    final = {name: [row for row in found.rows if row.label.startswith(f"{name}, seed")] for name in plan.names}
+    final = {name: [row for row in found.rows if row.label.startswith(f"{name}, seed")] for name in plan.called}
     histories = {name: [row.history for row in own] for name, own in final.items()}
     figure = curves(histories, title=found.experiment.title, metric=plan.base.task.metric)
     figure.savefig(Path(found.path) / "curves.png", dpi=120)

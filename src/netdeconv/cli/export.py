@@ -110,24 +110,20 @@ def write(trained: TrainedNetwork, form: Format, path: Path, data_dir: str | Non
 
 def check(trained: TrainedNetwork, form: Format, path: Path, options: Options) -> Agreement | None:
     """Compare a file's outputs with the network's on all evaluation images; ``None``: weights alone compute nothing."""
-    if form == "weights":
-        return None
-    from netdeconv import export
-
-    batches = trained.batches("evaluation", data_dir=options.data_dir)
-    return export.agreement(trained.scorer, _runner(form, path, options.threads or 0), batches)
-
-
-def _runner(form: Format, path: Path, threads: int) -> Callable[[Tensor], Tensor]:
     import torch
 
     from netdeconv import export
 
-    if form in ("onnx", "int8"):
-        return export.run_onnx(path, threads=threads)
+    if form == "weights":
+        return None
+    run: Callable[[Tensor], Tensor]
     if form == "program":
-        return torch.export.load(path).module()
-    return torch._inductor.aoti_load_package(str(path))
+        run = torch.export.load(path).module()
+    elif form == "package":
+        run = torch._inductor.aoti_load_package(str(path))
+    else:
+        run = export.run_onnx(path, threads=options.threads or 0)
+    return export.agreement(trained.scorer, run, trained.batches("evaluation", data_dir=options.data_dir))
 
 
 def _in_words(found: Agreement | None) -> str:

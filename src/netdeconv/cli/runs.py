@@ -147,8 +147,10 @@ def outcome(result: RunResult) -> str:
 
     last, on = result.history[-1], result.history[-1]["evaluated_on"]
     shown = [name for name in dict.fromkeys((result.metric, "accuracy", "accuracy_top5")) if name in last]
-    best = max(result.history, key=lambda record: float(record[result.metric]))
-    chosen = "" if on == "test" else f" (best {best[result.metric]:.2f} % after epoch {best['epoch']}, chosen on {on})"
+    numbers, best = result.summary(), f"best_{result.metric}"
+    chosen = ""
+    if best in numbers:
+        chosen = f" (best {numbers[best]:.2f} % after epoch {numbers['best_epoch']}, chosen on {on})"
     return (
         f"{on} {', '.join(f'{in_words(name)} {last[name]:.2f} %' for name in shown)}, loss {last['loss']:.4f} after "
         f"{len(result.history)} epochs{chosen}, {result.seconds:.1f} s of training, "
@@ -170,5 +172,5 @@ def trained(options: RunOptions, every: int = 50) -> None:
         return
     print(f"{outcome(result)}; results in {result.path}")
     name = config.network.arch.rpartition("/")[2]
-    figure = curves({name: result.history}, title=f"{name} on {config.data.dataset}", metric=result.metric)
+    figure = curves({name: [result.history]}, title=f"{name} on {config.data.dataset}", metric=result.metric)
     figure.savefig(result.path / "curves.png", dpi=120)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 from typing import Annotated, Any
 
 from tyro.conf import arg
-from tyro.constructors import PrimitiveConstructorSpec
 
 
 def require_range(settings: Any, low: float, *names: str, below: float = math.inf) -> None:
@@ -66,23 +64,6 @@ class DataConfig:
         require_range(self, 8, "image_size")
 
 
-def _size(words: list[str]) -> tuple[int, int] | None:
-    """Height and width from WIDTHxHEIGHT."""
-    found = re.fullmatch(r"(\d+)[xX](\d+)|None", words[0])
-    if found is None:
-        raise ValueError(f"must be WIDTHxHEIGHT, as in 240x180, got {words[0]!r}")
-    return (int(found[2]), int(found[1])) if found[1] else None
-
-
-WIDTH_X_HEIGHT: PrimitiveConstructorSpec[Any] = PrimitiveConstructorSpec(
-    nargs=1,
-    metavar="WIDTHxHEIGHT",
-    instance_from_str=_size,
-    is_instance=lambda value: value is None or isinstance(value, tuple),
-    str_from_instance=lambda size: [f"{size[1]}x{size[0]}" if size else "None"],
-)
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Views:
     """How images and masks are shown to a network.
@@ -99,8 +80,8 @@ class Views:
         ValueError: when a number is out of range.
     """
 
-    size: Annotated[tuple[int, int] | None, WIDTH_X_HEIGHT] = None
-    crop: Annotated[tuple[int, int] | None, WIDTH_X_HEIGHT] = None
+    size: tuple[int, int] | None = None
+    crop: tuple[int, int] | None = None
     scale: tuple[float, float] = (0.5, 2.0)
     flip: bool = True
     evaluate_on: str | None = None

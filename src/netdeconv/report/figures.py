@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from netdeconv import viz
-from netdeconv.data.splits import Splits
 from netdeconv.nn import WhitenedLayer
 from netdeconv.report.runs import SavedRun
 from netdeconv.tasks.trained import TrainedClassifier, TrainedSegmentation, load_trained
@@ -45,16 +44,10 @@ def subject_of_run(run: SavedRun, data_dir: str | None = None) -> Subject:
         MissingDataError: when its data are not here.
     """
     trained = load_trained(run.path)
-    batch = next(iter(open_data(trained, data_dir).train.epoch(1)))[0][:_IMAGES]
-    return Subject(trained, batch, run)
-
-
-def open_data(trained: TrainedClassifier | TrainedSegmentation, data_dir: str | None = None) -> Splits:
-    """A run's data, on the processor, in batches of at most 64."""
-    config = trained.config
-    data = dataclasses.replace(config.data, batch_size=min(_IMAGES, config.data.batch_size), num_workers=0)
-    data = dataclasses.replace(data, data_dir=data_dir or data.data_dir)
-    return config.task.open(data, seed=config.seed, device=torch.device("cpu"), shard=(0, 1))
+    config, size = trained.config, min(_IMAGES, trained.config.data.batch_size)
+    data = dataclasses.replace(config.data, batch_size=size, num_workers=0, data_dir=data_dir or config.data.data_dir)
+    splits = config.task.open(data, seed=config.seed, device=torch.device("cpu"), shard=(0, 1))
+    return Subject(trained, next(iter(splits.train.epoch(1)))[0], run)
 
 
 def draw_all(
@@ -96,7 +89,7 @@ def draw_all(
     draw["weights"] = lambda: viz.weight_norms(network)
     draw["memory"] = lambda: viz.memory({run.label: viz.training_memory(copy.deepcopy(network), batch)})
     if run.history:
-        draw["curves"] = lambda: viz.curves({run.label: run.history}, metric=run.metric)
+        draw["curves"] = lambda: viz.curves({run.label: [run.history]}, metric=run.metric)
     for name, figure in draw.items():
         try:
             drawn[name] = figure()

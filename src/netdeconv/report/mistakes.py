@@ -13,7 +13,7 @@ from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from netdeconv.data.pairs import spaced
-from netdeconv.report.figures import Subject, open_data
+from netdeconv.report.figures import Subject
 from netdeconv.tasks.trained import TrainedSegmentation
 from netdeconv.viz import overlay, panels
 from netdeconv.viz.style import styled
@@ -37,12 +37,11 @@ def mistakes_of(subject: Subject, data_dir: str | None = None) -> tuple[dict[str
     trained = subject.trained
     if isinstance(trained, TrainedSegmentation):
         return {"matrix": [], "names": [], "images": 0}, _scenes(trained)
-    splits = open_data(trained, data_dir)
-    count = splits.info.num_classes
+    count = trained.info.num_classes
     matrix = torch.zeros(count, count, dtype=torch.int64)
     wrong: list[tuple[Tensor, int, int]] = []
     seen = 0
-    for inputs, targets in splits.evaluation:
+    for inputs, targets in trained.batches("evaluation", data_dir=data_dir):
         with torch.no_grad():
             guesses = trained.network(inputs).argmax(1)
         matrix += multiclass_confusion_matrix(guesses, targets, count)
@@ -76,8 +75,8 @@ def _scenes(trained: TrainedSegmentation) -> Figure:
     classes = trained.info.classes
     _, pairs = trained.pairs()
     shown = pairs.some(spaced(len(pairs), min(_SCENES, len(pairs))))
-    rows = [
-        [image, overlay(image, truth, classes), overlay(image, trained.predict(image), classes)]
-        for image, truth in map(shown.__getitem__, range(len(shown)))
-    ]
-    return panels(rows, ["image", "truth", "prediction"], classes, names=[file.stem for file, _ in shown.files])
+    rows = {}
+    for number, (file, _) in enumerate(shown.files):
+        image, truth = shown[number]
+        rows[file.stem] = [image, overlay(image, truth, classes), overlay(image, trained.predict(image), classes)]
+    return panels(rows, ["image", "truth", "prediction"], classes)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from netdeconv.experiments.running.experiment import Experiment, ExperimentRow, Reproduced, Rows, best_of
@@ -26,6 +27,7 @@ class Plan:
         seeds: of the final runs, on all training images.
         search_epochs: of the runs that are tried.
         changes: settings of :class:`netdeconv.models.NormConfig`, of those that whiten.
+        measure: what else is measured in the directory of a final run.
 
     Raises:
         ValueError: when the learning rates would be judged by test images.
@@ -37,6 +39,7 @@ class Plan:
     seeds: tuple[int, ...]
     search_epochs: int
     changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    measure: Callable[[Path, TrainingConfig], dict[str, Any]] | None = None
 
     def __post_init__(self) -> None:
         if not self.base.data.validation_size:
@@ -44,23 +47,46 @@ class Plan:
 
     def experiment(self) -> Experiment:
         """Return what is run."""
-        rows: dict[str, ExperimentRow] = {}
-        for name in self.names:
-            config = dataclasses.replace(self._config(name), epochs=self.search_epochs)
-            rows |= searched(config, f"{name}, search", self.lrs, (self.base.optimizer.weight_decay,))
         return Experiment(
             name="compare",
             title=f"{self.base.network.arch} on {self.base.data.dataset}, each at its best learning rate",
-            rows=rows,
-            then=self._finals,
+            rows=self.rows(),
+            then=self.then,
             summarise=self.lines,
         )
+
+    @property
+    def called(self) -> dict[str, str]:
+        """What the normalisations are called in labels and tables, and their names."""
+        return {name.replace("_", " "): name for name in self.names}
+
+    def rows(self) -> Rows:
+        """Return the searches' runs by label."""
+        rows: dict[str, ExperimentRow] = {}
+        for called, name in self.called.items():
+            config = dataclasses.replace(self._config(name), epochs=self.search_epochs)
+            rows |= searched(config, f"{called}, search", self.lrs, (self.base.optimizer.weight_decay,))
+        return rows
+
+    def then(self, found: Mapping[str, Reproduced]) -> Rows:
+        """Return the final runs, in turn, when all searches are done: nothing else is between those compared."""
+        best = {called: best_of(found, f"{called}, search") for called in self.called}
+        if any(not (run.is_finished or run.failure) for label, run in found.items() if ", search" in label):
+            return {}
+        data = dataclasses.replace(self.base.data, validation_size=0)
+        rows: dict[str, ExperimentRow] = {}
+        for seed in self.seeds:
+            for called, own in best.items():
+                if own is not None:
+                    config = dataclasses.replace(own, data=data, epochs=self.base.epochs, seed=seed)
+                    rows[f"{called}, seed {seed}"] = ExperimentRow(config=config, measure=self.measure)
+        return rows
 
     def lines(self, runs: Sequence[Reproduced]) -> list[dict[str, Any]]:
         """One line for every normalisation; a run that diverged counts as 0."""
         found = {run.label: run for run in runs}
         lines = []
-        for name in self.names:
+        for name in self.called:
             tried = [run for label, run in found.items() if label.startswith(f"{name}, search")]
             own = [run for label, run in found.items() if label.startswith(f"{name}, seed")]
             best = best_of(found, f"{name}, search")
@@ -83,21 +109,6 @@ class Plan:
     def _config(self, name: str) -> TrainingConfig:
         network = dataclasses.replace(self.base.network, norm=norm_config(name, self.changes))
         return dataclasses.replace(self.base, network=network)
-
-    def _finals(self, found: Mapping[str, Reproduced]) -> Rows:
-        """The final runs, in turn, when all searches are done: nothing else is between those that are compared."""
-        best = {name: best_of(found, f"{name}, search") for name in self.names}
-        if any(not (run.is_finished or run.failure) for label, run in found.items() if ", search" in label):
-            return {}
-        data = dataclasses.replace(self.base.data, validation_size=0)
-        return {
-            f"{name}, seed {seed}": ExperimentRow(
-                config=dataclasses.replace(self._config(name), optimizer=own.optimizer, data=data, seed=seed)
-            )
-            for seed in self.seeds
-            for name, own in best.items()
-            if own is not None
-        }
 
 
 def in_words(lines: Sequence[Mapping[str, Any]]) -> str:
