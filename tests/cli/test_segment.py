@@ -13,9 +13,8 @@ import small_scenes
 from netdeconv.cli import main, segment
 from netdeconv.data.registry import segmentation_info
 from netdeconv.models import NormConfig
-from netdeconv.report.figures import subject_of_run
 from netdeconv.report.mistakes import mistakes_of
-from netdeconv.report.runs import SavedRun
+from netdeconv.tasks.trained import load_trained
 
 PUBLISHED = (
     "--dataset cityscapes --model deeplabv3_resnet50 -b 8 --epochs 30 --deconv True "
@@ -90,7 +89,7 @@ def test_a_run_leaves_curves_and_scores_and_is_shown_in_overlays(finished, tmp_p
     assert len(record["iou"]) == 11
     assert record["mean_iou"] == summary["mean_iou"]
     assert (finished / "curves.png").exists()
-    _, overlays = mistakes_of(subject_of_run(SavedRun.read(finished)))
+    _, overlays = mistakes_of(load_trained(finished))
     overlays.savefig(tmp_path / "overlays.png", dpi=100)
     with Image.open(tmp_path / "overlays.png") as picture:
         assert picture.width > 500

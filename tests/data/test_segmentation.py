@@ -175,5 +175,5 @@ def test_a_first_look_is_short(root):
 
 
 def test_settings_of_images_with_one_label_are_refused(root):
-    with pytest.raises(ValueError, match="image_size is for images with one label"):
+    with pytest.raises(ValueError, match="image_size is for image files with one label each"):
         opened(root, image_size=32)

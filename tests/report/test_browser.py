@@ -23,8 +23,8 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="the browser test needs
 def page_file(tmp_path, monkeypatch):
     """Of all figures only one is drawn."""
 
-    def draw(subject):
-        return {"weights": weight_norms(subject.trained.network)}, []
+    def draw(network, batch, run):
+        return {"weights": weight_norms(network)}, []
 
     monkeypatch.setattr(page_module, "draw_all", draw)
     folder = tmp_path / "runs"

@@ -15,9 +15,10 @@ from rich.console import Console
 from netdeconv.cli import main, report
 from netdeconv.report import page
 from netdeconv.report.dashboard import screen, spark, state
-from netdeconv.report.figures import family, subject_of_run
+from netdeconv.report.figures import family
 from netdeconv.report.mistakes import mistakes_of
 from netdeconv.report.runs import SavedRun, find_runs
+from netdeconv.tasks.trained import load_trained
 from netdeconv.training.run_directory import RunDirectoryError
 from netdeconv.training.session import run
 from small_runs import small_config
@@ -115,8 +116,7 @@ def test_the_page_holds_everything_and_points_nowhere(finished, running, tmp_pat
 
 
 def test_wrong_images_are_drawn_and_counted(finished):
-    subject = subject_of_run(SavedRun.read(finished))
-    found, pictures = mistakes_of(subject)
+    found, pictures = mistakes_of(load_trained(finished))
     matrix = torch.tensor(found["matrix"])
     assert int(matrix.sum()) == found["images"] == 500
     accuracy = json.loads((finished / "summary.json").read_text())["accuracy"]

@@ -10,53 +10,40 @@ from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor
+from torch import Tensor, nn
 
 from netdeconv import viz
 from netdeconv.nn import WhitenedLayer
 from netdeconv.report.runs import SavedRun
-from netdeconv.tasks.trained import TrainedClassifier, TrainedSegmentation, load_trained
+from netdeconv.tasks.trained import TrainedClassifier, TrainedSegmentation
 
 _IMAGES = 64
 
 
-@dataclasses.dataclass(frozen=True)
-class Subject:
-    """A run's network, and a batch that it can be shown.
-
-    Args:
-        trained: the network with its settings and data set.
-        batch: normalised images (N, C, H, W).
-        run: of which it is.
-    """
-
-    trained: TrainedClassifier | TrainedSegmentation
-    batch: Tensor
-    run: SavedRun
+Trained = TrainedClassifier | TrainedSegmentation
 
 
-def subject_of_run(run: SavedRun, data_dir: str | None = None) -> Subject:
-    """A run's network, and training images that it is shown.
+def shown_images(trained: Trained, data_dir: str | None = None) -> Tensor:
+    """Return at most 64 of the images that a run's network was trained on, normalised, (N, C, H, W).
 
     Raises:
-        RunDirectoryError: when this version does not know its settings.
-        CheckpointError: when the checkpoint is absent, damaged or of another version or network.
         MissingDataError: when its data are not here.
     """
-    trained = load_trained(run.path)
     config, size = trained.config, min(_IMAGES, trained.config.data.batch_size)
     data = dataclasses.replace(config.data, batch_size=size, num_workers=0, data_dir=data_dir or config.data.data_dir)
     splits = config.task.open(data, seed=config.seed, device=torch.device("cpu"), shard=(0, 1))
-    return Subject(trained, next(iter(splits.train.epoch(1)))[0], run)
+    return next(iter(splits.train.epoch(1)))[0]
 
 
 def draw_all(
-    subject: Subject, *, image: str | Path | None = None, layer: str | None = None
+    network: nn.Module, batch: Tensor, run: SavedRun, *, image: str | Path | None = None, layer: str | None = None
 ) -> tuple[dict[str, Figure], list[str]]:
     """Draw every figure that there is for a network.
 
     Args:
-        subject: the network and what it is shown.
+        network: of the run.
+        batch: normalised images that it is shown (N, C, H, W).
+        run: itself.
         image: file that is deconvolved; None: an embedded photograph, or the batch's first image.
         layer: of the figures of one layer; None: the first.
 
@@ -70,7 +57,6 @@ def draw_all(
     drawn: dict[str, Figure] = {}
     missing: list[str] = []
     picture = None if image is None else viz.read_image(image)
-    network, batch, run = subject.trained.network, subject.batch, subject.run
     draw: dict[str, Callable[[], Figure]] = {}
     if layer is not None or any(isinstance(module, WhitenedLayer) for module in network.modules()):
         chosen = viz.sample_layers(network, batch, [layer] if layer is not None else ())[0]

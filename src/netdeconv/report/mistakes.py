@@ -13,7 +13,7 @@ from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from netdeconv.data.pairs import spaced
-from netdeconv.report.figures import Subject
+from netdeconv.report.figures import Trained
 from netdeconv.tasks.trained import TrainedSegmentation
 from netdeconv.viz import overlay, panels
 from netdeconv.viz.style import styled
@@ -24,7 +24,7 @@ _SHOWN = 12
 _SCENES = 3
 
 
-def mistakes_of(subject: Subject, data_dir: str | None = None) -> tuple[dict[str, Any], Figure | None]:
+def mistakes_of(trained: Trained, data_dir: str | None = None) -> tuple[dict[str, Any], Figure | None]:
     """Look at evaluation images of a run's network.
 
     Returns:
@@ -34,7 +34,6 @@ def mistakes_of(subject: Subject, data_dir: str | None = None) -> tuple[dict[str
     Raises:
         MissingDataError: when the run's data are not here.
     """
-    trained = subject.trained
     if isinstance(trained, TrainedSegmentation):
         return {"matrix": [], "names": [], "images": 0}, _scenes(trained)
     count = trained.info.num_classes

@@ -16,9 +16,10 @@ from matplotlib.figure import Figure
 
 from netdeconv.data.errors import DataError
 from netdeconv.health import LayerHealth, findings
-from netdeconv.report.figures import draw_all, family, subject_of_run
+from netdeconv.report.figures import draw_all, family, shown_images
 from netdeconv.report.mistakes import mistakes_of
 from netdeconv.report.runs import SavedRun, find_runs
+from netdeconv.tasks.trained import load_trained
 from netdeconv.training.checkpoint import CheckpointError, write_atomically
 from netdeconv.training.plain import flat
 from netdeconv.training.run_directory import RunDirectoryError
@@ -181,14 +182,15 @@ def _drawn(run: SavedRun, data_dir: str | None) -> dict[str, Any]:
     """Figures and mistakes of a run, or why there are none."""
     section: dict[str, Any] = {"label": run.label, "figures": {}, "notes": [], "mistakes": None, "pictures": ""}
     try:
-        subject = subject_of_run(run, data_dir)
+        trained = load_trained(run.path)
+        batch = shown_images(trained, data_dir)
     except (RunDirectoryError, CheckpointError, DataError, OSError, ValueError) as error:
         section["notes"] = [str(error)]
         return section
-    figures, section["notes"] = draw_all(subject)
+    figures, section["notes"] = draw_all(trained.network, batch, run)
     section["figures"] = {name: _embedded(figure) for name, figure in figures.items() if name != "curves"}
     try:
-        found, pictures = mistakes_of(subject, data_dir)
+        found, pictures = mistakes_of(trained, data_dir)
     except (DataError, OSError, ValueError) as error:
         section["notes"].append(f"mistakes: {error}")
         return section
