@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -89,17 +90,16 @@ def main(arguments: Sequence[str]) -> int:
         changes=options.config.network.norm.changes(),
     )
     with reporters(options.msg) as reporter:
-        found = reproduce(plan.experiment(), (), options.config.result_path, reporter=reporter)
+        write = functools.partial(render, plan)
+        found = reproduce(plan.experiment(), (), options.config.result_path, reporter=reporter, render=write)
     failed = [row for row in found.rows if row.failure and ", search" not in row.label]
     lines = [line for line in found.lines() if line["seeds"]]
     if failed or len(lines) < len(plan.names):
         row = (failed or [row for row in found.rows if row.failure])[0]
         raise FloatingPointError(f"{row.label}: {row.failure}")
-    text = render(plan, found)
-    (found.path / "table.txt").write_text(text, encoding="utf-8")
     _draw(plan, found)
     print(
-        f"{text}curves, learning rates, settings, versions and measurements: {found.path}\n"
+        f"{render(plan, found)}curves, learning rates, settings, versions and measurements: {found.path}\n"
         f"{page(found.path)}{in_words(lines)}"
     )
     return 0
@@ -107,10 +107,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def render(plan: Plan, found: Reproduction) -> str:
     """Return the table of a comparison as text, with a caption that says what was done."""
-    from netdeconv.viz.curves import in_words as score_in_words
-
     config, data = plan.base, plan.base.data
-    table = lines_text(f"{score_in_words(config.task.metric)} (%)", found.lines())
+    table = lines_text("accuracy (%)", found.lines())
     caption = (
         f"{config.network.arch}, width {config.network.width:g}, {data.dataset}, batch {data.batch_size}, "
         f"{config.optimizer.name}. Learning rates: {plan.search_epochs} epochs, on {data.validation_size} images "

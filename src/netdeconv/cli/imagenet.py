@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
@@ -14,7 +14,7 @@ from netdeconv.cli.runs import RunOptions, run_folder, saved_run, settings, trai
 from netdeconv.data.config import DataConfig
 from netdeconv.models.entry import IMAGENET
 from netdeconv.tasks import Classification
-from netdeconv.training.config import NetworkConfig, OptimizerConfig, TrainingConfig
+from netdeconv.training.config import NetworkConfig, OptimizerConfig, TrainingConfig, replaced
 
 LEARNING_RATE, LEARNING_RATES = 0.1, {"vgg11": 0.01, "vgg11_bn": 0.01}
 
@@ -58,14 +58,13 @@ def options_of(arguments: Sequence[str]) -> Options:
     options, typed = settings(
         arguments, DEFAULT, prog="netdeconv imagenet", split=split, saved=saved_run, fixed=not evaluate
     )
-    data, optimizer = options.config.data, options.config.optimizer
-    data = dataclasses.replace(data, data_dir=options.path or data.data_dir)
+    values: dict[str, Any] = {"data.data_dir": options.path or options.config.data.data_dir}
     if options.resume is None and "config.optimizer.lr" not in typed:
-        rate = LEARNING_RATES.get(options.config.network.arch.removeprefix(IMAGENET), LEARNING_RATE)
-        optimizer = dataclasses.replace(optimizer, lr=rate)
+        arch = options.config.network.arch.removeprefix(IMAGENET)
+        values["optimizer.lr"] = LEARNING_RATES.get(arch, LEARNING_RATE)
     if evaluate and "config.data.max_batches" not in typed:
-        data = dataclasses.replace(data, max_batches=None)
-    return dataclasses.replace(options, config=dataclasses.replace(options.config, data=data, optimizer=optimizer))
+        values["data.max_batches"] = None
+    return dataclasses.replace(options, config=replaced(options.config, values))
 
 
 def split(name: str) -> tuple[str, bool]:

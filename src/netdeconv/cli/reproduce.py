@@ -17,11 +17,11 @@ from netdeconv.cli.reporting import lines_text
 from netdeconv.cli.runs import settings
 from netdeconv.cli.train import DEFAULT as TRAIN
 from netdeconv.models.norm_config import NormConfig
+from netdeconv.training.config import TrainingConfig, replaced
 from netdeconv.training.progress import reporters
 
 if TYPE_CHECKING:
     from netdeconv.experiments.running.runner import Reproduction
-    from netdeconv.training.config import TrainingConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,8 +47,8 @@ _ANY = NormConfig(name="default")
 
 
 def _default(config: TrainingConfig) -> Options:
-    network = dataclasses.replace(config.network, norm=_ANY, pretrained=False)
-    return Options(name="", config=dataclasses.replace(config, network=network, loggers=TRAIN.config.loggers))
+    values = {"network.norm": _ANY, "network.pretrained": False, "loggers": TRAIN.config.loggers}
+    return Options(name="", config=replaced(config, values))
 
 
 DEFAULT = _default(TRAIN.config)
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str]) -> int:
     chosen = experiment(options.name).changed(lambda config: overridden(config, values), sorted(changes))
     path = options.config.result_path or Path("runs") / chosen.name
     with reporters(options.msg) as reporter:
-        found = reproduce(chosen, options.rows, path, reporter=reporter, noted=_write)
+        found = reproduce(chosen, options.rows, path, reporter=reporter, render=render)
     print(render(found), end="")
     if options.export:
         print(f"table: {export(found, arguments, options.export)}")
@@ -100,22 +100,8 @@ def overridden(config: TrainingConfig, values: Mapping[str, Any]) -> TrainingCon
         ValueError: when settings contradict each other.
     """
     if "network.norm.name" in values:  # what the row changes of another normalisation says nothing of this one
-        config = dataclasses.replace(config, network=dataclasses.replace(config.network, norm=NormConfig()))
-    changed: TrainingConfig = _replaced(config, values)
-    return changed
-
-
-def _replaced(settings: Any, values: Mapping[str, Any]) -> Any:
-    parts: dict[str, dict[str, Any]] = {}
-    for place, value in values.items():
-        name, _, below = place.partition(".")
-        parts.setdefault(name, {})[below] = value
-    own = {name: part[""] if "" in part else _replaced(getattr(settings, name), part) for name, part in parts.items()}
-    return dataclasses.replace(settings, **own)
-
-
-def _write(found: Reproduction) -> None:
-    (found.path / "table.txt").write_text(render(found), encoding="utf-8")
+        config = replaced(config, {"network.norm": NormConfig()})
+    return replaced(config, values)
 
 
 def render(found: Reproduction) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from netdeconv.cli.parser import UsageError, flags, parse, typed, values_of
 from netdeconv.cli.published import Published, translated
 from netdeconv.tasks import TASKS, Classification
-from netdeconv.training.config import TrainingConfig
+from netdeconv.training.config import TrainingConfig, replaced
 from netdeconv.training.progress import reporters
 
 if TYPE_CHECKING:
@@ -95,8 +95,7 @@ def settings(
     norm = default.config.network.norm
     line, changed = translated(line, known, norm, split)
     if changed != norm:
-        network = dataclasses.replace(default.config.network, norm=changed)
-        default = dataclasses.replace(default, config=dataclasses.replace(default.config, network=network))
+        default = dataclasses.replace(default, config=replaced(default.config, {"network.norm": changed}))
     words = [word for each in line for word in each.words]
     options = parse(type(default), words, prog=prog, default=default, usual=usual)
     if fixed and before is not None:

@@ -13,6 +13,7 @@ from netdeconv.cli.reporting import lines_text
 from netdeconv.cli.runs import USUAL, require_known, settings
 from netdeconv.cli.train import DEFAULT as TRAIN
 from netdeconv.experiments.running.search import Space, search
+from netdeconv.training.config import replaced
 from netdeconv.training.progress import reporters
 
 if TYPE_CHECKING:
@@ -71,11 +72,10 @@ def main(arguments: Sequence[str]) -> int:
     # Opened even where the size is known: what is wrong with the data is said before anything is written.
     splits = config.task.open(config.data, seed=config.seed, device=torch.device("cpu"), shard=(0, 1))
     size = config.data.validation_size or splits.train.num_samples // 10
-    base = dataclasses.replace(config, data=dataclasses.replace(config.data, validation_size=size))
     trials = options.trials if options.trials is not None else len(options.space.pairs() or range(_TRIALS))
-    chosen = search(base, options.space, trials)
+    chosen = search(replaced(config, {"data.validation_size": size}), options.space, trials)
     with reporters(options.msg) as reporter:
-        found = reproduce(chosen, (), config.result_path, reporter=reporter, noted=_write)
+        found = reproduce(chosen, (), config.result_path, reporter=reporter, render=render)
     print(render(found), end="")
     best = next((line for line in found.lines() if line["state"] == "finished"), None)
     if best is not None:
@@ -90,10 +90,6 @@ def train_command(arguments: Sequence[str], *, lr: float, weight_decay: float) -
     own = [each for each in line if each.flag and (each.flag.place in _OWN or each.flag.place.startswith("space."))]
     kept = [word for each in line if each not in own for word in each.words]
     return shlex.join(["netdeconv", "train", *kept, "--lr", f"{lr:.3g}", "--wd", f"{weight_decay:.3g}"])
-
-
-def _write(found: Reproduction) -> None:
-    (found.path / "table.txt").write_text(render(found), encoding="utf-8")
 
 
 def render(found: Reproduction) -> str:

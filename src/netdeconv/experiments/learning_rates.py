@@ -15,7 +15,6 @@ Status:   measured here: results/learning-rates.json.
 
 from __future__ import annotations
 
-import dataclasses
 import statistics
 from collections.abc import Iterable
 from typing import Any
@@ -23,7 +22,7 @@ from typing import Any
 from netdeconv.experiments.running.experiment import ExperimentRow, Reproduced
 from netdeconv.experiments.running.families import cifar
 from netdeconv.models import NormConfig
-from netdeconv.training.config import TrainingConfig
+from netdeconv.training.config import TrainingConfig, replaced
 
 SEEDS = (0, 1, 2)
 RATES = {
@@ -121,8 +120,4 @@ def _config(panel: dict[str, Any], norm: NormConfig, lr: float, seed: int) -> Tr
     images, cut = IMAGES.get(panel["dataset"], (3000, 2000))
     sizes = {name: panel[name] for name in ("dataset", "width", "batch_size")}
     config = cifar(panel["arch"], 3, images=images, cut=cut, lr=lr, seed=seed, **sizes)
-    return dataclasses.replace(
-        config,
-        network=dataclasses.replace(config.network, norm=norm),
-        optimizer=dataclasses.replace(config.optimizer, name=panel["optimizer"]),
-    )
+    return replaced(config, {"network.norm": norm, "optimizer.name": panel["optimizer"]})

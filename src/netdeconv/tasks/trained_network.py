@@ -54,9 +54,9 @@ class TrainedNetwork(abc.ABC):
         """
 
     @property
-    @abc.abstractmethod
     def class_names(self) -> Sequence[str]:
         """Names of the classes, in the order of their numbers."""
+        return self.info.class_names
 
     @property
     def scorer(self) -> nn.Module:

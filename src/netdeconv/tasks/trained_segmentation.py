@@ -66,11 +66,6 @@ class TrainedSegmentation(TrainedNetwork):
         return self.config.task.views
 
     @property
-    def class_names(self) -> tuple[str, ...]:
-        """The data set's names."""
-        return self.info.class_names
-
-    @property
     def scorer(self) -> nn.Module:
         """The network, with scores of every pixel as its one output."""
         return _Scores(self.network)

@@ -10,7 +10,7 @@ from typing import Any
 
 from netdeconv.experiments.running.experiment import Experiment, ExperimentRow, Reproduced, Rows, best_of
 from netdeconv.experiments.running.families import mean, norm_config, searched, spread
-from netdeconv.training.config import TrainingConfig
+from netdeconv.training.config import TrainingConfig, replaced
 
 # A rate counts as one at which a network trains when it loses at most so many points against its best.
 NEAR = 4.0
@@ -73,12 +73,12 @@ class Plan:
         best = {called: best_of(found, f"{called}, search") for called in self.called}
         if any(not (run.is_finished or run.failure) for label, run in found.items() if ", search" in label):
             return {}
-        data = dataclasses.replace(self.base.data, validation_size=0)
         rows: dict[str, ExperimentRow] = {}
         for seed in self.seeds:
             for called, own in best.items():
                 if own is not None:
-                    config = dataclasses.replace(own, data=data, epochs=self.base.epochs, seed=seed)
+                    values = {"data.validation_size": 0, "epochs": self.base.epochs, "seed": seed}
+                    config = replaced(own, values)
                     rows[f"{called}, seed {seed}"] = ExperimentRow(config=config, measure=self.measure)
         return rows
 
@@ -107,8 +107,7 @@ class Plan:
         return lines
 
     def _config(self, name: str) -> TrainingConfig:
-        network = dataclasses.replace(self.base.network, norm=norm_config(name, self.changes))
-        return dataclasses.replace(self.base, network=network)
+        return replaced(self.base, {"network.norm": norm_config(name, self.changes)})
 
 
 def in_words(lines: Sequence[Mapping[str, Any]]) -> str:

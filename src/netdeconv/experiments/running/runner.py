@@ -61,7 +61,7 @@ def reproduce(
     path: str | Path | None,
     *,
     reporter: Callable[[str], Reporter] = lambda label: Silent(),
-    noted: Callable[[Reproduction], None] = lambda reproduction: None,
+    render: Callable[[Reproduction], str] | None = None,
 ) -> Reproduction:
     """Train rows of an experiment, or what is left of them; then the rows that follow from these.
 
@@ -73,7 +73,7 @@ def reproduce(
         patterns: labels of the rows to train, or patterns of them; none: all.
         path: the directory, in which every row gets a folder; ``None`` for a new one in ``runs``.
         reporter: who is told of a row's progress, by its label.
-        noted: is called after rows, not more often than every 20 seconds, and at the end.
+        render: returns what is written as ``table.txt``, not more often than every 20 seconds, and at the end.
 
     Returns:
         The rows that were chosen, and those that were begun before.
@@ -100,10 +100,13 @@ def reproduce(
         if begun is None:
             directory.write_json(CONFIG, saved)
 
-        def told() -> Reproduction:
+        def tell() -> Reproduction:
             chosen = set(experiment.select(patterns, found))
             rows = tuple(row for label, row in found.items() if row.history or row.failure or label in chosen)
-            return Reproduction(experiment, directory.path, rows)
+            so_far = Reproduction(experiment, directory.path, rows)
+            if render is not None:
+                write_atomically(folder / "table.txt", render(so_far).encode())
+            return so_far
 
         tried, written = set[str](), time.monotonic()
         # The rows that follow from others are known when those are trained.
@@ -115,12 +118,11 @@ def reproduce(
             _train(label, own.row, folder, reporter)
             found = _collect(experiment, folder, {other: run for other, run in found.items() if other != label})
             if time.monotonic() - written > _SECONDS_BETWEEN_TABLES:
-                noted(told())
+                tell()
                 written = time.monotonic()
-        end = told()
+        end = tell()
         about = {**saved, "changes": experiment.changes, "evaluated_on": end.evaluated_on}
         directory.write_json("summary.json", {**about, "table": end.lines()})
-        noted(end)
         return end
 
 
