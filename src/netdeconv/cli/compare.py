@@ -7,9 +7,7 @@ import functools
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-from tyro.conf import arg
+from typing import TYPE_CHECKING
 
 from netdeconv.cli import runs
 from netdeconv.cli.parser import UsageError
@@ -17,13 +15,13 @@ from netdeconv.cli.report import page
 from netdeconv.cli.reporting import lines_text
 from netdeconv.cli.runs import require_known, settings
 from netdeconv.data.config import DataConfig
-from netdeconv.models.norm_config import BATCH_NORM, NORM_NAMES, NormConfig
+from netdeconv.experiments.running.contest import Contest, Plan, in_words
+from netdeconv.models.norm_config import NormConfig
 from netdeconv.tasks import Classification
 from netdeconv.training.config import NetworkConfig, TrainingConfig
 from netdeconv.training.progress import reporters
 
 if TYPE_CHECKING:
-    from netdeconv.experiments.running.contest import Plan
     from netdeconv.experiments.running.runner import Reproduction
 
 
@@ -34,17 +32,10 @@ class Options(runs.Options):
     Given again with the same result_path, the command continues.
 
     Args:
-        variants: normalisations; the others are compared with the first. What is typed of a whitening changes those
-            that whiten.
-        lrs: learning rates that are tried for each on images cut from train; the best is trained with every seed.
-        search_epochs: of the runs that are tried.
-        seeds: of the final runs.
+        contest: What is compared.
     """
 
-    variants: Annotated[tuple[str, ...], arg(metavar=f"{{{','.join(NORM_NAMES)}}} ...")] = (BATCH_NORM, "default")
-    lrs: tuple[float, ...] = (0.3, 0.1, 0.03, 0.01)
-    search_epochs: int = 2
-    seeds: tuple[int, ...] = (0, 1, 2)
+    contest: Contest = dataclasses.field(default_factory=Contest)
 
 
 # Finishes in two minutes on two cores. In smaller batches a step would cost more, against batch norm, than in use.
@@ -69,7 +60,7 @@ def options_of(arguments: Sequence[str]) -> Options:
     for place, instead in _INSTEAD.items():
         if f"config.{place}" in said:
             raise UsageError(f"a comparison has several: {instead} instead of {said[f'config.{place}']}")
-    for name in options.variants:
+    for name in options.contest.variants:
         NormConfig(name=name)
     return options
 
@@ -77,24 +68,16 @@ def options_of(arguments: Sequence[str]) -> Options:
 def main(arguments: Sequence[str]) -> int:
     """Search, train, print the table, say in words what it shows, and where everything is."""
     options = options_of(arguments)
-    from netdeconv.experiments.running.contest import Plan, in_words
     from netdeconv.experiments.running.runner import reproduce
 
     require_known(options.config)
-    plan = Plan(
-        base=options.config,
-        names=options.variants,
-        lrs=options.lrs,
-        seeds=options.seeds,
-        search_epochs=options.search_epochs,
-        changes=options.config.network.norm.changes(),
-    )
+    plan = Plan(options.config, options.contest)
     with reporters(options.msg) as reporter:
         write = functools.partial(render, plan)
         found = reproduce(plan.experiment(), (), options.config.result_path, reporter=reporter, render=write)
     failed = [row for row in found.rows if row.failure and ", search" not in row.label]
     lines = [line for line in found.lines() if line["seeds"]]
-    if failed or len(lines) < len(plan.names):
+    if failed or len(lines) < len(plan.called):
         row = (failed or [row for row in found.rows if row.failure])[0]
         raise FloatingPointError(f"{row.label}: {row.failure}")
     _draw(plan, found)
@@ -107,11 +90,11 @@ def main(arguments: Sequence[str]) -> int:
 
 def render(plan: Plan, found: Reproduction) -> str:
     """Return the table of a comparison as text, with a caption that says what was done."""
-    config, data = plan.base, plan.base.data
+    config, data, tried = plan.base, plan.base.data, plan.contest.search_epochs
     table = lines_text("accuracy (%)", found.lines())
     caption = (
         f"{config.network.arch}, width {config.network.width:g}, {data.dataset}, batch {data.batch_size}, "
-        f"{config.optimizer.name}. Learning rates: {plan.search_epochs} epochs, on {data.validation_size} images "
+        f"{config.optimizer.name}. Learning rates: {tried} epochs, on {data.validation_size} images "
         f"cut from train; 0: diverged. Then {config.epochs} epochs on all training images at the best rate, and the "
         "test images after the last. Seconds are of training alone, ms/step is a median."
     )

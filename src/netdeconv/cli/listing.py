@@ -57,11 +57,7 @@ LISTS: dict[str, tuple[Callable[[], list[Row]], tuple[str, ...], str]] = {
         ("shape", "num_classes", "source", "licence"),
         "those with a class for every pixel are of `netdeconv segment`",
     ),
-    "models": (
-        _models,
-        ("output_strides", "description"),
-        "of `netdeconv segment`; d appended: converted",
-    ),
+    "models": (_models, ("output_strides", "description"), "of `netdeconv segment`; d appended: converted"),
     "experiments": (_experiments, ("rows", "title"), "netdeconv reproduce NAME [ROW ...]; --json has every row"),
 }
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from netdeconv.data.config import DataConfig, Views
-from netdeconv.experiments.running.contest import Plan
+from netdeconv.experiments.running.contest import Contest, Plan
 from netdeconv.experiments.running.experiment import Reproduced
 from netdeconv.experiments.running.families import NAMES
 from netdeconv.tasks import Segmentation
@@ -72,10 +72,7 @@ PLAN = Plan(
         optimizer=OptimizerConfig(weight_decay=1e-4, schedule="poly"),
         epochs=15,
     ),
-    names=tuple(NAMES.values()),
-    lrs=(0.1, 0.03, 0.01),
-    seeds=(0,),
-    search_epochs=5,
+    contest=Contest(variants=tuple(NAMES.values()), lrs=(0.1, 0.03, 0.01), search_epochs=5, seeds=(0,)),
     measure=measure_test,
 )
 rows, then = PLAN.rows, PLAN.then

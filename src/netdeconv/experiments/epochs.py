@@ -20,7 +20,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from netdeconv.experiments.running.contest import Plan
+from netdeconv.experiments.running.contest import Contest, Plan
 from netdeconv.experiments.running.experiment import Reproduced, Rows
 from netdeconv.experiments.running.families import EARLY, NAMES, SEEDS, cifar, finals, mean, over_seeds
 
@@ -33,7 +33,7 @@ _EARLY = {BATCH_NORM: 89.15, AS_PUBLISHED: 89.15, "channel": 90.23, "full16": 91
 def plan(arch: str, width: float, epochs: int) -> Plan:
     """Return the searches and final runs of a study."""
     base = cifar(arch, epochs, width=width, cut=CUT)
-    return Plan(base=base, names=tuple(NAMES.values()), lrs=RATES, seeds=SEEDS, search_epochs=1)
+    return Plan(base, Contest(variants=tuple(NAMES.values()), lrs=RATES, seeds=SEEDS, search_epochs=1))
 
 
 def rows(arch: str, width: float, epochs: int) -> Rows:
