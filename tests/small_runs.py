@@ -10,7 +10,7 @@ from netdeconv.data.config import DataConfig
 from netdeconv.models import NormConfig
 from netdeconv.tasks import Classification
 from netdeconv.training.config import NetworkConfig, OptimizerConfig, TrainingConfig
-from netdeconv.training.progress import Silent
+from netdeconv.training.progress import Reporter
 
 TIMES = ("seconds", "cumulative_seconds", "seconds_per_step")
 
@@ -41,7 +41,7 @@ def numbers(history: Any) -> list[dict[str, Any]]:
     return [{name: value for name, value in record.items() if name not in TIMES} for record in history]
 
 
-class StopAt(Silent):
+class StopAt(Reporter):
     """Ctrl-C after a step."""
 
     def __init__(self, epoch: int, step: int) -> None:

@@ -18,7 +18,7 @@ from netdeconv.tasks import Classification
 from netdeconv.training.checkpoint import load_checkpoint
 from netdeconv.training.config import OptimizerConfig
 from netdeconv.training.devices import noted_termination
-from netdeconv.training.progress import Silent, reporters
+from netdeconv.training.progress import Reporter, reporters
 from netdeconv.training.run_directory import RunDirectory, RunDirectoryError
 from netdeconv.training.session import run
 from small_runs import StopAt, numbers, plain_config, small_config
@@ -32,7 +32,7 @@ class TerminateAt(StopAt):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-class FirstStep(Silent):
+class FirstStep(Reporter):
     def __init__(self):
         self.first = None
 

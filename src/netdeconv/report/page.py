@@ -11,7 +11,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import torch
 from matplotlib.figure import Figure
 
 from netdeconv.data.errors import DataError
@@ -208,7 +207,6 @@ def _rates(path: Path) -> Figure | None:
         return None
 
 
-@torch.no_grad()
 def _embedded(figure: Figure) -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)

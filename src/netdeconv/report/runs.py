@@ -78,15 +78,11 @@ def find_runs(paths: Iterable[str | Path]) -> list[SavedRun]:
     folders: list[Path] = []
     for given in paths:
         path = Path(given).expanduser()
-        found = _runs_in(path)
+        files = sorted(path.rglob(CONFIG), key=lambda file: file.stat().st_mtime) if path.is_dir() else []
+        found = [file.parent for file in files if "task" in read_if_whole(file)]
         if not found:
             raise RunDirectoryError(f"{path} holds no run: there is no {CONFIG} of a run in it or in its folders")
         folders += [folder for folder in found if ",_search" not in folder.name] or found
     folders = list(dict.fromkeys(folders))
     names = [folder.name for folder in folders]
     return [SavedRun.read(folder, folder.name if names.count(folder.name) == 1 else str(folder)) for folder in folders]
-
-
-def _runs_in(path: Path) -> list[Path]:
-    files = sorted(path.rglob(CONFIG), key=lambda file: file.stat().st_mtime) if path.is_dir() else []
-    return [file.parent for file in files if "task" in read_if_whole(file)]

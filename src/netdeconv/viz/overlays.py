@@ -23,9 +23,6 @@ _LEGEND_COLUMN = 1.15
 _PIXELS = 100  # an inch
 
 
-_Place = Literal["center", "lower center"]
-
-
 def overlay(image: Tensor, classes_HW: Tensor, classes: Sequence[PixelClass], *, strength: float = 0.6) -> Tensor:
     """Return an image with the colour of every pixel's class laid over it; other labels are left as they are.
 
@@ -104,6 +101,8 @@ def _show(panel: Axes, picture: Tensor) -> None:
     panel.set_axis_off()
 
 
-def _legend(figure: FigureBase, classes: Sequence[PixelClass], columns: int, *, loc: _Place) -> None:
+def _legend(
+    figure: FigureBase, classes: Sequence[PixelClass], columns: int, *, loc: Literal["center", "lower center"]
+) -> None:
     patches = [Patch(color="#" + bytes(each.color).hex(), label=each.name) for each in classes]
     figure.legend(handles=patches, ncols=columns, loc=loc, frameon=False, fontsize=7)

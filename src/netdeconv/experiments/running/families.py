@@ -15,8 +15,6 @@ from netdeconv.training.config import NetworkConfig, OptimizerConfig, TrainingCo
 
 PAPER_LR = 0.1
 SEEDS = (0, 1, 2)
-# Who found a number: the paper's early version, 2019.
-EARLY = "early version"
 # How tables of this project do.
 NAMES = {"batch norm": "batch_norm", "default": "default", "channel": "channel", "full 16": "full16", "paper": "paper"}
 

@@ -14,7 +14,7 @@ import torch
 from netdeconv.experiments.running.experiment import Experiment, ExperimentRow, Reproduced, one_a_run
 from netdeconv.training.checkpoint import write_atomically
 from netdeconv.training.plain import differing_settings
-from netdeconv.training.progress import Reporter, Silent
+from netdeconv.training.progress import Reporter
 from netdeconv.training.run_directory import (
     CONFIG,
     RunDirectory,
@@ -60,7 +60,7 @@ def reproduce(
     patterns: Iterable[str],
     path: str | Path | None,
     *,
-    reporter: Callable[[str], Reporter] = lambda label: Silent(),
+    reporter: Callable[[str], Reporter] = lambda label: Reporter(),
     render: Callable[[Reproduction], str] | None = None,
 ) -> Reproduction:
     """Train rows of an experiment, or what is left of them; then the rows that follow from these.
