@@ -6,11 +6,11 @@ Shape letters: H height, W width.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any
 
 import torch
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, FigureBase
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch import Tensor
 from torchvision.utils import draw_segmentation_masks
@@ -58,7 +58,7 @@ def labelled_overlay(image: Tensor, classes_HW: Tensor, classes: Sequence[PixelC
     figure = Figure(figsize=(wide, height + legend), dpi=_PIXELS)
     panel = figure.add_axes((0, legend / (height + legend), width / wide, height / (height + legend)))
     _show(panel, picture)
-    _legend(figure, present, columns, loc="lower center")
+    figure.legend(loc="lower center", **_legend(present, columns))
     return figure
 
 
@@ -92,7 +92,7 @@ def panels(rows: Mapping[str, Sequence[Tensor]], titles: Sequence[str], classes:
         line[0].set_title(name, fontsize=7, loc="left")
     for title, panel in zip(titles, axes[0], strict=True):
         panel.text(0.5, 1.12, title, transform=panel.transAxes, ha="center", va="bottom", fontsize=9)
-    _legend(below, classes, columns, loc="center")
+    below.legend(loc="center", **_legend(classes, columns))
     return figure
 
 
@@ -101,8 +101,6 @@ def _show(panel: Axes, picture: Tensor) -> None:
     panel.set_axis_off()
 
 
-def _legend(
-    figure: FigureBase, classes: Sequence[PixelClass], columns: int, *, loc: Literal["center", "lower center"]
-) -> None:
+def _legend(classes: Sequence[PixelClass], columns: int) -> dict[str, Any]:
     patches = [Patch(color="#" + bytes(each.color).hex(), label=each.name) for each in classes]
-    figure.legend(handles=patches, ncols=columns, loc=loc, frameon=False, fontsize=7)
+    return {"handles": patches, "ncols": columns, "frameon": False, "fontsize": 7}
