@@ -38,7 +38,7 @@ def refused(capsys, *arguments) -> str:
 
 def test_evaluating_again_gives_the_run_s_own_numbers(finished, capsys):
     text = said(capsys, "evaluate", finished.path, "--threads", 1)
-    assert f"accuracy {finished.accuracy:.4f}" in text
+    assert f"accuracy {finished.score:.4f}" in text
     assert f"loss {finished.history[-1]['loss']:.4f}" in text
     batch = said(capsys, "evaluate", finished.path, "--statistics", "batch", "--threads", 1)
     assert batch != text
@@ -104,8 +104,8 @@ def test_exported_files_agree_over_the_whole_test_set(finished, capsys):
     assert about["input"]["shape"] == ["batch", 1, 32, 32]
     onnx, int8, weights = (about["files"][f"model{end}"] for end in (".onnx", "-int8.onnx", ".safetensors"))
     assert onnx["same_top1"] == onnx["predictions"] == 500
-    assert onnx["accuracy_exported"] == pytest.approx(finished.accuracy)
-    assert abs(int8["accuracy_exported"] - finished.accuracy) <= 1
+    assert onnx["accuracy_exported"] == pytest.approx(finished.score)
+    assert abs(int8["accuracy_exported"] - finished.score) <= 1
     assert set(weights) == {"format"}
     assert about["classes"][:2] == ["class 0", "class 1"]
     assert (finished.path / "export" / "model-int8.onnx").stat().st_size > 0

@@ -52,8 +52,8 @@ def summary(runs: Sequence[Reproduced]) -> list[dict[str, Any]]:
     for name, of_name in own.items():
         seconds = mean([run.seconds for run in of_name])
         ratio = round(seconds / base, 2) if seconds and base else None
-        line = {"normalisation": name, **over_seeds(of_name, "accuracy %"), "seconds": seconds}
-        lines.append({**line, "seconds / batch norm": ratio})
+        times = {"seconds": seconds, "seconds / batch norm": ratio}
+        lines.append({"normalisation": name, **over_seeds(of_name, "accuracy %"), **times})
     return lines
 
 
