@@ -49,11 +49,12 @@ def _rows(weight: Tensor, size: int, grouping: Grouping, dtype: torch.dtype) -> 
 def _like(weight: Tensor, rows: Tensor, shape: torch.Size, grouping: Grouping) -> Tensor:
     """Rows as a weight with another's memory format: every other would cost the convolution a slow copy."""
     blocks = rows.reshape(shape)
-    if weight.stride(1) < weight.stride(2):  # neighbouring channels: (G, O, K, C/G)
+    one_channel = weight.shape[1] == 1 < weight.shape[2] and weight.stride(1) == weight.stride(2)
+    if weight.stride(1) < weight.stride(2) or one_channel:  # neighbouring channels: (G, O, K, C/G)
         taps_first = grouping.merge(blocks.transpose(2, 3), 3, groups=False)
         return taps_first.reshape(weight.shape[0], weight.shape[2], weight.shape[1]).contiguous().transpose(1, 2)
     merged = grouping.merge(blocks.transpose(-1, -2), 2, groups=False)
-    if weight.shape[2] == 1:  # strides of one tap too: DistributedDataParallel compares them
+    if weight.shape[2] == 1:  # strides of one tap and of one channel too: DistributedDataParallel compares them
         return merged.reshape(weight.shape[:2]).contiguous().unsqueeze(2)
     return merged.reshape(weight.shape).contiguous()
 
