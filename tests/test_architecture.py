@@ -21,7 +21,7 @@ FLOORS = {
     "": 4,
     "lazy": 0,  # standard library only
     "export": 5,  # files for deployment, of any model
-    "lookup": 4,  # the nearest known name, for error messages: standard library only
+    "lookup": 0,  # the nearest known name, for error messages: standard library only
     "models": 5,
     "data": 5,
     "training": 6,

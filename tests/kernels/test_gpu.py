@@ -57,13 +57,6 @@ def test_statistics_of_real_layers(name, dtype, channels_last):
     assert torch.equal(again[1], covariance)
 
 
-def test_float32_input_on_tensor_cores():
-    x = images("blocks of 64", torch.float32, True)
-    covariance = kernels.patch_statistics(x, *arguments("blocks of 64"), precision="tf32")[1]
-    _, wanted, rows = plain("blocks of 64", x)
-    assert_within(covariance, wanted, 2 * 2**-10 + tolerance(torch.float32, size=rows))
-
-
 @pytest.mark.parametrize("steps", [1, 5, 15])
 @pytest.mark.parametrize("size", [1, 9, 16, 27, 32, 64, 100, 128])
 def test_roots_of_many_matrices(size, steps):

@@ -121,10 +121,10 @@ def test_every_row_is_taken_once(features, matrices, blocks, samples, ieee):
 
 def test_roots_are_padded_to_the_next_power():
     for size in range(1, kernels.MAX_ROOT_SIZE + 1):
-        plan = roots.plan_root(size)
-        assert size <= plan.size <= max(16, 2 * size - 1)
-        assert plan.size % plan.chunk == 0
-        assert plan.size & (plan.size - 1) == 0
+        padded = roots.padded(size)
+        assert size <= padded <= max(16, 2 * size - 1)
+        assert padded % roots.CHUNK == 0
+        assert padded & (padded - 1) == 0
 
 
 @pytest.mark.parametrize(
@@ -177,12 +177,7 @@ def changed(position: int, value: object) -> tuple:
         (lambda: kernels.patch_statistics(X.double(), *GEOMETRY), "float64"),
         (lambda: kernels.patch_statistics(X, *changed(0, (2,))), "kernel"),
         (lambda: kernels.patch_statistics(X, *changed(0, (4, 1))), "larger"),
-        (lambda: kernels.patch_statistics(X, *changed(0, (0, 1))), "positive"),
-        (lambda: kernels.patch_statistics(X, *changed(1, (1, 0))), "positive"),
-        (lambda: kernels.patch_statistics(X, *changed(2, (0, 0))), "2, 4 and 2"),
-        (lambda: kernels.patch_statistics(X, *changed(2, (0, -1, 0, 0))), "positive"),
         (lambda: kernels.patch_statistics(X, *changed(5, 3)), "channels"),
-        (lambda: kernels.patch_statistics(X, *GEOMETRY, precision="bf16"), "precision"),
         (lambda: kernels.newton_schulz_root(torch.zeros(1, 200, 200), 5), "at most 128"),
         (lambda: kernels.newton_schulz_root(A.double(), 5), "float64"),
         (lambda: kernels.newton_schulz_root(A, 0), "num_iterations"),
@@ -215,7 +210,7 @@ def test_kernels_compile_for_a_gpu_without_one(name, tmp_path, monkeypatch):
     from netdeconv.kernels import patch_kernels, root_kernels
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    root = {"TINY": 1e-38, "SIZE": 16, "CHUNK": 16, "PRECISION": "ieee"}
+    root = {"SIZE": 16, "CHUNK": 16}
     sums = {"stride_c": 1, "BORDER": True, "ROWS": patch_plan.ROWS, "COLS": 64}
     products = {**sums, "PRECISION": "ieee"}
     function, constants, warps, stages = {

@@ -14,9 +14,8 @@ from netdeconv.linalg import (
     PatchGeometry,
     gather_patches,
     patch_statistics,
-    scatter_patches,
 )
-from netdeconv.linalg.portions import portions
+from netdeconv.linalg.patches import PatchCopier, portions
 from netdeconv.linalg.symmetric import add_gram, complete
 from tolerances import assert_close
 
@@ -26,7 +25,7 @@ budgets = st.sampled_from([1, 2000, 2**22])
 
 
 def portions_of(size: int):
-    return mock.patch("netdeconv.linalg.portions._BYTES", size)
+    return mock.patch("netdeconv.linalg.patches._BYTES", size)
 
 
 @st.composite
@@ -71,7 +70,7 @@ def test_scattering_is_the_adjoint_of_gathering(case):
     x = torch.randn(shape, dtype=torch.float64)
     patches = gather_patches(x, geometry, grouping, dtype=x.dtype)
     other = torch.randn_like(patches)
-    back = scatter_patches(other, torch.zeros_like(x), geometry, grouping)
+    back = PatchCopier(geometry, grouping).scatter(other, torch.zeros_like(x))
     assert_close((patches * other).sum(), (x * back).sum(), size=patches.numel(), c=16)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torchvision.ops import SqueezeExcitation
 
-from netdeconv.models.blocks import Residual, SqueezeExcitation, scaled
+from netdeconv.models.blocks import Residual, scaled, squeeze_excitation
 from netdeconv.models.dpn import DualPathBlock
 from netdeconv.models.mobilenet import inverted_bottleneck
 from netdeconv.models.pnasnet import cell_a
@@ -36,13 +37,13 @@ def test_a_residual_block_activates_the_sum():
 
 def test_squeeze_and_excitation_scales_channels_by_what_their_means_say():
     x = image(channels=32)
-    module = SqueezeExcitation(32)
-    first, second = (layer for layer in module.gate if isinstance(layer, nn.Conv2d))
+    module = squeeze_excitation(32)
+    first, second = module.fc1, module.fc2
     assert first.out_channels == 2
     hidden = torch.relu(x.mean((2, 3)) @ first.weight[:, :, 0, 0].T + first.bias)
     gate = torch.sigmoid(hidden @ second.weight[:, :, 0, 0].T + second.bias)
     assert_close(module(x), x * gate[:, :, None, None], size=36)
-    assert SqueezeExcitation(8).gate[1].out_channels == 1
+    assert squeeze_excitation(8).fc1.out_channels == 1
 
 
 def test_a_dual_path_block_adds_to_its_first_channels_and_appends_the_others():
@@ -71,8 +72,8 @@ def test_a_pre_activation_block_activates_what_its_convolutions_see():
 def test_squeeze_and_excitation_ends_the_branch_of_senet():
     x = image()
     block = PreActivationBlock(4, 4, 1, squeeze=True)
-    nn.init.zeros_(block.branch[-1].gate[-2].weight)
-    nn.init.zeros_(block.branch[-1].gate[-2].bias)  # all gates are 1/2
+    nn.init.zeros_(block.branch[-1].fc2.weight)
+    nn.init.zeros_(block.branch[-1].fc2.bias)  # all gates are 1/2
     assert_close(block(x) - x, 0.5 * block.branch[:-1](block.activate(x)), size=8)
 
 

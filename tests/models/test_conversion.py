@@ -35,7 +35,12 @@ PUBLISHED = {
     "resnext29_32x4d": (10, 3, None, {}),
     "mobilenet_v2": (10, None, 1, {"*.project": 1}),
     "dpn92": (10, None, None, {}),
-    "efficientnet_b0": (10, None, 1, {"*.project": 1, "*.gate": 1}),  # ours: batch norm was published between its ends
+    "efficientnet_b0": (
+        10,
+        None,
+        1,
+        {"*.project": 1, "*.fc[12]": 1},
+    ),  # ours: batch norm was published between its ends
     "pnasnet_a": (10, None, None, {}),
     "preact_resnet18": (10, None, None, {}),
 }

@@ -9,22 +9,22 @@ import torch
 from torch import nn
 from torchvision import models as zoo
 
-from netdeconv.models import architecture, build, build_imagenet, imagenet_architecture, parse_imagenet_name
-
-NAMES = zoo.list_models(module=zoo)
+from netdeconv.models import architecture, build, build_imagenet, imagenet_architecture
+from netdeconv.models.entry import split_name
+from netdeconv.models.imagenet import KIND, NAMES
 
 
 @pytest.mark.parametrize("name", ["resnet18", "densenet121", "vgg11", "resnext50_32x4d"])
 def test_a_d_at_the_end_means_the_converted_network(name):
-    assert parse_imagenet_name(name) == (name, False)
-    assert parse_imagenet_name(f"{name}d") == (name, True)
+    assert split_name(KIND, name, NAMES) == (name, False)
+    assert split_name(KIND, f"{name}d", NAMES) == (name, True)
     with pytest.raises(ValueError, match=f"unknown ImageNet network '{name}d'; did you mean '{name}'"):
         build_imagenet(f"{name}d")
 
 
 def test_no_name_of_torchvision_is_another_one_converted():
     assert not [name for name in NAMES if f"{name}d" in NAMES]
-    assert all(parse_imagenet_name(name) == (name, False) for name in NAMES)
+    assert all(split_name(KIND, name, NAMES) == (name, False) for name in NAMES)
 
 
 def test_networks_have_the_classes_asked_for():

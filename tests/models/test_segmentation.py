@@ -11,12 +11,8 @@ from torchvision.models import ResNet18_Weights, resnet50
 from torchvision.models import segmentation as zoo
 
 import netdeconv as nd
-from netdeconv.models.segmentation import (
-    SEGMENTATION_NETWORKS,
-    _dilate,
-    build_segmentation,
-    parse_segmentation_name,
-)
+from netdeconv.models.entry import split_name
+from netdeconv.models.segmentation import KIND, SEGMENTATION_NETWORKS, _dilate, build_segmentation
 
 PUBLISHED = {
     "fcn_resnet50": zoo.FCN_ResNet50_Weights,
@@ -111,13 +107,13 @@ def test_what_cannot_be_built_is_refused(name, settings, message):
 
 @pytest.mark.parametrize("name", SEGMENTATION_NETWORKS)
 def test_a_d_at_the_end_means_converted(name):
-    assert parse_segmentation_name(f"{name}d") == (name, True)
-    assert parse_segmentation_name(name) == (name, False)
+    assert split_name(KIND, f"{name}d", SEGMENTATION_NETWORKS) == (name, True)
+    assert split_name(KIND, name, SEGMENTATION_NETWORKS) == (name, False)
 
 
 def test_a_name_that_is_none_is_refused_with_or_without_d():
     with pytest.raises(ValueError, match="did you mean 'fcn_resnet50'"):
-        parse_segmentation_name("fcn_resnet5d")
+        split_name(KIND, "fcn_resnet5d", SEGMENTATION_NETWORKS)
 
 
 # The large ones have the heads of ResNet-18's.

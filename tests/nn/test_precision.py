@@ -66,7 +66,7 @@ def test_a_mean_less_than_the_rounding_of_its_rows_is_not_counted_twice(budget):
     # the mean, and that of every eighth row, is less than half a unit of a row: less it, rounded, a row is itself
     x[56] += 1 / 32
     layer = nd.ChannelWhitening(1)
-    with mock.patch("netdeconv.linalg.portions._BYTES", budget):
+    with mock.patch("netdeconv.linalg.patches._BYTES", budget):
         layer.observe(x.view(64, 1).bfloat16())
     assert layer.statistics.running_mean.item() == 1 / 2048
 

@@ -164,7 +164,7 @@ def test_reset_forgets_everything():
     fresh, _ = build("conv2d", dataclasses.replace(SETTINGS[0], freeze=FREEZE))
     layer = copy.deepcopy(fresh)
     layer(torch.randn(3, 4, 7, 6, dtype=torch.float64))
-    layer.statistics.reset()
+    layer.statistics.reset_running_stats()
     for ours, theirs in zip(layer.state_dict().values(), fresh.state_dict().values(), strict=True):
         assert torch.equal(ours, theirs)
 
@@ -224,7 +224,7 @@ CHANGES = {
     "load": lambda layer: layer.load_state_dict({k: v * 2 for k, v in layer.state_dict().items()}),
     "data": lambda layer: layer.weight.data.mul_(2),
     "a training step": lambda layer: (layer.train(), layer(torch.randn(3, 4, 7, 6)), layer.eval()),
-    "reset": lambda layer: layer.statistics.reset(),
+    "reset": lambda layer: layer.statistics.reset_running_stats(),
     "assign_folded_": lambda layer: layer.assign_folded_(layer.weight * 3, layer.bias * 2),
 }
 

@@ -55,7 +55,7 @@ def test_named_settings(name, first, others, linear):
 
 
 def test_a_name_that_is_none_is_refused_with_the_nearest():
-    with pytest.raises(ValueError, match=r"no settings are called 'papr', the nearest is 'paper' \(known: default"):
+    with pytest.raises(ValueError, match=r"unknown settings 'papr'; did you mean 'paper'\? \(known: default"):
         nd.convert(network(), "papr")
     assert [*SETTINGS] == ["default", "paper", "full16", "channel", "stem"]
 

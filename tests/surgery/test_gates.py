@@ -7,10 +7,10 @@ import logging
 import pytest
 import torch
 from torch import nn
+from torchvision.ops import SqueezeExcitation
 
 import netdeconv as nd
 from netdeconv import models
-from netdeconv.models.blocks import SqueezeExcitation
 from netdeconv.surgery.gates import gates
 from surgery.mixed import whitened
 
@@ -64,7 +64,7 @@ def one_layer(size: int | tuple[int, int]) -> nn.Module:
     "gate",
     [
         *(MeanGate(8), MeanGate(8, act=nn.Hardsigmoid), MeanGate(8, act=OwnHardSigmoid)),
-        *(LinearGate(8), one_layer(1), one_layer((1, 1)), SqueezeExcitation(8, ratio=4)),
+        *(LinearGate(8), one_layer(1), one_layer((1, 1)), SqueezeExcitation(8, 2)),
     ],
     ids=lambda gate: type(gate).__name__,
 )

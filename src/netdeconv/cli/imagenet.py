@@ -79,9 +79,10 @@ def options_of(arguments: Sequence[str]) -> Options:
 
 def split(name: str) -> tuple[str, bool]:
     """Return the network that a name means, and whether a ``d`` at the end says that it is converted."""
-    from netdeconv.models import parse_imagenet_name
+    from netdeconv.models.entry import split_name
+    from netdeconv.models.imagenet import KIND, NAMES
 
-    plain, converted = parse_imagenet_name(name.removeprefix(IMAGENET))
+    plain, converted = split_name(KIND, name.removeprefix(IMAGENET), NAMES)
     return IMAGENET + plain, converted
 
 

@@ -51,9 +51,10 @@ def options_of(arguments: Sequence[str]) -> Options:
 
 def split(name: str) -> tuple[str, bool]:
     """Return the network that a name means, and whether a ``d`` at the end says that it is converted."""
-    from netdeconv.models.segmentation import parse_segmentation_name
+    from netdeconv.models.entry import split_name
+    from netdeconv.models.segmentation import KIND, SEGMENTATION_NETWORKS
 
-    return parse_segmentation_name(name)
+    return split_name(KIND, name, SEGMENTATION_NETWORKS)
 
 
 def main(arguments: Sequence[str]) -> int:

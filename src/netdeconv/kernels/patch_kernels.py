@@ -89,20 +89,9 @@ def column_sums(
     )
     total = tl.zeros((ROWS, COLS), dtype=tl.float32)
     for block in range(first_block, last_block):
+        first = (group * num_blocks + block) * block_channels
         address, down, right, valid = columns_at(
-            tile,
-            group,
-            block,
-            stride_c,
-            stride_h,
-            stride_w,
-            dilation_h,
-            dilation_w,
-            kernel_w,
-            taps,
-            num_blocks,
-            block_channels,
-            COLS,
+            tile, first, stride_c, stride_h, stride_w, dilation_h, dilation_w, kernel_w, taps, block_channels, COLS
         )
         for start in range(first_row, last_row, ROWS):
             row_address, top, left, row_valid = rows_at(
@@ -149,48 +138,25 @@ def tile_products(
     """Products of two tiles' features over a share of the rows. Programs and workspace (splits, G, pairs of tiles)."""
     program = tl.program_id(0)
     pairs = tiles * (tiles + 1) // 2
-    row_tile, column_tile = pair_at(program % pairs, tiles)
+    a_tile, b_tile = pair_at(program % pairs, tiles)
     group = (program // pairs) % num_matrices
     split = program // (pairs * num_matrices)
     first_block, last_block, first_row, last_row = share_of(
         split, samples, num_blocks, block_share, row_share, row_splits
     )
     features = taps * block_channels
-    a_feature = row_tile * COLS + tl.arange(0, COLS)
-    b_feature = column_tile * COLS + tl.arange(0, COLS)
+    a_feature = a_tile * COLS + tl.arange(0, COLS)
+    b_feature = b_tile * COLS + tl.arange(0, COLS)
     a_mean = tl.load(mean + group * features + a_feature, mask=a_feature < features, other=0.0)
     b_mean = tl.load(mean + group * features + b_feature, mask=b_feature < features, other=0.0)
     total = tl.zeros((COLS, COLS), dtype=tl.float32)
     for block in range(first_block, last_block):
+        first = (group * num_blocks + block) * block_channels
         a_address, a_down, a_right, a_valid = columns_at(
-            row_tile,
-            group,
-            block,
-            stride_c,
-            stride_h,
-            stride_w,
-            dilation_h,
-            dilation_w,
-            kernel_w,
-            taps,
-            num_blocks,
-            block_channels,
-            COLS,
+            a_tile, first, stride_c, stride_h, stride_w, dilation_h, dilation_w, kernel_w, taps, block_channels, COLS
         )
         b_address, b_down, b_right, b_valid = columns_at(
-            column_tile,
-            group,
-            block,
-            stride_c,
-            stride_h,
-            stride_w,
-            dilation_h,
-            dilation_w,
-            kernel_w,
-            taps,
-            num_blocks,
-            block_channels,
-            COLS,
+            b_tile, first, stride_c, stride_h, stride_w, dilation_h, dilation_w, kernel_w, taps, block_channels, COLS
         )
         for start in range(first_row, last_row, ROWS):
             row_address, top, left, row_valid = rows_at(
@@ -223,13 +189,13 @@ def mirror(
     """Divide by the rows and write both halves. Programs and ``products`` (G, pairs of tiles)."""
     program = tl.program_id(0)
     pairs = tiles * (tiles + 1) // 2
-    row_tile, column_tile = pair_at(program % pairs, tiles)
+    a_tile, b_tile = pair_at(program % pairs, tiles)
     inner = tl.arange(0, COLS)[:, None] * COLS + tl.arange(0, COLS)[None, :]
     value = tl.load(products + program.to(tl.int64) * COLS * COLS + inner) / rows
-    row = (row_tile * COLS + tl.arange(0, COLS))[:, None]
-    column = (column_tile * COLS + tl.arange(0, COLS))[None, :]
+    row = (a_tile * COLS + tl.arange(0, COLS))[:, None]
+    column = (b_tile * COLS + tl.arange(0, COLS))[None, :]
     covariance += (program // pairs).to(tl.int64) * features * features
     inside = (row < features) & (column < features)
     tl.store(covariance + row * features + column, value, mask=inside)
-    if row_tile != column_tile:
+    if a_tile != b_tile:
         tl.store(covariance + column * features + row, value, mask=inside)

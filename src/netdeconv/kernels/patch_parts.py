@@ -40,8 +40,7 @@ def rows_at(
 @triton.jit
 def columns_at(
     tile: tl.tensor,
-    group: tl.tensor,
-    block: tl.tensor,
+    first: tl.tensor,
     stride_c: tl.tensor,
     stride_h: tl.tensor,
     stride_w: tl.tensor,
@@ -49,15 +48,13 @@ def columns_at(
     dilation_w: tl.tensor,
     kernel_w: tl.tensor,
     taps: tl.tensor,
-    num_blocks: tl.tensor,
     block_channels: tl.tensor,
     COLS: tl.constexpr,
 ) -> tl.tensor:
-    """COLS features of a block: channel and tap as an address, the tap's place in the patch, and validity."""
+    """COLS features of a block: channel, from ``first`` on, and tap as an address, the tap's place, and validity."""
     feature = tile * COLS + tl.arange(0, COLS)
     tap = feature // block_channels
-    channel = feature % block_channels + block * block_channels
-    channel += group * num_blocks * block_channels
+    channel = first + feature % block_channels
     down = (tap // kernel_w) * dilation_h
     right = (tap % kernel_w) * dilation_w
     address = channel.to(tl.int64) * stride_c + down.to(tl.int64) * stride_h + right.to(tl.int64) * stride_w

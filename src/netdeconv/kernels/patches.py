@@ -8,116 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from netdeconv.kernels.patch_plan import ROWS, Division, plan_patches
 
-# Triton's words: products of float32, or of terms rounded to TensorFloat32.
-_PRECISIONS = ("ieee", "tf32")
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
 def supports_patch_statistics(x: Tensor, kernel_size: Sequence[int]) -> bool:
-    """Whether the kernels take this input; whether they can run on its device is said by ``usable``.
-
-    Args:
-        x: the input.
-        kernel_size: taps along each axis.
-
-    Shapes:
-        x (N, C, H, W) where the answer is yes.
-
-    Returns:
-        Whether the input has two axes, a dtype of at most float32, and anything in it.
-    """
+    """Whether the kernels take this input: (N, C, H, W), of at most float32, and not empty. See ``usable``, too."""
     return x.dim() == 4 and len(kernel_size) == 2 and x.dtype in _DTYPES and x.numel() > 0
-
-
-def patch_statistics(
-    x: Tensor,
-    kernel_size: Sequence[int],
-    step: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    num_matrices: int,
-    num_blocks: int,
-    block_channels: int,
-    precision: str | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Mean and covariance of sampled patches.
-
-    Args:
-        x: input, with any strides.
-        kernel_size: taps along each axis.
-        step: distance of sampled patches.
-        padding: zeros before and after, first axis first: four numbers.
-        dilation: distance of the taps.
-        num_matrices: G.
-        num_blocks: S.
-        block_channels: B.
-        precision: of the products, "ieee" or "tf32". If not said, "ieee" for float32 input and "tf32" for
-            narrower.
-
-    Shapes:
-        x (N, C, H, W); mean (G, D) and covariance (G, D, D), float32.
-
-    Returns:
-        Mean and covariance; features in the order of ``linalg.gather_patches``. No derivative is registered.
-
-    Raises:
-        ValueError: when the input is not of a kind :func:`supports_patch_statistics` accepts, when the numbers do not
-            fit together, when the kernel is larger than the padded input, or when the precision has another name.
-
-    Numerics:
-        Sums in float32, centred before the product. The tensor cores cut the 13 last bits of a term of a "tf32"
-        product off, which leaves as many as float16 has and more than bfloat16; a product becomes smaller by up to
-        one part in 512. The same input gives the same bits in every run.
-    """
-    if precision is None:
-        precision = "ieee" if x.dtype == torch.float32 else "tf32"
-    result: tuple[Tensor, Tensor] = _operator(
-        x,
-        list(kernel_size),
-        list(step),
-        list(padding),
-        list(dilation),
-        num_matrices,
-        num_blocks,
-        block_channels,
-        precision,
-    )
-    return result
-
-
-def _check(
-    x: Tensor,
-    kernel_size: list[int],
-    step: list[int],
-    padding: list[int],
-    dilation: list[int],
-    num_matrices: int,
-    num_blocks: int,
-    block_channels: int,
-    precision: str,
-) -> None:
-    if not supports_patch_statistics(x, kernel_size):
-        raise ValueError(
-            f"the kernel takes (N, C, H, W) of {_DTYPES} and two taps' numbers, "
-            f"got {x.dtype} {tuple(x.shape)} and kernel {kernel_size}"
-        )
-    if (len(step), len(padding), len(dilation)) != (2, 4, 2):
-        raise ValueError(f"step, padding and dilation have 2, 4 and 2 numbers, got {step}, {padding}, {dilation}")
-    if min(*kernel_size, *step, *dilation, num_matrices, num_blocks, block_channels) < 1 or min(padding) < 0:
-        raise ValueError(
-            f"numbers must be positive: kernel {kernel_size}, step {step}, dilation {dilation}, padding {padding}, "
-            f"blocks {num_matrices} x {num_blocks} x {block_channels}"
-        )
-    if num_matrices * num_blocks * block_channels != x.shape[1]:
-        raise ValueError(f"{num_matrices} x {num_blocks} x {block_channels} channels, but the input has {x.shape[1]}")
-    if precision not in _PRECISIONS:
-        raise ValueError(f"precision must be one of {_PRECISIONS}, got {precision!r}")
 
 
 def _grid(size: int, kernel: int, step: int, before: int, after: int, dilation: int) -> tuple[int, bool]:
@@ -136,14 +39,8 @@ def _shares(division: Division) -> tuple[int, int, int]:
     return division.block_share, division.row_share, division.row_splits
 
 
-_SCHEMA = (
-    "(Tensor x, SymInt[] kernel_size, SymInt[] step, SymInt[] padding, SymInt[] dilation, SymInt num_matrices, "
-    "SymInt num_blocks, SymInt block_channels, str precision) -> (Tensor, Tensor)"
-)
-
-
-@torch.library.custom_op("netdeconv::patch_statistics", mutates_args=(), schema=_SCHEMA)
-def _operator(
+@torch.library.custom_op("netdeconv::patch_statistics", mutates_args=())
+def patch_statistics(
     x: Tensor,
     kernel_size: list[int],
     step: list[int],
@@ -152,11 +49,44 @@ def _operator(
     num_matrices: int,
     num_blocks: int,
     block_channels: int,
-    precision: str,
 ) -> tuple[Tensor, Tensor]:
-    _check(x, kernel_size, step, padding, dilation, num_matrices, num_blocks, block_channels, precision)
+    """Mean and covariance of sampled patches.
+
+    Args:
+        x: input, with any strides.
+        kernel_size: taps along each axis.
+        step: distance of sampled patches.
+        padding: zeros before and after, first axis first: four numbers.
+        dilation: distance of the taps.
+        num_matrices: G.
+        num_blocks: S.
+        block_channels: B.
+
+    Shapes:
+        x (N, C, H, W); mean (G, D) and covariance (G, D, D), float32.
+
+    Returns:
+        Mean and covariance; features in the order of ``linalg.gather_patches``. No derivative is registered.
+
+    Raises:
+        ValueError: when the input is not of a kind :func:`supports_patch_statistics` accepts, when the blocks do not
+            make up its channels, or when the kernel is larger than the padded input.
+
+    Numerics:
+        Sums in float32, centred before the product. Products of narrower input are made as TensorFloat32: the tensor
+        cores cut the 13 last bits of a term off, which leaves as many as float16 has and more than bfloat16; a product
+        becomes smaller by up to one part in 512. The same input gives the same bits in every run.
+    """
+    if not supports_patch_statistics(x, kernel_size):
+        raise ValueError(
+            f"the kernel takes (N, C, H, W) of {_DTYPES} and two taps' numbers, "
+            f"got {x.dtype} {tuple(x.shape)} and kernel {kernel_size}"
+        )
+    if num_matrices * num_blocks * block_channels != x.shape[1]:
+        raise ValueError(f"{num_matrices} x {num_blocks} x {block_channels} channels, but the input has {x.shape[1]}")
     from netdeconv.kernels import patch_kernels  # on first use: imports Triton
 
+    precision = "ieee" if x.dtype == torch.float32 else "tf32"
     (grid_h, outside_h), (grid_w, outside_w) = (
         _grid(x.shape[2 + a], kernel_size[a], step[a], padding[2 * a], padding[2 * a + 1], dilation[a]) for a in (0, 1)
     )
@@ -219,20 +149,9 @@ def _operator(
     return mean, covariance
 
 
-@_operator.register_fake
-def _(
-    x: Tensor,
-    kernel_size: list[int],
-    step: list[int],
-    padding: list[int],
-    dilation: list[int],
-    num_matrices: int,
-    num_blocks: int,
-    block_channels: int,
-    precision: str,
-) -> tuple[Tensor, Tensor]:
+@patch_statistics.register_fake
+def _(x: Tensor, kernel_size: list[int], *others: Any) -> tuple[Tensor, Tensor]:
+    num_matrices, _, block_channels = others[-3:]
     features = block_channels * math.prod(kernel_size)
-    return (
-        x.new_empty((num_matrices, features), dtype=torch.float32),
-        x.new_empty((num_matrices, features, features), dtype=torch.float32),
-    )
+    mean = x.new_empty((num_matrices, features), dtype=torch.float32)
+    return mean, mean.new_empty((num_matrices, features, features))

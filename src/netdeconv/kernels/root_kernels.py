@@ -22,8 +22,11 @@ zero: the padded matrices stay block-diagonal and the padding stays finite.
 # mypy: disallow-untyped-decorators=False
 from __future__ import annotations
 
+import torch
 import triton
 import triton.language as tl
+
+_TINY = tl.constexpr(torch.finfo(torch.float32).tiny)
 
 
 @triton.jit
@@ -54,18 +57,18 @@ def _load_symmetrized(
 
 
 @triton.jit
-def _norm(matrix: tl.tensor, D: tl.tensor, TINY: tl.constexpr, SIZE: tl.constexpr, STRIP: tl.constexpr) -> tl.tensor:
-    """The Frobenius norm of the symmetric part, at least TINY. Numbers are scaled before they are squared."""
+def _norm(matrix: tl.tensor, D: tl.tensor, SIZE: tl.constexpr, STRIP: tl.constexpr) -> tl.tensor:
+    """The Frobenius norm of the symmetric part, at least _TINY. Numbers are scaled before they are squared."""
     largest = tl.zeros((STRIP,), dtype=tl.float32)
     for start in range(0, SIZE, STRIP):
         largest = tl.maximum(largest, tl.max(tl.abs(_load_symmetrized(matrix, start, D, SIZE, STRIP)), axis=1))
-    scale = tl.maximum(tl.max(largest, axis=0), TINY).to(tl.float32)
+    scale = tl.maximum(tl.max(largest, axis=0), _TINY).to(tl.float32)
     squares = tl.zeros((STRIP,), dtype=tl.float32)
     for start in range(0, SIZE, STRIP):
         value = _load_symmetrized(matrix, start, D, SIZE, STRIP) / scale
         squares += tl.sum(value * value, axis=1)
     norm = scale * tl.sqrt(tl.sum(squares, axis=0))
-    return tl.where(norm < TINY, TINY, norm)  # not a maximum: NaN has to stay NaN
+    return tl.where(norm < _TINY, _TINY, norm)  # not a maximum: NaN has to stay NaN
 
 
 @triton.jit
@@ -97,7 +100,6 @@ def _add_product(
     right: tl.tensor,
     SIZE: tl.constexpr,
     CHUNK: tl.constexpr,
-    PRECISION: tl.constexpr,
 ) -> tl.tensor:
     """``total + left right`` of scratch matrices."""
     every = tl.arange(0, SIZE)
@@ -105,7 +107,7 @@ def _add_product(
         inner = start + tl.arange(0, CHUNK)
         a = tl.load(left + every[:, None] * SIZE + inner[None, :])
         b = tl.load(right + inner[:, None] * SIZE + every[None, :])
-        total = tl.dot(a, b, acc=total, input_precision=PRECISION)
+        total = tl.dot(a, b, acc=total, input_precision="ieee")
     return total
 
 
@@ -125,21 +127,18 @@ def _update(
     right: tl.tensor,
     SIZE: tl.constexpr,
     CHUNK: tl.constexpr,
-    PRECISION: tl.constexpr,
 ) -> None:
     """``out = 1.5 add - 0.5 left right``; ``out`` may be one of the others."""
     total = tl.zeros((SIZE, SIZE), dtype=tl.float32)
-    total = _add_product(total, left, right, SIZE, CHUNK, PRECISION)
+    total = _add_product(total, left, right, SIZE, CHUNK)
     _store(out, 1.5 * tl.load(_strip(add, 0, SIZE, SIZE)) - 0.5 * total, SIZE)
 
 
 @triton.jit
-def _step(
-    product: tl.tensor, half: tl.tensor, SIZE: tl.constexpr, CHUNK: tl.constexpr, PRECISION: tl.constexpr
-) -> None:
+def _step(product: tl.tensor, half: tl.tensor, SIZE: tl.constexpr, CHUNK: tl.constexpr) -> None:
     """P <- P T^2 with T = (3 I - P) / 2; ``half`` is overwritten."""
-    _update(half, product, product, product, SIZE, CHUNK, PRECISION)
-    _update(product, half, product, half, SIZE, CHUNK, PRECISION)
+    _update(half, product, product, product, SIZE, CHUNK)
+    _update(product, half, product, half, SIZE, CHUNK)
 
 
 @triton.jit(do_not_specialize=["num_iterations"])
@@ -149,10 +148,8 @@ def root_forward(
     scratch: tl.tensor,
     D: tl.tensor,
     num_iterations: tl.tensor,
-    TINY: tl.constexpr,
     SIZE: tl.constexpr,
     CHUNK: tl.constexpr,
-    PRECISION: tl.constexpr,
 ) -> None:
     """Z_n / sqrt(norm), symmetrised. Scratch: 3 matrices for each program."""
     program = tl.program_id(0).to(tl.int64)
@@ -162,11 +159,11 @@ def root_forward(
     root = product + SIZE * SIZE
     half = root + SIZE * SIZE
     STRIP: tl.constexpr = CHUNK
-    norm = _norm(matrix, D, TINY, SIZE, STRIP)
+    norm = _norm(matrix, D, SIZE, STRIP)
     _begin(matrix, product, root, norm, D, SIZE, STRIP)
     for _ in range(1, num_iterations):
-        _step(product, half, SIZE, CHUNK, PRECISION)
-        _update(root, root, product, root, SIZE, CHUNK, PRECISION)
+        _step(product, half, SIZE, CHUNK)
+        _update(root, root, product, root, SIZE, CHUNK)
     scale = tl.sqrt(norm)
     for start in range(0, SIZE, STRIP):
         rows = (start + tl.arange(0, STRIP))[:, None]
@@ -185,16 +182,15 @@ def _tangent_step(
     v: tl.tensor,
     SIZE: tl.constexpr,
     CHUNK: tl.constexpr,
-    PRECISION: tl.constexpr,
 ) -> None:
     """dP <- d(P T^2) = 2.25 dP - 1.5 (X + X^T) + 0.25 (V + V^T), X = dP P, V = (X + X^T / 2) P."""
     zero = tl.zeros((SIZE, SIZE), dtype=tl.float32)
-    _store(x, _add_product(zero, tangent, product, SIZE, CHUNK, PRECISION), SIZE)
+    _store(x, _add_product(zero, tangent, product, SIZE, CHUNK), SIZE)
     for start in range(0, SIZE, CHUNK):
         value = tl.load(_strip(x, start, SIZE, CHUNK)) + 0.5 * tl.load(_transposed_strip(x, start, SIZE, CHUNK))
         tl.store(_strip(v, start, SIZE, CHUNK), value)
     tl.debug_barrier()
-    _store(v, _add_product(zero, v, product, SIZE, CHUNK, PRECISION), SIZE)
+    _store(v, _add_product(zero, v, product, SIZE, CHUNK), SIZE)
     for start in range(0, SIZE, CHUNK):
         twice_x = tl.load(_strip(x, start, SIZE, CHUNK)) + tl.load(_transposed_strip(x, start, SIZE, CHUNK))
         twice_v = tl.load(_strip(v, start, SIZE, CHUNK)) + tl.load(_transposed_strip(v, start, SIZE, CHUNK))
@@ -258,10 +254,8 @@ def root_backward(
     scratch: tl.tensor,
     D: tl.tensor,
     num_iterations: tl.tensor,
-    TINY: tl.constexpr,
     SIZE: tl.constexpr,
     CHUNK: tl.constexpr,
-    PRECISION: tl.constexpr,
 ) -> None:
     """Gradient of the matrix; iterates are computed again. Scratch: 6 matrices for each program."""
     program = tl.program_id(0).to(tl.int64)
@@ -276,17 +270,17 @@ def root_backward(
     x = root_tangent + SIZE * SIZE
     v = x + SIZE * SIZE
     STRIP: tl.constexpr = CHUNK
-    norm = _norm(matrix, D, TINY, SIZE, STRIP)
+    norm = _norm(matrix, D, SIZE, STRIP)
     _begin(matrix, product, root, norm, D, SIZE, STRIP)
     _begin_tangent(grad, tangent, root_tangent, D, SIZE, STRIP)
     for step in range(1, num_iterations):
-        _tangent_step(product, tangent, x, v, SIZE, CHUNK, PRECISION)
-        _step(product, x, SIZE, CHUNK, PRECISION)
+        _tangent_step(product, tangent, x, v, SIZE, CHUNK)
+        _step(product, x, SIZE, CHUNK)
         # d(P Z) = dP Z + P dZ, with the new P and the old Z
         total = tl.zeros((SIZE, SIZE), dtype=tl.float32)
-        total = _add_product(total, tangent, root, SIZE, CHUNK, PRECISION)
-        total = _add_product(total, product, root_tangent, SIZE, CHUNK, PRECISION)
+        total = _add_product(total, tangent, root, SIZE, CHUNK)
+        total = _add_product(total, product, root_tangent, SIZE, CHUNK)
         _store(root_tangent, 1.5 * tl.load(_strip(root_tangent, 0, SIZE, SIZE)) - 0.5 * total, SIZE)
         if step + 1 < num_iterations:
-            _update(root, root, product, root, SIZE, CHUNK, PRECISION)
+            _update(root, root, product, root, SIZE, CHUNK)
     _finish_backward(matrix, result, grad, out, root_tangent, norm, D, SIZE, STRIP)

@@ -7,7 +7,7 @@ from netdeconv.linalg.geometry import PatchGeometry
 from netdeconv.linalg.grouping import Grouping
 from netdeconv.linalg.inverse_sqrt import Root, inverse_sqrt
 from netdeconv.linalg.newton_schulz import NewtonSchulz
-from netdeconv.linalg.patches import gather_patches, scatter_patches
+from netdeconv.linalg.patches import gather_patches
 
 __all__ = [
     "Converged",
@@ -19,5 +19,4 @@ __all__ = [
     "gather_patches",
     "inverse_sqrt",
     "patch_statistics",
-    "scatter_patches",
 ]

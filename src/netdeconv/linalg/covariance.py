@@ -18,8 +18,7 @@ from torch import Tensor
 from netdeconv import kernels
 from netdeconv.linalg.geometry import PatchGeometry
 from netdeconv.linalg.grouping import Grouping
-from netdeconv.linalg.patches import PatchCopier, gather_patches
-from netdeconv.linalg.portions import portions
+from netdeconv.linalg.patches import PatchCopier, gather_patches, portions
 from netdeconv.linalg.precision import either, full_precision, may_write, statistics_dtype, symmetrize
 from netdeconv.linalg.symmetric import add_gram, complete
 
@@ -209,7 +208,7 @@ def _centred(patches: Tensor, centre_G1D: Tensor, dtype: torch.dtype, copier: Pa
 
 def _by_kernel(sample: Tensor, geometry: PatchGeometry, grouping: Grouping) -> tuple[Tensor, Tensor]:
     """The same without a copy of the patches, on a GPU."""
-    return kernels.patch_statistics(
+    mean_GD, covariance_GDD = kernels.patch_statistics(
         sample,
         geometry.kernel_size,
         geometry.step,
@@ -219,3 +218,4 @@ def _by_kernel(sample: Tensor, geometry: PatchGeometry, grouping: Grouping) -> t
         grouping.num_blocks,
         grouping.block_channels,
     )
+    return mean_GD, covariance_GDD

@@ -12,6 +12,11 @@ from torch import Tensor
 
 from netdeconv.linalg.geometry import PatchGeometry, Slices
 from netdeconv.linalg.grouping import Grouping
+from netdeconv.linalg.precision import may_write
+
+# Patches are as large as the activation they are read from. Copied, centred and multiplied portion by portion they stay
+# in a processor's cache, and the memory of one portion serves all: pages of new memory cost more than the arithmetic.
+_BYTES = 4 * 2**20
 
 
 def gather_patches(x: Tensor, geometry: PatchGeometry, grouping: Grouping, *, dtype: torch.dtype) -> Tensor:
@@ -33,24 +38,6 @@ def gather_patches(x: Tensor, geometry: PatchGeometry, grouping: Grouping, *, dt
         ValueError: when the kernel is larger than the padded input.
     """
     return PatchCopier(geometry, grouping).gather(x, dtype)
-
-
-def scatter_patches(patches: Tensor, into: Tensor, geometry: PatchGeometry, grouping: Grouping) -> Tensor:
-    """The adjoint of :func:`gather_patches`: add patches to the positions they were read from.
-
-    Args:
-        patches: as :func:`gather_patches` gives them.
-        into: changed in place.
-        geometry: where the patches lie.
-        grouping: the blocks.
-
-    Shapes:
-        patches (G, S P, D); into and result (N, C, ...).
-
-    Returns:
-        ``into``.
-    """
-    return PatchCopier(geometry, grouping).scatter(patches, into)
 
 
 class PatchCopier:
@@ -84,7 +71,7 @@ class PatchCopier:
         return patches.flatten(1, -3).flatten(2)
 
     def scatter(self, patches: Tensor, into: Tensor) -> Tensor:
-        """As :func:`scatter_patches`."""
+        """The adjoint of :meth:`gather`: add patches to the positions of ``into`` that they are read from."""
         slots = patches.reshape(self._shape(into)).movedim(-2, 0)
         for tap, target, source in self.geometry.taps(tuple(into.shape[2:])):
             part = slots[tap][_at(target)]  # G S N ... B
@@ -100,3 +87,15 @@ class PatchCopier:
 
 def _at(target: Slices) -> tuple[slice, ...]:
     return (slice(None), slice(None), slice(None), *target)
+
+
+def portions(sample: Tensor, geometry: PatchGeometry, dtype: torch.dtype) -> list[slice]:
+    """Slices of the batch whose copied patches fit a cache; one where they would not pay or cannot be recorded."""
+    whole = [slice(None)]
+    if sample.device.type != "cpu" or not may_write():
+        return whole
+    bytes_of_entry = geometry.num_samples(sample[:1].shape) * sample.shape[1] * geometry.num_taps * dtype.itemsize
+    step = max(1, _BYTES // max(1, bytes_of_entry))
+    if step >= len(sample):
+        return whole
+    return [slice(first, first + step) for first in range(0, len(sample), step)]

@@ -81,15 +81,7 @@ def compose(vectors: Tensor, inner: Tensor) -> Tensor:
 
 
 def root_gradient(values: Tensor, vectors: Tensor, norm: Tensor, grad: Tensor, num_iterations: int) -> Tensor:
-    """Gradient with respect to A of <G, p(A / s) s^(-1/2)>, s = ||A||_F.
-
-    Args:
-        values: eigenvalues of A / s, (B, D).
-        vectors: eigenvectors, (B, D, D).
-        norm: s, (B, 1, 1).
-        grad: G, symmetric, (B, D, D).
-        num_iterations: steps.
-    """
+    """Gradient with respect to A of <G, p(A / s) s^(-1/2)>, s = ||A||_F, from the eigenvalues of A / s; G symmetric."""
     turned = symmetric_product(torch.bmm(vectors.mT, grad), vectors, torch.zeros_like(grad), alpha=1.0, beta=0.0)
     own = turned.diagonal(dim1=-2, dim2=-1).clone()
     through_p = turned.mul_(divided_differences(values, num_iterations)).div_(norm.sqrt())

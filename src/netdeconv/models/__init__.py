@@ -8,7 +8,7 @@ from netdeconv.lazy import lazy_names
 
 if TYPE_CHECKING:
     from netdeconv.models.entry import IMAGENET, Architecture
-    from netdeconv.models.imagenet import build_imagenet, imagenet_architecture, parse_imagenet_name
+    from netdeconv.models.imagenet import build_imagenet, imagenet_architecture
     from netdeconv.models.norm_config import BATCH_NORM, NORMALISATIONS, PLAIN_NORMS, NormChanges, NormConfig
     from netdeconv.models.normalisation import normalise, replace_norms
     from netdeconv.models.registry import ARCHITECTURES, architecture, build, list_names
@@ -30,6 +30,5 @@ __all__ = [
     "imagenet_architecture",
     "list_names",
     "normalise",
-    "parse_imagenet_name",
     "replace_norms",
 ]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch import Tensor, nn
+from torchvision.ops import Conv2dNormActivation, SqueezeExcitation
 
 
 def scaled(channels: int, width: float) -> int:
@@ -13,23 +15,14 @@ def scaled(channels: int, width: float) -> int:
     return max(1, round(channels * width))
 
 
-def conv_bn(
-    in_channels: int, out_channels: int, kernel_size: int = 3, *, stride: int = 1, groups: int = 1, bias: bool = False
-) -> list[nn.Module]:
-    """Return a same-padded convolution and its batch norm, as a list to put into a Sequential."""
-    padding = kernel_size // 2
-    return [
-        nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, groups=groups, bias=bias),
-        nn.BatchNorm2d(out_channels),
-    ]
+def conv_bn_relu(in_channels: int, out_channels: int, kernel_size: int = 3, **settings: Any) -> list[nn.Module]:
+    """Return torchvision's same-padded convolution, its batch norm and a ReLU, as a list to put into a Sequential."""
+    return list(Conv2dNormActivation(in_channels, out_channels, kernel_size, **settings))
 
 
-def conv_bn_relu(
-    in_channels: int, out_channels: int, kernel_size: int = 3, *, stride: int = 1, groups: int = 1, bias: bool = False
-) -> list[nn.Module]:
-    """Return a same-padded convolution, its batch norm and a ReLU, as a list to put into a Sequential."""
-    layers = conv_bn(in_channels, out_channels, kernel_size, stride=stride, groups=groups, bias=bias)
-    return [*layers, nn.ReLU(inplace=True)]
+def conv_bn(in_channels: int, out_channels: int, kernel_size: int = 3, **settings: Any) -> list[nn.Module]:
+    """Return the same without the ReLU."""
+    return conv_bn_relu(in_channels, out_channels, kernel_size, activation_layer=None, **settings)
 
 
 def projection(in_channels: int, out_channels: int, *, stride: int = 1) -> nn.Module:
@@ -89,28 +82,9 @@ class Residual(nn.Module):
         return self.activation(self.branch(x) + self.shortcut(x))
 
 
-class SqueezeExcitation(nn.Module):
-    """Scales every channel by a number in (0, 1) that the averages of all channels decide.
+def squeeze_excitation(channels: int) -> nn.Module:
+    """Return torchvision's gate, with a hidden unit for 16 channels: it scales each by what all their averages say.
 
-    Args:
-        channels: of the input.
-        ratio: channels for each hidden unit.
-
-    Source:
-        Hu et al., "Squeeze-and-Excitation Networks", 2018.
+    Source: Hu et al., "Squeeze-and-Excitation Networks", 2018.
     """
-
-    def __init__(self, channels: int, ratio: int = 16) -> None:
-        super().__init__()
-        hidden = max(1, channels // ratio)
-        self.gate = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1),
-            nn.Conv2d(channels, hidden, 1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(hidden, channels, 1),
-            nn.Sigmoid(),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the scaled input."""
-        return x * self.gate(x)
+    return SqueezeExcitation(channels, max(1, channels // 16))

@@ -13,12 +13,9 @@ from netdeconv.models.entry import Architecture
 
 
 def densenet121(*, num_classes: int, in_channels: int, width: float = 1.0) -> nn.Module:
-    """Build DenseNet-121 with batch norm. The stem has no norm of its own: the first layer's normalises its output.
+    """Build DenseNet-121 with batch norm. Every layer adds ``width`` times 32 channels; the stem has twice as many.
 
-    Args:
-        num_classes: outputs.
-        in_channels: channels of the images.
-        width: factor on the 32 channels that every layer adds; the stem has twice as many.
+    The stem has no norm of its own: the first layer's normalises its output.
     """
     growth = scaled(32, width)
     network = DenseNet(growth, (6, 12, 24, 16), 2 * growth, num_classes=num_classes)

@@ -62,13 +62,7 @@ class DualPathBlock(nn.Module):
 
 
 def dpn92(*, num_classes: int, in_channels: int, width: float = 1.0) -> nn.Sequential:
-    """Build DPN-92 with batch norm.
-
-    Args:
-        num_classes: outputs.
-        in_channels: channels of the images.
-        width: factor on the number of groups, which keep their channels, and on the channels of both paths.
-    """
+    """Build DPN-92 with batch norm; ``width`` scales the number of groups, which keep their channels, and the paths."""
     groups, channels = scaled(GROUPS, width), scaled(64, width)
     stem = nn.Sequential(*conv_bn_relu(in_channels, channels))
     stages: list[nn.Module] = []

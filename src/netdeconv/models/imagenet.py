@@ -8,10 +8,11 @@ from torch import nn
 from torchvision import models as zoo
 
 from netdeconv.lookup import look_up
-from netdeconv.models.entry import Architecture, split_name
+from netdeconv.models.entry import Architecture
 
 NUM_CLASSES = 1000
-_KIND = "ImageNet network"
+KIND = "ImageNet network"
+NAMES = {name: name for name in zoo.list_models(module=zoo)}
 # Their auxiliary classifiers would make the output a tuple; and they ask to be told that they draw their own weights.
 _AUXILIARY = {"googlenet", "inception_v3"}
 # What the published experiments do with some layers, where it is more than with those of every network: by the
@@ -33,19 +34,6 @@ _SPECIAL: dict[str, dict[str, Any]] = {
 }
 
 
-def parse_imagenet_name(name: str) -> tuple[str, bool]:
-    """Return the network that a name means, and whether a ``d`` at its end asks for the converted one.
-
-    Raises:
-        UnknownNameError: a ValueError with the nearest name, when torchvision has no such network.
-
-    Example:
-        >>> parse_imagenet_name("resnet18d")
-        ('resnet18', True)
-    """
-    return split_name(_KIND, name, _names())
-
-
 def build_imagenet(name: str, *, num_classes: int = NUM_CLASSES, pretrained: bool = False) -> nn.Module:
     """Build a network with the normalisation it was published with; its output is one tensor, in training too.
 
@@ -64,15 +52,15 @@ def build_imagenet(name: str, *, num_classes: int = NUM_CLASSES, pretrained: boo
     """
     if num_classes < 1:
         raise ValueError(f"num_classes must be at least 1, got {num_classes}")
-    plain = look_up(_KIND, name, _names())
+    look_up(KIND, name, NAMES)
     if pretrained and num_classes != NUM_CLASSES:
-        raise ValueError(f"the weights of {plain!r} are for {NUM_CLASSES} classes, not {num_classes}")
+        raise ValueError(f"the weights of {name!r} are for {NUM_CLASSES} classes, not {num_classes}")
     settings: dict[str, Any] = {"weights": "DEFAULT" if pretrained else None, "num_classes": num_classes}
-    if plain in _AUXILIARY:
+    if name in _AUXILIARY:
         settings["aux_logits"] = False
         if not pretrained:
             settings["init_weights"] = True
-    return zoo.get_model(plain, **settings)
+    return zoo.get_model(name, **settings)
 
 
 def imagenet_architecture(name: str) -> Architecture:
@@ -88,21 +76,17 @@ def imagenet_architecture(name: str) -> Architecture:
         >>> imagenet_architecture("resnext50_32x4d").grouped
         3
     """
-    plain = look_up(_KIND, name, _names())
+    look_up(KIND, name, NAMES)
 
     def build(*, num_classes: int, in_channels: int, width: float) -> nn.Module:
         if (in_channels, width) != (3, 1.0):
             raise ValueError(
-                f"{plain!r} takes images of 3 channels and has one width: it cannot have {in_channels} "
+                f"{name!r} takes images of 3 channels and has one width: it cannot have {in_channels} "
                 f"channels and width {width:g}"
             )
-        return build_imagenet(plain, num_classes=num_classes)
+        return build_imagenet(name, num_classes=num_classes)
 
-    special = next((own for start, own in _SPECIAL.items() if plain.startswith(start)), {})
+    special = next((own for start, own in _SPECIAL.items() if name.startswith(start)), {})
     return Architecture(
         build=build, description="for ImageNet", source="torchvision", **{"grouped": 3, "depthwise": 1, **special}
     )
-
-
-def _names() -> dict[str, str]:
-    return {name: name for name in zoo.list_models(module=zoo)}

@@ -18,13 +18,13 @@ from torch import nn
 
 from netdeconv.models.blocks import (
     Residual,
-    SqueezeExcitation,
     assemble,
     classifier,
     conv_bn,
     conv_bn_relu,
     projection,
     scaled,
+    squeeze_excitation,
     stages,
 )
 from netdeconv.models.entry import Architecture
@@ -80,7 +80,7 @@ def inverted_bottleneck(
         project=nn.Sequential(*conv_bn(channels, out_channels, 1)),
     )
     if squeeze:
-        parts["squeeze"] = SqueezeExcitation(out_channels)
+        parts["squeeze"] = squeeze_excitation(out_channels)
     branch = nn.Sequential(parts)
     return branch if stride != 1 else Residual(branch, projection(in_channels, out_channels), nn.Identity())
 
@@ -127,7 +127,7 @@ ENTRIES = {
         stem_steps=10,
         # MobileNetV2's; and the gates see one pixel of every image, too few rows for more.
         depthwise=1,
-        named={"*.project": 1, "*.gate": 1},
+        named={"*.project": 1, "*.fc[12]": 1},
         description="EfficientNet-B0, an early form for CIFAR",
         source="Tan and Le 2019",
     ),

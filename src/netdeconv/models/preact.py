@@ -11,7 +11,7 @@ import functools
 
 from torch import Tensor, nn
 
-from netdeconv.models.blocks import SqueezeExcitation, assemble, classifier, conv_bn_relu, scaled, stages
+from netdeconv.models.blocks import assemble, classifier, conv_bn_relu, scaled, squeeze_excitation, stages
 from netdeconv.models.entry import Architecture
 from netdeconv.models.resnet import STAGE_CHANNELS, STAGE_STRIDES
 
@@ -33,7 +33,7 @@ class PreActivationBlock(nn.Module):
         self.branch = nn.Sequential(
             *conv_bn_relu(in_channels, channels, stride=stride),
             nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-            *([SqueezeExcitation(channels)] if squeeze else []),
+            *([squeeze_excitation(channels)] if squeeze else []),
         )
         self.shortcut = None
         if stride != 1 or in_channels != channels:
@@ -46,14 +46,7 @@ class PreActivationBlock(nn.Module):
 
 
 def preact_resnet18(*, num_classes: int, in_channels: int, width: float = 1.0, squeeze: bool = False) -> nn.Sequential:
-    """Build pre-activation ResNet-18 with batch norm.
-
-    Args:
-        num_classes: outputs.
-        in_channels: channels of the images.
-        width: factor on all channels.
-        squeeze: whether every block has squeeze-and-excitation, with one hidden unit for 16 channels.
-    """
+    """Build pre-activation ResNet-18 with batch norm; ``squeeze``: every block has squeeze-and-excitation."""
     first = scaled(64, width)
     stem = nn.Sequential(*conv_bn_relu(in_channels, first))
     plan = [

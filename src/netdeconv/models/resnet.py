@@ -62,14 +62,9 @@ def resnet(
     in_channels: int,
     width: float = 1.0,
 ) -> nn.Sequential:
-    """Build a ResNet with batch norm.
+    """Build a ResNet with batch norm of so many blocks in every stage.
 
-    Args:
-        depths: blocks of every stage.
-        block: :func:`basic` or :func:`bottleneck`, whose output has four times a stage's channels.
-        num_classes: outputs.
-        in_channels: channels of the images.
-        width: factor on all channels.
+    The output of a :func:`bottleneck` has four times a stage's channels, that of a :func:`basic` block as many.
     """
     first, expansion = scaled(64, width), 1 if block is basic else 4
     channels = [expansion * scaled(each, width) for each in STAGE_CHANNELS]
@@ -79,13 +74,7 @@ def resnet(
 
 
 def resnext29(*, num_classes: int, in_channels: int, width: float = 1.0) -> nn.Sequential:
-    """Build ResNeXt-29 32x4d with batch norm.
-
-    Args:
-        num_classes: outputs.
-        in_channels: channels of the images.
-        width: factor on the number of groups, so that groups keep their 4, 8 and 16 channels.
-    """
+    """Build ResNeXt-29 32x4d with batch norm; ``width`` scales the number of groups, which keep their channels."""
     groups, first = scaled(32, width), scaled(64, width)
     stem = nn.Sequential(*conv_bn_relu(in_channels, first, 1))
     block = functools.partial(bottleneck, narrowing=2, groups=groups)

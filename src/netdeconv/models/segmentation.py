@@ -19,8 +19,9 @@ from torchvision.models.segmentation.deeplabv3 import DeepLabHead, DeepLabV3
 from torchvision.models.segmentation.fcn import FCN, FCNHead
 
 from netdeconv.lookup import look_up
-from netdeconv.models.entry import Architecture, split_name
+from netdeconv.models.entry import Architecture
 
+KIND = "segmentation network"
 _RESNET18_WIDTH = 512
 
 
@@ -145,22 +146,13 @@ SEGMENTATION_NETWORKS: dict[str, SegmentationNetwork] = {
 }
 
 
-def parse_segmentation_name(name: str) -> tuple[str, bool]:
-    """Return the network that a name means, and whether a ``d`` at its end asks for the converted one.
-
-    Raises:
-        UnknownNameError: a ValueError with the nearest name, when there is no such network.
-    """
-    return split_name("segmentation network", name, SEGMENTATION_NETWORKS)
-
-
 def segmentation_network(name: str) -> SegmentationNetwork:
     """Return the entry of one network.
 
     Raises:
         UnknownNameError: a ValueError with the nearest name, when there is no such network.
     """
-    return look_up("segmentation network", name, SEGMENTATION_NETWORKS)
+    return look_up(KIND, name, SEGMENTATION_NETWORKS)
 
 
 def build_segmentation(

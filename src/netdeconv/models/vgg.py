@@ -32,14 +32,7 @@ def vgg(
     in_channels: int,
     width: float = 1.0,
 ) -> nn.Sequential:
-    """Build a VGG with batch norm.
-
-    Args:
-        stages: for every stage the number of its convolutions and their channels.
-        num_classes: outputs.
-        in_channels: channels of the images.
-        width: factor on all channels.
-    """
+    """Build a VGG with batch norm, of the number of convolutions and the channels of every stage."""
     layers: list[nn.Module] = []
     channels = in_channels
     for depth, stage_channels in stages:

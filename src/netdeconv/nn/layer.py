@@ -88,7 +88,7 @@ class WeightedWhitenedLayer(WhitenedLayer):
         """Draw the parameters anew and forget the statistics."""
         super().reset_parameters()  # type: ignore[misc]  # of torch's layer
         if "statistics" in self._modules:  # not yet while torch's layer is built
-            self.statistics.reset()
+            self.statistics.reset_running_stats()
 
     def _weight_rows(self, weight: Tensor) -> Tensor:
         """The weight as (G O, C/G, K)."""
@@ -176,11 +176,7 @@ def refuse_tracing(input: Any) -> None:
 
 
 def compute_dtype(input: Tensor) -> torch.dtype:
-    """Autocast's dtype where it is enabled for the input's device, else the input's own.
-
-    Raises:
-        TypeError: when the input is not of real floating-point numbers.
-    """
+    """Autocast's dtype where it is enabled for the input's device, else the input's own."""
     if not input.is_floating_point():
         raise TypeError(f"a whitened layer needs floating-point input, got {input.dtype}")
     device = input.device.type
@@ -190,18 +186,7 @@ def compute_dtype(input: Tensor) -> torch.dtype:
 
 
 def batched(input: Tensor, axes: int, channels: int, name: str) -> Tensor:
-    """The input as a batch (N, C, ...), in the dtype of the computation.
-
-    Args:
-        input: with or without the dimension of the batch.
-        axes: spatial dimensions.
-        channels: that the layer expects.
-        name: of the layer, for errors.
-
-    Raises:
-        TypeError: when the input is not of real floating-point numbers.
-        ValueError: when it has another number of dimensions or channels.
-    """
+    """The input as a batch (N, C, ...) of so many spatial axes and channels, in the dtype of the computation."""
     refuse_tracing(input)
     x = input.unsqueeze(0) if input.dim() == axes + 1 else input
     if x.dim() != axes + 2 or x.shape[1] != channels:

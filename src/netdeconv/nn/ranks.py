@@ -55,14 +55,10 @@ class Ranks:
         offset = mean - shift
         products = rows * (covariance + offset.unsqueeze(2) * offset.unsqueeze(1))
         count, sums, products = self.add_up(count, rows * offset, products)
-        _require_rows(count)
+        if count.device.type == "cpu" and not torch.compiler.is_compiling() and count < 2:
+            raise ValueError(f"whitening needs at least two sampled rows on all ranks together, got {int(count)}")
         offset = sums / count
         return count, shift + offset, products / count - offset.unsqueeze(2) * offset.unsqueeze(1)
-
-
-def _require_rows(count: Tensor) -> None:
-    if count.device.type == "cpu" and not torch.compiler.is_compiling() and count < 2:
-        raise ValueError(f"whitening needs at least two sampled rows on all ranks together, got {int(count)}")
 
 
 class _Sum(torch.autograd.Function):

@@ -78,7 +78,7 @@ class InputStatistics(nn.Module):
         return self.sampler.whitening
 
     @torch.no_grad()
-    def reset(self) -> None:
+    def reset_running_stats(self) -> None:
         """Forget everything: mean zero, identity whitening, schedule at its start."""
         self.running_mean.zero_()
         eye = torch.eye(self.running_whitening.shape[-1], device=self.running_whitening.device)
@@ -88,8 +88,8 @@ class InputStatistics(nn.Module):
                 counter.zero_()
 
     def reset_parameters(self) -> None:
-        """:meth:`reset`, under the name that torch's tools call after ``to_empty``."""
-        self.reset()
+        """:meth:`reset_running_stats`, under the name that torch's tools call after ``to_empty``."""
+        self.reset_running_stats()
 
     def forward(self, x: Tensor, *, exclusive: bool = True, frozen: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """Statistics to whiten an input with, in float32 or wider.

@@ -40,23 +40,30 @@ def whiten_weight(
 
 
 def _rows(weight: Tensor, size: int, grouping: Grouping, dtype: torch.dtype) -> tuple[Tensor, torch.Size]:
-    """Rows (G, n, D) of a weight's blocks, cast before they are copied, and the shape (G, O, S, K, B) of the blocks."""
-    grouped = weight.to(dtype).unflatten(0, (grouping.num_matrices, -1))
-    blocks = grouping.split(grouped, 2, groups=False).transpose(-1, -2)
+    """Rows (G, n, D) of a weight's blocks, and the blocks' shape: (G, O, S, K, B), or (G, O, K, S, B) where D is B.
+
+    So rows of channels are no copy of a weight whose neighbouring numbers are channels.
+    """
+    grouped = weight.to(dtype).unflatten(0, (grouping.num_matrices, -1)).transpose(2, 3)
+    blocks = grouping.split(grouped, 3, groups=False)
+    if size > grouping.block_channels:
+        blocks = blocks.transpose(2, 3)
     return blocks.reshape(grouping.num_matrices, -1, size), blocks.shape
 
 
 def _like(weight: Tensor, rows: Tensor, shape: torch.Size, grouping: Grouping) -> Tensor:
     """Rows as a weight with another's memory format: every other would cost the convolution a slow copy."""
     blocks = rows.reshape(shape)
-    one_channel = weight.shape[1] == 1 < weight.shape[2] and weight.stride(1) == weight.stride(2)
-    if weight.stride(1) < weight.stride(2) or one_channel:  # neighbouring channels: (G, O, K, C/G)
-        taps_first = grouping.merge(blocks.transpose(2, 3), 3, groups=False)
-        return taps_first.reshape(weight.shape[0], weight.shape[2], weight.shape[1]).contiguous().transpose(1, 2)
-    merged = grouping.merge(blocks.transpose(-1, -2), 2, groups=False)
-    if weight.shape[2] == 1:  # strides of one tap and of one channel too: DistributedDataParallel compares them
-        return merged.reshape(weight.shape[:2]).contiguous().unsqueeze(2)
-    return merged.reshape(weight.shape).contiguous()
+    if rows.shape[-1] > grouping.block_channels:
+        blocks = blocks.transpose(2, 3)
+    outputs, channels, taps = weight.shape
+    taps_first = grouping.merge(blocks, 3, groups=False).reshape(outputs, taps, channels)
+    one_channel = channels == 1 < taps and weight.stride(1) == weight.stride(2)
+    if weight.stride(1) < weight.stride(2) or one_channel:  # neighbouring channels
+        return taps_first.contiguous().transpose(1, 2)
+    if taps == 1:  # strides of one tap, and of one channel, too: DistributedDataParallel compares them
+        return taps_first.squeeze(1).contiguous().unsqueeze(2)
+    return taps_first.transpose(1, 2).contiguous()
 
 
 def unwhiten_weight(weight: Tensor, matrix: Tensor, grouping: Grouping) -> Tensor:
@@ -72,8 +79,8 @@ def unwhiten_weight(weight: Tensor, matrix: Tensor, grouping: Grouping) -> Tenso
     eye = torch.eye(size, dtype=matrix.dtype, device=matrix.device)
     inverted = inverse(torch.where(both, matrix.unsqueeze(1), eye))  # G S D D
     # not a broadcast product, which would copy the inverses for every output
-    blocks = torch.einsum("gosnd,gsde->gosne", rows.view(*shape[:3], -1, size), inverted)
-    return _like(weight, blocks.flatten(1, 3), shape, grouping)
+    blocks = torch.einsum("gnsd,gsde->gnse", rows.unflatten(1, (-1, grouping.num_blocks)), inverted)
+    return _like(weight, blocks.flatten(1, 2), shape, grouping)
 
 
 class _TraceableWeight(torch.autograd.Function):

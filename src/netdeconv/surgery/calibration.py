@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvTransposeNd
 
-from netdeconv.nn import WhitenedLayer, Whitening, statistics_mode
+from netdeconv.nn import Whitening, statistics_mode
+from netdeconv.nn.layer import WeightedWhitenedLayer
 from netdeconv.surgery.affine import ChannelAffine
 from netdeconv.surgery.batches import Call, Forward, calls
 from netdeconv.surgery.norms import NormParts
@@ -58,23 +59,24 @@ def calibrate(model: nn.Module, plan: Plan, batches: Iterable[Any], forward: For
             result.norms[norm] = parts.after or nn.Identity()
     for layer, twin in twins.items():
         if layer in trace.called:
-            twin.assign_folded_(*_plain_function(layer, absorbed.get(layer)))  # type: ignore[operator]
+            twin.assign_folded_(*_plain_function(layer, absorbed.get(layer)))
             result.layers[layer] = twin
         else:
             result.kept[layer] = "no calibration batch reached it"
     return result
 
 
-def _fresh_twin(layer: nn.Module, whitening: Whitening) -> WhitenedLayer:
+def _fresh_twin(layer: nn.Module, whitening: Whitening) -> WeightedWhitenedLayer:
     """A twin with parameters of its own: they will differ, and the originals may be shared."""
-    assert is_plain(layer)
     twin = whitened_twin(layer, whitening, bias=True)
     for name, parameter in list(twin.named_parameters(recurse=False)):
         setattr(twin, name, nn.Parameter(parameter.detach().clone(), requires_grad=parameter.requires_grad))
     return twin
 
 
-def _observe(model: nn.Module, twins: dict[nn.Module, WhitenedLayer], trace: Trace, runs: Iterable[Call]) -> Calibrated:
+def _observe(
+    model: nn.Module, twins: dict[nn.Module, WeightedWhitenedLayer], trace: Trace, runs: Iterable[Call]
+) -> Calibrated:
     """Show every twin its layer's inputs, with equal weight of all batches."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(torch.no_grad())
@@ -124,7 +126,7 @@ def _refuse_tied(model: nn.Module, names: Iterable[str]) -> None:
             )
 
 
-def _observer(twin: WhitenedLayer) -> Any:
+def _observer(twin: WeightedWhitenedLayer) -> Any:
     name = twin.statistics.layer
 
     def observe(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -146,30 +148,25 @@ def _obstacle(parts: NormParts) -> str | None:
     return None
 
 
-def _affine_of(norm: nn.Module) -> tuple[Tensor, Tensor]:
+def _affine_of(norm: Any) -> tuple[Tensor, Tensor]:
     """Scale and shift, in float64, of a batch norm in evaluation mode."""
-    mean, variance = norm.running_mean, norm.running_var
-    assert isinstance(mean, Tensor)
-    assert isinstance(variance, Tensor)
-    assert isinstance(norm.eps, float)
-    scale = (variance.double() + norm.eps).rsqrt()
-    if isinstance(norm.weight, Tensor):
+    scale = (norm.running_var.double() + norm.eps).rsqrt()
+    if norm.weight is not None:
         scale = scale * norm.weight.detach().double()
-    shift = -mean.double() * scale
-    if isinstance(norm.bias, Tensor):
+    shift = -norm.running_mean.double() * scale
+    if norm.bias is not None:
         shift = shift + norm.bias.detach().double()
     return scale, shift
 
 
-def _affine(norm: nn.Module) -> ChannelAffine:
+def _affine(norm: Any) -> ChannelAffine:
     scale, shift = _affine_of(norm)
-    like = norm.weight if isinstance(norm.weight, Tensor) else norm.running_mean
-    assert isinstance(like, Tensor)
+    like = norm.running_mean if norm.weight is None else norm.weight
     affine = ChannelAffine(scale.numel(), device=like.device, dtype=like.dtype)
     with torch.no_grad():
         affine.weight.copy_(scale)
         affine.bias.copy_(shift)
-    affine.requires_grad_(like.requires_grad or not isinstance(norm.weight, Tensor))
+    affine.requires_grad_(like.requires_grad or norm.weight is None)
     return affine
 
 

@@ -13,7 +13,7 @@ from netdeconv.nn import WhitenedLayer
 from netdeconv.nn.layer import WeightedWhitenedLayer
 from netdeconv.surgery.affine import ChannelAffine
 from netdeconv.surgery.batches import Forward, difference_on
-from netdeconv.surgery.calibration import Calibrated, calibrate
+from netdeconv.surgery.calibration import calibrate
 from netdeconv.surgery.inplace import stop_overwriting
 from netdeconv.surgery.keep import remember
 from netdeconv.surgery.notices import (
@@ -23,7 +23,7 @@ from netdeconv.surgery.notices import (
     counted,
     logger,
 )
-from netdeconv.surgery.plain import is_plain, whitened_twin
+from netdeconv.surgery.plain import whitened_twin
 from netdeconv.surgery.policy import Choice, Plan, Setting, make_plan
 from netdeconv.surgery.selection import Selection
 from netdeconv.surgery.tree import copied, refuse_wrapped, replace
@@ -148,21 +148,19 @@ def _keeping_weights(model: nn.Module, plan: Plan) -> tuple[dict[nn.Module, nn.M
     scales = {layer: norms[name].weight for name, layer in plan.feeding.items() if name in removed}
     for name, whitening in plan.layers.items():
         layer = model.get_submodule(name)
-        assert is_plain(layer)
         layers[layer] = twin = whitened_twin(layer, whitening, bias=bool(removed))
         _shorten_rows(twin, scales.get(name))
     return layers, {model.get_submodule(name): parts.after or nn.Identity() for name, parts in removed.items()}
 
 
 @torch.no_grad()
-def _shorten_rows(layer: nn.Module, scale: object) -> None:
+def _shorten_rows(layer: WeightedWhitenedLayer, scale: object) -> None:
     """Cut every output's weights to norm 1, or to the scale (O,) that a norm gave it, where their norm is larger.
 
     Of a whitened input the output's variance is that norm, squared. Weights that a norm used to scale start far larger
     in many networks, and residual sums of them grow with depth: many a network's norm starts a branch at scale zero.
     In place, for an optimiser may hold the weights.
     """
-    assert isinstance(layer, WeightedWhitenedLayer)
     rows = layer._weight_rows(layer.weight)
     lengths = torch.linalg.vector_norm(
         rows, dim=(1, 2), keepdim=True, dtype=torch.promote_types(rows.dtype, torch.float32)
@@ -180,8 +178,15 @@ def _preserving_function(model: nn.Module, plan: Plan, batches: Iterable[Any], f
     names = {module: name for name, module in model.named_modules()}
     plan.skipped.update({names[module]: reason for module, reason in found.kept.items()})
     converted = _apply(model, found.layers, found.norms, plan)
-    if found.layers:
-        _compare(converted, found)
+    difference = difference_on(converted, found.last, found.outputs) if found.layers else None
+    if difference is not None:
+        warnings.warn(
+            "the converted model does not reproduce the original: outputs on the last calibration batch "
+            f"{difference}. The forward may be random, or read weights without calling the layer: exclude such layers "
+            "through select",
+            CalibrationWarning,
+            stacklevel=3,
+        )
     return converted
 
 
@@ -226,16 +231,3 @@ def _blocks(layer: nn.Module) -> str:
         f": {layer.whitening.structure}, {grouping.num_matrices} x {size}x{size}, {grouping.num_blocks} group(s) "
         f"of {grouping.block_channels} channels (asked: {layer.whitening.group_size})"
     )
-
-
-def _compare(converted: nn.Module, found: Calibrated) -> None:
-    """Warn when the converted model's outputs on the last batch are not the original's."""
-    difference = difference_on(converted, found.last, found.outputs)
-    if difference is not None:
-        warnings.warn(
-            "the converted model does not reproduce the original: outputs on the last calibration batch "
-            f"{difference}. The forward may be random, or read weights without calling the layer: exclude such layers "
-            "through select",
-            CalibrationWarning,
-            stacklevel=4,
-        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -62,31 +61,19 @@ class LayerDescription:
     cost: LayerCost | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class Description:
-    """The whitened layers of a model: iterate over it, index it, or print it as a table.
+class Description(tuple[LayerDescription, ...]):
+    """The whitened layers of a model, a tuple; ``print`` shows it as a table.
 
     Args:
-        rows: one for each layer, in registration order.
+        rows: of each layer, in registration order.
     """
-
-    rows: tuple[LayerDescription, ...]
-
-    def __iter__(self) -> Iterator[LayerDescription]:
-        return iter(self.rows)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> LayerDescription:
-        return self.rows[index]
 
     def __str__(self) -> str:
         head = ["layer", "type", "structure", "group size", "groups", "matrices", "steps"]
         costs = ["covariance", "inverse root", "weight product"]
-        with_cost = any(row.cost is not None for row in self.rows)
+        with_cost = any(row.cost is not None for row in self)
         table = [head + costs if with_cost else head]
-        for row in self.rows:
+        for row in self:
             matrices = f"{row.num_matrices} x {row.matrix_size}x{row.matrix_size}"
             numbers = [row.group_size, row.num_groups, matrices, row.num_iterations]
             cells = [row.name or "-", row.type, row.structure, *map(str, numbers)]
@@ -125,20 +112,18 @@ def describe(model: nn.Module, example_input: Any = None) -> Description:
     layers = {module: name for name, module in model.named_modules() if isinstance(module, WhitenedLayer)}
     costs = {} if example_input is None else _costs(model, layers, example_input)
     return Description(
-        tuple(
-            LayerDescription(
-                name,
-                type(layer).__name__,
-                "channel" if layer.sampler.geometry.num_taps == 1 else "full",
-                layer.sampler.grouping.block_channels,
-                layer.sampler.grouping.num_blocks,
-                layer.sampler.grouping.num_matrices,
-                layer.sampler.matrix_size,
-                layer.whitening.num_iterations,
-                costs.get(layer),
-            )
-            for layer, name in layers.items()
+        LayerDescription(
+            name,
+            type(layer).__name__,
+            "channel" if layer.sampler.geometry.num_taps == 1 else "full",
+            layer.sampler.grouping.block_channels,
+            layer.sampler.grouping.num_blocks,
+            layer.sampler.grouping.num_matrices,
+            layer.sampler.matrix_size,
+            layer.whitening.num_iterations,
+            costs.get(layer),
         )
+        for layer, name in layers.items()
     )
 
 
@@ -153,7 +138,7 @@ def _costs(model: nn.Module, layers: dict[WhitenedLayer, str], example: Any) -> 
     try:
         with torch.no_grad(), evaluation_mode(model):
             for call in calls([example], model):
-                model(*call.args, **call.kwargs)
+                call.run(model)
     finally:
         for handle in handles:
             handle.remove()
@@ -164,18 +149,10 @@ def _cost(layer: WhitenedLayer, input: Tensor, output: Tensor) -> LayerCost:
     sampler, x = layer.sampler, layer._prepare(input)
     matrices, size, rows = sampler.grouping.num_matrices, sampler.matrix_size, sampler.num_rows(x.shape)
     products = 3 * layer.whitening.num_iterations - 3  # the first step needs one product, the last two
-    plain, weights = _sizes(layer, x, output)
+    if isinstance(layer, ChannelWhitening):  # multiplies no weight by D
+        plain, weights = x.numel() * size, 0
+    else:
+        weight, positions = layer.weight, x if isinstance(layer, _ConvTransposeNd) else output
+        assert isinstance(weight, Tensor)
+        plain, weights = positions.numel() // weight.shape[0] * weight.numel(), weight.numel()
     return LayerCost(matrices * rows * size**2 / plain, matrices * products * size**3 / plain, weights * size / plain)
-
-
-def _sizes(layer: WhitenedLayer, x: Tensor, output: Tensor) -> tuple[int, int]:
-    """Multiply-adds of the plain layer, and weights that are multiplied by D (channel whitening has none)."""
-    if isinstance(layer, ChannelWhitening):
-        return x.numel() * layer.sampler.grouping.block_channels, 0
-    weight = layer.weight
-    assert isinstance(weight, Tensor)
-    if isinstance(layer, _ConvTransposeNd):
-        return x.numel() // weight.shape[0] * weight.numel(), weight.numel()
-    if isinstance(layer, nn.Linear):
-        return x.shape[0] * weight.numel(), weight.numel()
-    return output.numel() // weight.shape[0] * weight.numel(), weight.numel()

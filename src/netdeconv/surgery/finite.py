@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from netdeconv.nn import WhitenedLayer
 from netdeconv.surgery.batches import tensors_in
@@ -53,12 +53,8 @@ def _checker(name: str) -> Any:
             if bool(torch.isfinite(tensor).all()):
                 continue
             raise FloatingPointError(
-                f"the input of layer {name!r} has {_count(tensor.isnan())} NaN and "
-                f"{_count(tensor.isinf())} infinite of {tensor.numel()} values, shape {tuple(tensor.shape)}"
+                f"the input of layer {name!r} has {int(tensor.isnan().sum())} NaN and "
+                f"{int(tensor.isinf().sum())} infinite of {tensor.numel()} values, shape {tuple(tensor.shape)}"
             )
 
     return check
-
-
-def _count(mask: Tensor) -> int:
-    return int(mask.sum())

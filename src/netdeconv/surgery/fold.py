@@ -16,7 +16,7 @@ from netdeconv.surgery.plain import is_weighted, plain_twin
 from netdeconv.surgery.tree import copied, names_of, refuse_meta, refuse_wrapped, replace
 
 # by the number of dimensions of an input (N, C, ...)
-_POINTWISE = {3: nn.Conv1d, 4: nn.Conv2d, 5: nn.Conv3d}
+_POINTWISE: dict[int, Any] = {2: nn.Linear, 3: nn.Conv1d, 4: nn.Conv2d, 5: nn.Conv3d}
 
 
 def fold(model: nn.Module, *, keep_norms: Any = None, inplace: bool = False) -> nn.Module:
@@ -71,8 +71,7 @@ def fold(model: nn.Module, *, keep_norms: Any = None, inplace: bool = False) -> 
         if isinstance(layer, ChannelWhitening):
             replacements[layer] = _pointwise(layer, names[0])
         elif is_weighted(layer):
-            assert isinstance(layer, WhitenedLayer)
-            replacements[layer] = plain_twin(layer, *layer.folded_weight_and_bias())  # type: ignore[operator]
+            replacements[layer] = plain_twin(layer, *layer.folded_weight_and_bias())
         elif isinstance(layer, WhitenedLayer):
             logger.info("%s: skipped, a subclass that may compute something else", names[0] or "the model")
     if not replacements:
@@ -106,15 +105,11 @@ def _pointwise(layer: ChannelWhitening, name: str) -> nn.Module:
             f"ChannelWhitening {name or 'the model'!r} has seen no input: it may become a linear layer "
             "or a convolution; run one batch through the model first"
         )
-    matrix, bias = layer.folded_matrix_and_bias()
-    channels = layer.num_features
-    plain: nn.Module
-    if dims == 2:
-        plain = nn.Linear(channels, channels, device="meta", dtype=matrix.dtype)
-    elif dims in _POINTWISE:
-        plain = _POINTWISE[dims](channels, channels, 1, device="meta", dtype=matrix.dtype)
-    else:
+    if dims not in _POINTWISE:
         raise ValueError(f"ChannelWhitening {name!r} saw inputs of {dims} dimensions: no plain layer fits")
-    plain.weight = nn.Parameter(matrix.reshape(channels, channels, *(1,) * (dims - 2)))
+    matrix, bias = layer.folded_matrix_and_bias()
+    sizes = (layer.num_features, layer.num_features, *(1,) * (dims > 2))
+    plain: nn.Module = _POINTWISE[dims](*sizes, device="meta", dtype=matrix.dtype)
+    plain.weight = nn.Parameter(matrix.reshape(*matrix.shape, *(1,) * (dims - 2)))
     plain.bias = nn.Parameter(bias)
     return plain

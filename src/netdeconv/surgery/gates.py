@@ -28,20 +28,12 @@ def gates(model: nn.Module) -> set[nn.Module]:
 def _layers_of_gate(module: nn.Module) -> list[nn.Module]:
     parts = list(module.modules())
     layers = [part for part in parts if plain_base(part) is not None]
-    if not 1 <= len(layers) <= _MOST_LAYERS or not all(_has_one_tap(layer) for layer in layers):
+    one_tap = all(not isinstance(layer, _ConvNd) or max(layer.kernel_size) == 1 for layer in layers)
+    if not (1 <= len(layers) <= _MOST_LAYERS and one_tap) or any(isinstance(part, nn.Flatten) for part in parts):
         return []
-    if not any(_is_sigmoid(part) for part in parts) or any(isinstance(part, nn.Flatten) for part in parts):
+    if not any("sigmoid" in type(part).__name__.lower() for part in parts):  # torch's, or a library's own of that name
         return []
     return layers if any(_pools_to_one(part) for part in parts) or _squeezes(layers) else []
-
-
-def _has_one_tap(layer: nn.Module) -> bool:
-    return not isinstance(layer, _ConvNd) or max(layer.kernel_size) == 1
-
-
-def _is_sigmoid(module: nn.Module) -> bool:
-    """torch's, or a library's own of that name."""
-    return "sigmoid" in type(module).__name__.lower()
 
 
 def _pools_to_one(module: nn.Module) -> bool:

@@ -15,11 +15,7 @@ def stop_overwriting(model: nn.Module, removed: Collection[nn.Module]) -> None:
     """Switch activations to ``inplace=False``, but for those right behind a layer in an ``nn.Sequential``.
 
     A norm gave the activation behind it a tensor of its own; an Identity hands on one that others may read, such as
-    a block's shortcut.
-
-    Args:
-        model: whose norms were removed; changed in place.
-        removed: the modules that stand in the norms' places and hand their input on.
+    a block's shortcut. The ``removed`` are what stands in the norms' places and hands its input on.
     """
     safe = _behind_layers(model, removed)
     for module in model.modules():

@@ -32,17 +32,9 @@ def remember(place: nn.Module, norm: nn.Module) -> None:
 
 @torch.no_grad()
 def restore_norms(model: nn.Module, plain: Mapping[nn.Module, nn.Module], batch: Any) -> Restored:
-    """Batch norms for the places of those that a conversion removed.
+    """Batch norms for the places of those that a conversion removed; one batch shows which layer feeds which norm.
 
-    A plain layer that had no bias gives its one, in ``plain``, to the norm that it feeds.
-
-    Args:
-        model: converted.
-        plain: its whitened layers' plain twins.
-        batch: one, to follow which layer feeds which norm.
-
-    Raises:
-        ValueError: when a layer that had no bias feeds no such norm, or a norm was no batch norm.
+    Of the ``plain`` twins of whitened layers those that had no bias give theirs to the norm that they feed.
     """
     places = {module: vars(module)["_replaced_norm"] for module in model.modules() if "_replaced_norm" in vars(module)}
     names = {module: name for name, module in model.named_modules()}
@@ -53,8 +45,11 @@ def restore_norms(model: nn.Module, plain: Mapping[nn.Module, nn.Module], batch:
     norms: dict[nn.Module, nn.Module] = {}
     for place, norm in places.items():
         layer = trace.absorbing_layer(place)
-        bias = _take_bias(plain[layer]) if layer is not None and bias_was_added(layer) else None
+        twin = plain[layer] if layer is not None and bias_was_added(layer) else None
+        bias = None if twin is None else twin.bias
         norms[place] = _restored(norm, place, bias, next(model.parameters()), names[place])
+        if twin is not None:
+            twin.register_parameter("bias", None)
     left = [names[layer] for layer, twin in plain.items() if bias_was_added(layer) and twin.bias is not None]
     if left:
         raise ValueError(
@@ -64,20 +59,13 @@ def restore_norms(model: nn.Module, plain: Mapping[nn.Module, nn.Module], batch:
     return Restored(norms, call, outputs)
 
 
-def _take_bias(twin: nn.Module) -> Tensor:
-    bias = twin.bias
-    assert isinstance(bias, Tensor)
-    twin.register_parameter("bias", None)
-    return bias.detach()
-
-
-def _restored(norm: nn.Module, place: nn.Module, bias: Tensor | None, like: Tensor, name: str) -> nn.Module:
+def _restored(norm: nn.Module, place: nn.Module, bias: Any, like: Tensor, name: str) -> nn.Module:
     """A norm that in evaluation mode adds the bias, and does what the place did beside."""
     new = copy.deepcopy(norm).to_empty(device=like.device).to(like.dtype)
     parts = norm_parts(new)
-    statistics = None if parts is None else parts.statistics
-    if parts is None or statistics is None or not isinstance(statistics.running_mean, Tensor):
+    if parts is None or parts.statistics is None or not isinstance(parts.statistics.running_mean, Tensor):
         raise ValueError(f"{name}: {type(norm).__name__} cannot stay as a batch norm that does nothing else")
+    statistics: Any = parts.statistics
     parts_of_place = [place] if not isinstance(place, nn.Sequential) else list(place)
     affine = next((part for part in parts_of_place if isinstance(part, ChannelAffine)), None)
     if parts.after is not None:
@@ -87,23 +75,14 @@ def _restored(norm: nn.Module, place: nn.Module, bias: Tensor | None, like: Tens
     shift = torch.zeros_like(scale) if affine is None else affine.bias
     if bias is not None:
         shift = shift + scale * bias
-    return _set(new, statistics, scale, shift)
-
-
-def _set(norm: nn.Module, statistics: nn.Module, scale: Tensor, shift: Tensor) -> nn.Module:
-    """Give batch norm this function of a channel; without parameters, by its statistics."""
-    mean, variance = statistics.running_mean, statistics.running_var
-    assert isinstance(mean, Tensor)
-    assert isinstance(variance, Tensor)
-    assert isinstance(statistics.eps, float)
-    if isinstance(statistics.weight, Tensor) and isinstance(statistics.bias, Tensor):
+    if statistics.weight is not None and statistics.bias is not None:
         statistics.weight.copy_(scale)
         statistics.bias.copy_(shift)
-        mean.zero_()
-        variance.fill_(1 - statistics.eps)
-    else:
-        variance.copy_(scale.double().pow(-2) - statistics.eps)
-        mean.copy_(-shift / scale)
-    if isinstance(getattr(statistics, "num_batches_tracked", None), Tensor):
-        statistics.num_batches_tracked.zero_()  # type: ignore[operator]
-    return norm
+        statistics.running_mean.zero_()
+        statistics.running_var.fill_(1 - statistics.eps)
+    else:  # the function of a channel by its statistics
+        statistics.running_var.copy_(scale.double().pow(-2) - statistics.eps)
+        statistics.running_mean.copy_(-shift / scale)
+    if getattr(statistics, "num_batches_tracked", None) is not None:
+        statistics.num_batches_tracked.zero_()
+    return new

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
@@ -77,31 +78,21 @@ def is_norm(module: nn.Module) -> bool:
     return isinstance(module, (_BatchNorm, nn.GroupNorm)) or qualified_name(type(module)) in _REGISTERED
 
 
-def _drop_and_activation(norm: nn.Module) -> nn.Module | None:
-    """What timm's norms apply to their output, in this order."""
+def _of_timm(norm: nn.Module, *, affine: bool = True, fixed: bool = False) -> NormParts:
+    """timm's norms apply a drop and an activation to their output, in this order."""
     parts = [getattr(norm, name, None) for name in ("drop", "act")]
     after = [part for part in parts if isinstance(part, nn.Module) and not isinstance(part, nn.Identity)]
-    return nn.Sequential(*after) if len(after) > 1 else next(iter(after), None)
+    both = nn.Sequential(*after) if len(after) > 1 else next(iter(after), None)
+    return NormParts(norm if affine else None, both, fixed)
 
 
-def _batch_norm_of_timm(norm: nn.Module) -> NormParts:
-    return NormParts(norm, _drop_and_activation(norm))
-
-
-def _group_norm_of_timm(norm: nn.Module) -> NormParts:
-    return NormParts(None, _drop_and_activation(norm))
-
-
-def _frozen(norm: nn.Module) -> NormParts:
-    return NormParts(norm, _drop_and_activation(norm), fixed=True)
-
-
+_not_affine, _frozen = functools.partial(_of_timm, affine=False), functools.partial(_of_timm, fixed=True)
 _REGISTERED: dict[str, Split] = {
-    "timm.layers.norm_act.BatchNormAct2d": _batch_norm_of_timm,
-    "timm.layers.norm_act.SyncBatchNormAct": _batch_norm_of_timm,
-    "timm.layers.norm.GroupNorm": _group_norm_of_timm,
-    "timm.layers.norm_act.GroupNormAct": _group_norm_of_timm,
-    "timm.layers.filter_response_norm.FilterResponseNormAct2d": _group_norm_of_timm,
+    "timm.layers.norm_act.BatchNormAct2d": _of_timm,
+    "timm.layers.norm_act.SyncBatchNormAct": _of_timm,
+    "timm.layers.norm.GroupNorm": _not_affine,
+    "timm.layers.norm_act.GroupNormAct": _not_affine,
+    "timm.layers.filter_response_norm.FilterResponseNormAct2d": _not_affine,
     "timm.layers.norm_act.FrozenBatchNormAct2d": _frozen,
     "torchvision.ops.misc.FrozenBatchNorm2d": _frozen,
     "detectron2.layers.batch_norm.FrozenBatchNorm2d": _frozen,

@@ -18,10 +18,10 @@ from netdeconv.nn import (
     WhitenedConvTranspose1d,
     WhitenedConvTranspose2d,
     WhitenedConvTranspose3d,
-    WhitenedLayer,
     WhitenedLinear,
     Whitening,
 )
+from netdeconv.nn.layer import WeightedWhitenedLayer
 
 PlainLayer: TypeAlias = nn.Conv1d | nn.Conv2d | nn.Conv3d | _ConvTransposeNd | nn.Linear
 
@@ -121,24 +121,16 @@ def qualified_name(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def is_weighted(module: nn.Module) -> bool:
+def is_weighted(module: nn.Module) -> TypeGuard[WeightedWhitenedLayer]:
     """Whether the module is exactly one of the whitened types with a weight."""
     return type(module) in _PLAIN
 
 
-def _arguments(layer: nn.Module) -> dict[str, Any]:
-    names = ["in_features", "out_features"]
-    if not isinstance(layer, nn.Linear):
-        names = [
-            "in_channels",
-            "out_channels",
-            "kernel_size",
-            "stride",
-            "padding",
-            "dilation",
-            "groups",
-            "padding_mode",
-        ]
+def arguments_of(layer: nn.Module) -> dict[str, Any]:
+    """The arguments that made a layer, but for its bias."""
+    if isinstance(layer, nn.Linear):
+        return {"in_features": layer.in_features, "out_features": layer.out_features}
+    names = ["in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode"]
     if isinstance(layer, _ConvTransposeNd):
         names.append("output_padding")
     return {name: getattr(layer, name) for name in names}
@@ -149,29 +141,26 @@ def num_outputs(layer: PlainLayer) -> int:
     return layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
 
 
-def whitened_twin(layer: PlainLayer, whitening: Whitening, *, bias: bool) -> WhitenedLayer:
+def whitened_twin(layer: nn.Module, whitening: Whitening, *, bias: bool) -> WeightedWhitenedLayer:
     """A whitened layer that holds the plain one's parameters themselves, and a zero bias where asked for.
 
     It is built on the meta device: no memory for a second weight, and no random numbers drawn.
     """
-    weight = layer.weight
-    own = layer.bias
+    assert is_plain(layer)
+    weight, own, base = layer.weight, layer.bias, plain_base(layer)
     if own is None and bias:
         own = nn.Parameter(weight.new_zeros(num_outputs(layer)), requires_grad=weight.requires_grad)
-    base = plain_base(layer)
     assert base is not None
-    pad, arguments = _REGISTERED.get(qualified_name(type(layer))), _arguments(layer)
+    pad, arguments = _REGISTERED.get(qualified_name(type(layer))), arguments_of(layer)
     if pad is not None:
         arguments["padding"] = 0
     twin = _TWINS[base](**arguments, bias=own is not None, device="meta", dtype=weight.dtype, whitening=whitening)
     twin.weight, twin.bias = weight, own
-    assert isinstance(twin, WhitenedLayer)
+    assert isinstance(twin, WeightedWhitenedLayer)
     vars(twin)["_bias_added"] = layer.bias is None and own is not None
     if pad is not None:
         twin.register_forward_pre_hook(functools.partial(_pad_first, pad))
-    for name, buffer in twin.statistics.named_buffers():
-        setattr(twin.statistics, name, torch.empty_like(buffer, device=weight.device))
-    twin.statistics.reset()
+    twin.statistics.to_empty(device=weight.device).reset_running_stats()
     return twin
 
 
@@ -187,9 +176,8 @@ def plain_twin(layer: nn.Module, weight: Tensor, bias: Tensor) -> nn.Module:
     layout = _CHANNELS_LAST.get(old.dim())
     if layout is not None and not old.is_contiguous() and old.is_contiguous(memory_format=layout):
         weight = weight.contiguous(memory_format=layout)
-    twin = _PLAIN[type(layer)](**_arguments(layer), bias=True, device="meta", dtype=weight.dtype)
-    requires_grad = old.requires_grad
-    twin.weight = nn.Parameter(weight, requires_grad=requires_grad)
-    twin.bias = nn.Parameter(bias, requires_grad=requires_grad)
+    twin = _PLAIN[type(layer)](**arguments_of(layer), bias=True, device="meta", dtype=weight.dtype)
+    twin.weight = nn.Parameter(weight, requires_grad=old.requires_grad)
+    twin.bias = nn.Parameter(bias, requires_grad=old.requires_grad)
     assert isinstance(twin, nn.Module)
     return twin

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
@@ -11,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
+from netdeconv.lookup import look_up
 from netdeconv.nn import WhitenedLayer, Whitening
 from netdeconv.surgery.gates import gates
 from netdeconv.surgery.norms import NormParts, is_norm, norm_parts
@@ -29,16 +29,7 @@ _CHANNELS_OF_DATA = 16
 
 
 def resolve(whitening: Choice, **kinds: Setting) -> Settings:
-    """The settings of every kind of layer, from what a user gives.
-
-    Args:
-        whitening: of all: a :class:`Whitening`, a name, :class:`Settings`, False for none, None for the default.
-        kinds: of some kinds; None as in ``whitening``, False to leave them alone.
-
-    Raises:
-        TypeError: when a setting is none of these.
-        ValueError: when no settings have this name.
-    """
+    """The settings of every kind of layer, from what a user gives for all, and for some kinds."""
     base = _choice(whitening)
     return dataclasses.replace(base, **{kind: _setting(kind, own, getattr(base, kind)) for kind, own in kinds.items()})
 
@@ -54,12 +45,7 @@ def _choice(whitening: Choice) -> Settings:
         return Settings.of(whitening)
     if not isinstance(whitening, str):
         raise TypeError(f"whitening must be a Whitening, a name, Settings, None or False, got {whitening!r}")
-    if whitening not in SETTINGS:
-        nearest = difflib.get_close_matches(whitening, SETTINGS, n=1, cutoff=0.0)[0]
-        raise ValueError(
-            f"no settings are called {whitening!r}, the nearest is {nearest!r} (known: {', '.join(SETTINGS)})"
-        )
-    return SETTINGS[whitening]
+    return look_up("settings", whitening, SETTINGS)
 
 
 def _setting(name: str, value: Setting, default: Whitening | None) -> Whitening | None:
@@ -106,7 +92,7 @@ def make_plan(
     chosen = selected(names, select, stem)
     if kinds.get("stem") is None and stem is not None and stem.in_channels > _CHANNELS_OF_DATA:
         settings = dataclasses.replace(settings, stem=settings.convolution)  # it reads another layer's output
-    by_name = _by_name(names, _named(named, settings.convolution))
+    by_name = _by_name(names, named, settings.convolution)
     fused = {child for parent in names if isinstance(parent, _READS_WEIGHTS) for child in parent.modules()}
     in_gates = gates(model)
     layers: dict[str, Whitening] = {}
@@ -121,15 +107,16 @@ def make_plan(
         if module in fused:
             skipped[own[0]] = "its parent reads the weight without calling it"
             continue
-        which, whitening = by_name.get(module) or _by_kind(_kind(module, stem, in_gates), settings)
+        kind = _kind(module, stem, in_gates)
+        which, own_whitening = by_name.get(module, (kind, getattr(settings, kind)))
         refusal = _refusal(module)
-        if whitening is None:
+        if own_whitening is None:
             skipped[own[0]] = f"{which} layers are to be left as they are"
         elif refusal is not None:
             skipped[own[0]] = refusal
             refused.append(own[0])
         else:
-            layers[own[0]] = whitening
+            layers[own[0]] = own_whitening
     converted = {model.get_submodule(name) for name in layers}
     norms: dict[str, NormParts] = {}
     feeding: dict[str, str] = {}
@@ -149,25 +136,17 @@ def make_plan(
     return Plan(layers, norms, feeding, skipped, refused)
 
 
-def _named(named: Mapping[str, Setting] | None, default: Whitening | None) -> dict[str, Whitening | None]:
-    if named is not None and not isinstance(named, Mapping):
-        raise TypeError(f"named must be a mapping of name patterns to settings, got {named!r}")
-    return {pattern: _setting(f"named[{pattern!r}]", own, default) for pattern, own in (named or {}).items()}
-
-
 def _by_name(
-    names: Mapping[nn.Module, Sequence[str]], named: Mapping[str, Whitening | None]
+    names: Mapping[nn.Module, Sequence[str]], named: Mapping[str, Setting] | None, default: Whitening | None
 ) -> dict[nn.Module, tuple[str, Whitening | None]]:
     """For every module that a pattern covers the last such pattern, in words, and its whitening."""
+    if named is not None and not isinstance(named, Mapping):
+        raise TypeError(f"named must be a mapping of name patterns to settings, got {named!r}")
     return {
-        module: (f"{pattern!r}", whitening)
-        for pattern, whitening in named.items()
+        module: (f"{pattern!r}", _setting(f"named[{pattern!r}]", own, default))
+        for pattern, own in (named or {}).items()
         for module in covered(names, pattern, argument="named")
     }
-
-
-def _by_kind(kind: str, settings: Settings) -> tuple[str, Whitening | None]:
-    return kind, getattr(settings, kind)
 
 
 def _kind(layer: nn.Module, stem: nn.Module | None, in_gates: set[nn.Module]) -> str:
@@ -222,18 +201,11 @@ def _neighbours(modules: Sequence[nn.Module], converted: set[nn.Module]) -> dict
         if norms[index]:
             before = next((order[i] for i in range(index - 1, -1, -1) if not norms[i]), None)
             after = next((order[i] for i in range(index + 1, len(order)) if not norms[i]), None)
-            fed = before is not None and _num_channels(module) in (None, _num_outputs(before))
+            channels = _first_number(module, "num_features", "num_channels")
+            fed = before is not None and channels in (None, _first_number(before, "out_features", "out_channels"))
             if before in converted if fed else before in converted or after in converted:
                 found[module] = before if fed else None
     return found
-
-
-def _num_channels(norm: nn.Module) -> int | None:
-    return _first_number(norm, "num_features", "num_channels")
-
-
-def _num_outputs(layer: nn.Module) -> int | None:
-    return _first_number(layer, "out_features", "out_channels")
 
 
 def _first_number(module: nn.Module, *names: str) -> int | None:

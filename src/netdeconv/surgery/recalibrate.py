@@ -56,7 +56,7 @@ def recalibrate(model: nn.Module, batches: Iterable[Any], *, forward: Forward | 
     runs = calls(batches, model, forward)
     with torch.no_grad(), evaluation_mode(model), statistics_mode(model, "average"), _equal_weights(layers):
         for layer in layers:
-            _reset(layer)
+            layer.reset_running_stats()
             layer.train()
         try:
             for call in runs:
@@ -108,13 +108,6 @@ def batch_statistics(model: nn.Module) -> Iterator[nn.Module]:
 
 def _has_statistics(module: nn.Module) -> bool:
     return isinstance(module, InputStatistics) or (isinstance(module, _BatchNorm) and module.track_running_stats)
-
-
-def _reset(layer: nn.Module) -> None:
-    if isinstance(layer, InputStatistics):
-        layer.reset()
-    elif isinstance(layer, _BatchNorm):
-        layer.reset_running_stats()
 
 
 @contextlib.contextmanager

@@ -15,17 +15,7 @@ STEM = "stem"
 
 
 def selected(names: Mapping[nn.Module, Sequence[str]], select: Selection, stem: nn.Module | None) -> set[nn.Module]:
-    """The modules that ``select`` selects.
-
-    Args:
-        names: every module with all its names; a shared module is selected or excluded by any of them.
-        select: as :func:`netdeconv.convert` takes it.
-        stem: the first convolution, which the word "stem" means.
-
-    Raises:
-        ValueError: when a pattern matches no name.
-        TypeError: when ``select`` is none of the accepted things.
-    """
+    """The modules that ``select`` selects; a shared module by any of its names, and "stem" is the first convolution."""
     if select is None:
         return set(names)
     if isinstance(select, str) and select == STEM:
@@ -51,16 +41,7 @@ def _by_pattern(names: Mapping[nn.Module, Sequence[str]], patterns: Sequence[str
 
 
 def covered(names: Mapping[nn.Module, Sequence[str]], pattern: str, *, argument: str) -> set[nn.Module]:
-    """The modules that a pattern names, and all that lie in them.
-
-    Args:
-        names: every module with all its names.
-        pattern: of names.
-        argument: of the conversion, for the error.
-
-    Raises:
-        ValueError: when the pattern matches no name, with the nearest one.
-    """
+    """The modules that a pattern names, and all that lie in them; where it names none, ``argument`` is in the error."""
     modules = {module for module, own in names.items() if any(_covers(pattern, name) for name in own)}
     if not modules:
         everything = [name for own in names.values() for name in own if name]
