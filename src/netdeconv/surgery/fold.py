@@ -43,9 +43,9 @@ def fold(model: nn.Module, *, keep_norms: Any = None, inplace: bool = False) -> 
 
     Raises:
         ValueError: when a ChannelWhitening has seen no input yet, so that its number of dimensions is
-            unknown; when the model is compiled, scripted, wrapped (DataParallel, DistributedDataParallel),
-            sharded, on the meta device, cannot be copied, or is itself a single layer and to be changed in place; when a
-            whitened layer's weight is parametrized; with ``keep_norms``, when the original's state has no place for a
+            unknown; when the model is compiled, scripted, wrapped (DataParallel, DistributedDataParallel), sharded, on
+            the meta device, cannot be copied, or is itself a single layer and to be changed in place; when a whitened
+            layer's weight is parametrized; with ``keep_norms``, when the original's state has no place for a
             bias, or outputs on the batch are not the same.
 
     Warns:

@@ -22,8 +22,8 @@ _HOOKS = (
     "_backward_pre_hooks",
 )
 _SHARDED = (
-    "the model is sharded: convert before it is; to fold, load the state that torch.distributed.checkpoint.state_dict's "
-    "get_model_state_dict gathers (full_state_dict=True) into a converted model that is not"
+    "the model is sharded: convert before it is; to fold, load the state that get_model_state_dict (of "
+    "torch.distributed.checkpoint.state_dict, full_state_dict=True) gathers into a converted model that is not"
 )
 
 
