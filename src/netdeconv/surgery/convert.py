@@ -107,8 +107,8 @@ def convert(
         TypeError: when a setting, ``select`` or a batch is none of the accepted things.
         ValueError: when a pattern matches no name; when the model is compiled, scripted, wrapped (DataParallel,
             DistributedDataParallel) or sharded, has lazy parameters, cannot be copied, or is itself a single layer and
-            to be changed in place; with calibration, when there is no batch, one with too few samples for a layer, or one
-            on which the forward fails, when two modules share a weight, or the model is on the meta device.
+            to be changed in place; with calibration, when there is no batch, one with too few samples for a layer, or
+            one on which the forward fails, when two modules share a weight, or the model is on the meta device.
 
     Warns:
         NothingChangedWarning: when no layer was converted.
