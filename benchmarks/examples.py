@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import os
 import resource
 import subprocess
 import sys
@@ -38,7 +39,8 @@ def run(name: str, limit: float) -> dict[str, Any]:
     try:
         row["version"] = importlib.metadata.version(package).partition("+")[0]
         command = [sys.executable, str(REPOSITORY / "examples" / f"{name}.py")]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
+        one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False, env=one_thread)
         lines = (done.stderr if done.returncode else done.stdout).split("\n")
         row["error" if done.returncode else "last line"] = next(filter(None, reversed(lines)), "")
     except (importlib.metadata.PackageNotFoundError, subprocess.TimeoutExpired) as error:
