@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import os
 import resource
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,8 @@ def run(name: str, limit: float) -> dict[str, Any]:
     try:
         row["version"] = importlib.metadata.version(package).partition("+")[0]
         command = [sys.executable, str(REPOSITORY / "examples" / f"{name}.py")]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
+        one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False, env=one_thread)
         lines = (done.stderr if done.returncode else done.stdout).split("\n")
         row["error" if done.returncode else "last line"] = next(filter(None, reversed(lines)), "")
     except (importlib.metadata.PackageNotFoundError, subprocess.TimeoutExpired) as error:
@@ -57,19 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--limit", type=float, default=3600, help="seconds for one, by the clock")
     parser.add_argument("--output", type=Path, default=REPOSITORY / "results" / "checks" / "examples.json")
     options = parser.parse_args(given)
-    begun, device, rows = time.perf_counter(), environment.prepare("cpu", 1), []
-    for name in options.names:
-        rows.append(run(name, options.limit))
-        print(rows[-1], flush=True)
-    table = tables.build(
+    tables.one_by_one(
         "The examples, each in a process of its own; seconds of the processor with imports",
+        (run(name, options.limit) for name in options.names),
+        options.output,
         command=environment.command("examples", given),
-        seed=0,
-        device=device,
-        begun=begun,
-        rows=rows,
     )
-    tables.write(table, options.output)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ python examples/torchvision_reference.py --model resnet18 --norm default
 from __future__ import annotations
 
 import argparse
+import itertools
 
 import torch
 import torchvision
@@ -28,7 +29,8 @@ def main(arguments: list[str] | None = None) -> float:
     options = parser.parse_args(arguments)
 
     torch.manual_seed(0)
-    training, test = (DataLoader(part, batch_size=64, shuffle=True) for part in datasets(size=32, channels=3))
+    images, test_images = datasets(size=32, channels=3)
+    training, test = DataLoader(images, batch_size=64, shuffle=True, drop_last=True), DataLoader(test_images, 100)
     model = torchvision.models.get_model(options.model, weights=None, num_classes=10)
     if options.norm != "batch_norm":
         model = nd.convert(model, options.norm)
@@ -47,7 +49,7 @@ def main(arguments: list[str] | None = None) -> float:
             optimizer.step()
             schedule.step()
             average.update_parameters(model)
-    nd.recalibrate(average, (images for images, _ in training))
+    nd.recalibrate(average, (images for images, _ in itertools.islice(training, 8)))
     found = accuracy(average, test)
     print(f"{options.model}, {options.norm}: accuracy {found:.3f}")
     return found

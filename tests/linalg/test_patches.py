@@ -35,7 +35,7 @@ def geometries(draw) -> tuple[PatchGeometry, torch.Size, Grouping]:
     padding = ((draw(st.integers(0, 2)), draw(st.integers(0, 2))), (draw(st.integers(0, 2)), draw(st.integers(0, 2))))
     step = (draw(st.integers(1, 4)), draw(st.integers(1, 4)))
     grouping = Grouping(draw(small), draw(small), (size := draw(small)), draw(st.integers(0, size - 1)))
-    channels = grouping.num_channels
+    channels = grouping.num_matrices * grouping.group_channels
     shape = torch.Size(
         (draw(st.sampled_from([1, 2, 5, 19])), channels, draw(st.integers(5, 8)), draw(st.integers(5, 8)))
     )
@@ -221,7 +221,7 @@ def test_kernel_larger_than_input_is_refused():
 def test_blocks_divide_the_channels_or_are_filled_up(channels, groups, size, expected):
     grouping = Grouping.of(channels, groups, size)
     assert (grouping.num_blocks, grouping.block_channels, grouping.padding) == expected
-    assert grouping.num_channels == channels
+    assert grouping.num_matrices * grouping.group_channels == channels
 
 
 def test_a_grouping_needs_positive_counts():

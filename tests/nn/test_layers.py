@@ -179,6 +179,11 @@ def test_unbatched_input():
         assert layer(x[0]).shape == layer(x)[0].shape
 
 
+def test_the_output_of_rows_is_no_view():
+    """FSDP2 warns of one."""
+    assert not nnd.WhitenedLinear(4, 2)(torch.randn(8, 4))._is_view()
+
+
 def test_channel_matrices_multiply_every_block_of_the_weight():
     settings = nnd.Whitening(structure="channel", group_size=2, eps=0.1)
     layer = nnd.WhitenedConv2d(8, 6, (3, 2), groups=2, dtype=torch.float64, whitening=settings)

@@ -69,11 +69,13 @@ def test_gradients_of_the_weight_product(grouping, taps):
     assert torch.autograd.gradgradcheck(product, (weight, mean, matrix), fast_mode=True)
 
 
-@pytest.mark.parametrize("shape", [(8, 8, 1), (8, 8, 3)])
-def test_gradients_have_the_strides_of_the_weight(shape):
-    """Also of a single tap: DistributedDataParallel compares them, and warns."""
-    layer = nnd.WhitenedConv1d(*shape, whitening=nnd.Whitening(group_size=4))
-    layer(torch.randn(8, 8, 9)).sum().backward()
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("groups", [1, 2, 8])
+@pytest.mark.parametrize("taps", [1, 3])
+def test_gradients_have_the_strides_of_the_weight(taps, groups, layout):
+    """Also of a single tap or channel: DistributedDataParallel compares them, and warns."""
+    layer = nnd.WhitenedConv2d(8, 8, taps, groups=groups, whitening=nnd.Whitening(group_size=4))
+    layer.to(memory_format=layout)(torch.randn(8, 8, 9, 9).to(memory_format=layout)).square().sum().backward()
     assert layer.weight.grad.stride() == layer.weight.stride()
 
 

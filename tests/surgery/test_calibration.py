@@ -238,7 +238,7 @@ def test_bad_batches_are_refused_and_nothing_is_changed():
         nd.convert(model, calibration=torch.randn(4, 3, 9, 9), inplace=True)
     with pytest.raises(TypeError, match="a batch must be a tensor"):
         nd.convert(model, calibration=[3], inplace=True)
-    with pytest.raises(ValueError, match="calibrating layer 'hidden': whitening needs at least two sampled rows"):
+    with pytest.raises(ValueError, match="calibrating hidden: whitening needs at least two sampled rows"):
         nd.convert(model, nd.Whitening(group_size=6), calibration=[torch.randn(1, 3, 9, 9)], inplace=True)
     assert count(model, nn.BatchNorm2d) == 4
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 import netdeconv as nd
 from surgery.networks import batches
@@ -17,10 +18,20 @@ def network() -> nn.Module:
 
 
 class NoCopy(nn.Sequential):
-    """As sharded models are."""
+    """As many wrapped models are."""
 
     def __deepcopy__(self, memo):
-        raise RuntimeError("FSDP does not support deepcopy")
+        raise RuntimeError("no deepcopy")
+
+
+class FullyShardedDataParallel(nn.Sequential):
+    """Torch's, in name."""
+
+
+def sharded() -> nn.Module:
+    model = network()
+    model[0].weight.device_mesh = None  # what a DTensor has, and a tensor has not
+    return model
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning")
@@ -30,7 +41,9 @@ class NoCopy(nn.Sequential):
         (lambda: nn.DataParallel(network()), "operate on model.module"),
         (lambda: torch.jit.script(network()), "script what fold returns"),
         (lambda: nn.Sequential(nn.LazyLinear(3)), "0.weight has no shape yet: run one batch"),
-        (lambda: NoCopy(*network()), "FSDP does not support deepcopy.*inplace=True"),
+        (lambda: NoCopy(*network()), "no deepcopy.*inplace=True"),
+        (sharded, "the model is sharded: .*get_model_state_dict"),
+        (lambda: nn.Sequential(FullyShardedDataParallel(*network())), "the model is sharded"),
     ],
 )
 @pytest.mark.parametrize("operate", [nd.convert, nd.fold])
@@ -75,11 +88,15 @@ def test_calibration_runs_the_model_as_it_is_told():
         torch.testing.assert_close(converted(data[0]["image"]), model(data[0]["image"]), rtol=1e-3, atol=1e-4)
 
 
-def test_parametrized_whitened_layers_are_not_folded():
+@pytest.mark.parametrize(
+    "compute", [nn.utils.parametrizations.weight_norm, lambda layer: prune.l1_unstructured(layer, "weight", 0.5)]
+)
+@pytest.mark.parametrize("inplace", [False, True])
+def test_whitened_layers_whose_weight_is_computed_are_not_folded(compute, inplace):
     model = nn.Sequential(nd.WhitenedLinear(4, 2))
-    nn.utils.parametrizations.weight_norm(model[0])
+    compute(model[0])
     with pytest.raises(ValueError, match="'0': its weight is parametrized: remove"):
-        nd.fold(model)
+        nd.fold(model, inplace=inplace)
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning", "ignore:.*:DeprecationWarning")

@@ -170,6 +170,13 @@ def test_layers_that_compute_something_else_are_left_with_their_reason(layer, re
         assert whitened(nd.convert(model, inplace=True)) == ["b"]
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning")
+def test_a_scripted_part_is_left_with_its_reason():
+    model = nn.Sequential(torch.jit.script(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))), nn.Linear(4, 4))
+    with pytest.warns(PartlyConvertedWarning, match="as they are: 1 x it is scripted"):
+        assert whitened(nd.convert(model)) == ["1"]
+
+
 def test_layers_whose_weight_is_read_from_outside_are_skipped():
     layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
     model = nn.ModuleDict({"a": nn.MultiheadAttention(8, 2), "b": layer, "c": nn.Linear(8, 8)})

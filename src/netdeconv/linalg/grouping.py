@@ -52,11 +52,6 @@ class Grouping:
         return cls(groups, blocks, size, blocks * size - per_group)
 
     @property
-    def num_channels(self) -> int:
-        """C, without padding."""
-        return self.num_matrices * self.group_channels
-
-    @property
     def group_channels(self) -> int:
         """Channels of a group, without padding."""
         return self.num_blocks * self.block_channels - self.padding

@@ -110,6 +110,8 @@ class _WhitenedConvNd(WeightedWhitenedLayer, _ConvNd):
             return type(self)._convolution(x, weight, bias, stride, padding, self.dilation, self.groups)
 
     def _weight_rows(self, weight: Tensor) -> Tensor:
+        if weight.shape[1] == 1 == weight.stride(1):  # channels_last: flatten would give the gradient another stride
+            return weight.movedim(1, -1).flatten(1, -2).transpose(1, 2)
         return weight.flatten(2)
 
     def _from_rows(self, rows: Tensor) -> Tensor:

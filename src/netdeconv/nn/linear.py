@@ -63,7 +63,7 @@ class WhitenedLinear(WeightedWhitenedLayer, nn.Linear):  # type: ignore[misc]  #
         weight, bias = self._whiten(mean, matrix, x.dtype)
         with torch.autocast(x.device.type, enabled=False):
             y = nn.functional.linear(x, weight, bias)
-        return y.reshape(*input.shape[:-1], self.out_features)
+        return y if input.dim() == y.dim() else y.reshape(*input.shape[:-1], self.out_features)  # no view: FSDP2 warns
 
     def _prepare(self, input: Tensor) -> Tensor:
         refuse_tracing(input)

@@ -142,7 +142,7 @@ class InputStatistics(nn.Module):
         rows = self.sampler.num_rows(x.shape)
         if rows < 2 and not shared:  # other ranks may have more
             raise ValueError(
-                f"whitening needs at least two sampled rows in training, got {rows} of input {tuple(x.shape)}: "
+                f"{self.layer}: whitening needs at least two sampled rows, got {rows} of input {tuple(x.shape)}: "
                 "use a larger batch or input, or evaluation mode"
             )
         if rows * _FEATURES_OF_A_ROW < self.sampler.matrix_size and not shared:

@@ -58,9 +58,10 @@ def _like(weight: Tensor, rows: Tensor, shape: torch.Size, grouping: Grouping) -
         blocks = blocks.transpose(2, 3)
     outputs, channels, taps = weight.shape
     taps_first = grouping.merge(blocks, 3, groups=False).reshape(outputs, taps, channels)
-    if weight.stride(1) < weight.stride(2):  # neighbouring channels
+    one_channel = channels == 1 < taps and weight.stride(1) == weight.stride(2)
+    if weight.stride(1) < weight.stride(2) or one_channel:  # neighbouring channels
         return taps_first.contiguous().transpose(1, 2)
-    if taps == 1:  # strides of one tap too: DistributedDataParallel compares them
+    if taps == 1:  # strides of one tap, and of one channel, too: DistributedDataParallel compares them
         return taps_first.squeeze(1).contiguous().unsqueeze(2)
     return taps_first.transpose(1, 2).contiguous()
 

@@ -85,7 +85,8 @@ def _observe(
             stack.enter_context(statistics_mode(twin, "average"))
         names = {layer: name for name, layer in model.named_modules()}
         for layer, twin in twins.items():
-            hook = layer.register_forward_pre_hook(_observer(twin, names[layer]), with_kwargs=True)
+            twin.statistics.layer = names[layer] or "the model"
+            hook = layer.register_forward_pre_hook(_observer(twin), with_kwargs=True)
             stack.callback(hook.remove)
         result = None
         for number, call in enumerate(runs):
@@ -125,13 +126,15 @@ def _refuse_tied(model: nn.Module, names: Iterable[str]) -> None:
             )
 
 
-def _observer(twin: WeightedWhitenedLayer, name: str) -> Any:
+def _observer(twin: WeightedWhitenedLayer) -> Any:
+    name = twin.statistics.layer
+
     def observe(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         try:
             with torch._C.DisableTorchFunction():  # what the twin reads is no read of the model's
                 twin.observe(padded(layer, args[0] if args else kwargs["input"]))
         except ValueError as error:
-            raise _UnusableBatchError(f"calibrating layer {name!r}: {error}") from error
+            raise _UnusableBatchError(f"calibrating {name}: {str(error).removeprefix(name + ': ')}") from error
 
     return observe
 

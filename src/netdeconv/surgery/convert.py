@@ -29,8 +29,9 @@ from netdeconv.surgery.selection import Selection
 from netdeconv.surgery.tree import copied, refuse_wrapped, replace
 
 _REMEDY = (
-    "Layers: build the model with torch's own, remove parametrizations first, or exclude them through select to "
-    "convert without this warning. Norms: say what they do with netdeconv.surgery.register_norm"
+    "Layers: build the model with torch's own, say that they compute the same with netdeconv.surgery.register_layer, "
+    "remove parametrizations first, or exclude them through select to convert without this warning. Norms: say what "
+    "they do with netdeconv.surgery.register_norm"
 )
 
 
@@ -105,9 +106,9 @@ def convert(
     Raises:
         TypeError: when a setting, ``select`` or a batch is none of the accepted things.
         ValueError: when a pattern matches no name; when the model is compiled, scripted, wrapped (DataParallel,
-            DistributedDataParallel), has lazy parameters, cannot be copied, or is itself a single layer and to be
-            changed in place; with calibration, when there is no batch, one with too few samples for a layer, or one
-            on which the forward fails, when two modules share a weight, or the model is on the meta device.
+            DistributedDataParallel) or sharded, has lazy parameters, cannot be copied, or is itself a single layer and
+            to be changed in place; with calibration, when there is no batch, one with too few samples for a layer, or
+            one on which the forward fails, when two modules share a weight, or the model is on the meta device.
 
     Warns:
         NothingChangedWarning: when no layer was converted.

@@ -43,9 +43,9 @@ def fold(model: nn.Module, *, keep_norms: Any = None, inplace: bool = False) -> 
 
     Raises:
         ValueError: when a ChannelWhitening has seen no input yet, so that its number of dimensions is
-            unknown; when the model is compiled, scripted, wrapped (DataParallel, DistributedDataParallel), on the
-            meta device, cannot be copied, or is itself a single layer and to be changed in place; when a
-            whitened layer's weight is parametrized; with ``keep_norms``, when the original's state has no place for a
+            unknown; when the model is compiled, scripted, wrapped (DataParallel, DistributedDataParallel), sharded, on
+            the meta device, cannot be copied, or is itself a single layer and to be changed in place; when a whitened
+            layer's weight is parametrized; with ``keep_norms``, when the original's state has no place for a
             bias, or outputs on the batch are not the same.
 
     Warns:
@@ -62,6 +62,7 @@ def fold(model: nn.Module, *, keep_norms: Any = None, inplace: bool = False) -> 
     """
     refuse_wrapped(model)
     refuse_meta(model)
+    _refuse_computed(model)
     if inplace and isinstance(model, WhitenedLayer):
         raise ValueError("a single layer cannot be replaced in place: use the copy that fold(layer) returns")
     target = model if inplace else copied(model)
@@ -71,8 +72,6 @@ def fold(model: nn.Module, *, keep_norms: Any = None, inplace: bool = False) -> 
             replacements[layer] = _pointwise(layer, names[0])
         elif is_weighted(layer):
             replacements[layer] = plain_twin(layer, *layer.folded_weight_and_bias())
-        elif isinstance(layer, WhitenedLayer) and parametrize.is_parametrized(layer):
-            raise ValueError(f"{names[0]!r}: its weight is parametrized: remove the parametrizations first")
         elif isinstance(layer, WhitenedLayer):
             logger.info("%s: skipped, a subclass that may compute something else", names[0] or "the model")
     if not replacements:
@@ -85,6 +84,17 @@ def fold(model: nn.Module, *, keep_norms: Any = None, inplace: bool = False) -> 
     if difference is not None:
         raise ValueError(f"the folded model's outputs on keep_norms' batch {difference}: fold without keep_norms")
     return folded
+
+
+def _refuse_computed(model: nn.Module) -> None:
+    """Raise for a layer whose weight is computed when it is called: the plain layer would lose what computes it."""
+    for name, layer in model.named_modules():
+        by_hook = is_weighted(layer) and layer._parameters.get("weight") is None
+        if isinstance(layer, WhitenedLayer) and (by_hook or parametrize.is_parametrized(layer)):
+            raise ValueError(
+                f"{name!r}: its weight is parametrized: remove the parametrizations first (of the older tools: "
+                "prune.remove, remove_weight_norm, remove_spectral_norm)"
+            )
 
 
 def _pointwise(layer: ChannelWhitening, name: str) -> nn.Module:

@@ -98,6 +98,9 @@ def make_plan(
     layers: dict[str, Whitening] = {}
     skipped: dict[str, str] = {}
     refused: list[str] = []
+    for part in _outermost(module for module in chosen if isinstance(module, torch.jit.ScriptModule)):
+        skipped[names[part][0]] = "it is scripted, and its layers are out of reach"
+        refused.append(names[part][0])
     for module, own in names.items():
         if module not in chosen or isinstance(module, WhitenedLayer) or plain_base(module) is None:
             continue
@@ -174,10 +177,14 @@ def _refusal(layer: nn.Module) -> str | None:
     return None
 
 
+def _outermost(modules: Iterable[nn.Module]) -> list[nn.Module]:
+    found = list(modules)
+    within = {part for module in found for part in module.modules() if part is not module}
+    return [module for module in found if module not in within]
+
+
 def _outermost_norms(modules: Iterable[nn.Module]) -> list[nn.Module]:
-    norms = [module for module in modules if is_norm(module)]
-    within = {part for norm in norms for part in norm.modules() if part is not norm}
-    return [norm for norm in norms if norm not in within]
+    return _outermost(module for module in modules if is_norm(module))
 
 
 def _neighbours(modules: Sequence[nn.Module], converted: set[nn.Module]) -> dict[nn.Module, nn.Module | None]:

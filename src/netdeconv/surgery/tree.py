@@ -21,6 +21,10 @@ _HOOKS = (
     "_backward_hooks",
     "_backward_pre_hooks",
 )
+_SHARDED = (
+    "the model is sharded: convert before it is; to fold, load the state that get_model_state_dict (of "
+    "torch.distributed.checkpoint.state_dict, full_state_dict=True) gathers into a converted model that is not"
+)
 
 
 def refuse_wrapped(model: nn.Module) -> None:
@@ -31,7 +35,11 @@ def refuse_wrapped(model: nn.Module) -> None:
         raise ValueError("the model is scripted or traced: operate on the model itself, then script what fold returns")
     if isinstance(model, (DataParallel, DistributedDataParallel)):
         raise ValueError(f"the model is wrapped in {type(model).__name__}: operate on model.module, then wrap it")
+    if any(type(module).__name__ == "FullyShardedDataParallel" for module in model.modules()):  # FSDP1
+        raise ValueError(_SHARDED)
     for name, tensor in itertools.chain(model.named_parameters(), model.named_buffers()):
+        if hasattr(tensor, "device_mesh"):  # a DTensor, of FSDP2 or tensor parallelism
+            raise ValueError(_SHARDED)
         if is_lazy(tensor):
             raise ValueError(f"{name} has no shape yet: run one batch through the model first")
 
@@ -53,7 +61,7 @@ def copied(model: nn.Module) -> nn.Module:
         return copy.deepcopy(model)
     except Exception as error:
         raise ValueError(
-            f"the model cannot be copied ({error}): operate on it before it is sharded or wrapped, or with inplace=True"
+            f"the model cannot be copied ({error}): operate on it before it is wrapped, or with inplace=True"
         ) from error
 
 
