@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
 import netdeconv.nn as nnd
 from netdeconv.linalg import Eigen, Grouping
+from netdeconv.nn.layer import is_smaller
 from netdeconv.nn.sampler import product_dtype
 from netdeconv.nn.weight import whiten_weight
 from tolerances import assert_close
@@ -70,13 +73,53 @@ def test_gradients_of_the_weight_product(grouping, taps):
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("groups", [1, 2, 8])
-@pytest.mark.parametrize("taps", [1, 3])
-def test_gradients_have_the_strides_of_the_weight(taps, groups, layout):
+@pytest.mark.parametrize(
+    ("groups", "outputs", "structure"), [*((n, 8, "full") for n in (1, 2, 8)), (1, 800, "channel")]
+)
+@pytest.mark.parametrize(("channels", "taps"), [(8, 1), (8, 3), (1, 3)])
+def test_gradients_have_the_strides_of_the_weight(channels, taps, groups, outputs, structure, layout):
     """Also of a single tap or channel: DistributedDataParallel compares them, and warns."""
-    layer = nnd.WhitenedConv2d(8, 8, taps, groups=groups, whitening=nnd.Whitening(group_size=4))
-    layer.to(memory_format=layout)(torch.randn(8, 8, 9, 9).to(memory_format=layout)).square().sum().backward()
+    groups, settings = min(groups, channels), nnd.Whitening(group_size=4, structure=structure)
+    layer = nnd.WhitenedConv2d(channels, outputs, taps, groups=groups, whitening=settings)
+    x = torch.randn(8, channels, 9, 9)
+    layer.to(memory_format=layout)(x.to(memory_format=layout)).square().sum().backward()
     assert layer.weight.grad.stride() == layer.weight.stride()
+
+
+CHANNELS = nnd.Whitening(structure="channel", group_size=8)
+SMALL_INPUTS = {
+    "blocks": (lambda: nnd.WhitenedConv2d(24, 64, 3, padding=1, whitening=CHANNELS), (4, 24, 5, 5)),
+    "groups": (lambda: nnd.WhitenedConv2d(20, 64, 3, groups=2, padding=1, whitening=CHANNELS), (4, 20, 4, 4)),
+    "padded blocks, stride": (lambda: nnd.WhitenedConv2d(17, 64, 3, 2, padding=1, whitening=CHANNELS), (4, 17, 5, 5)),
+    "conv1d": (lambda: nnd.WhitenedConv1d(16, 64, 3, bias=False, whitening=CHANNELS), (4, 16, 8)),
+    "linear": (lambda: nnd.WhitenedLinear(24, 64, whitening=nnd.Whitening(group_size=12)), (9, 24)),
+    "transposed": (lambda: nnd.WhitenedConvTranspose2d(16, 8, 4, stride=2, whitening=CHANNELS), (4, 16, 3, 3)),
+}
+
+
+@pytest.mark.parametrize("name", SMALL_INPUTS)
+def test_whitening_a_small_input_is_whitening_the_weight(name, monkeypatch):
+    build, shape = SMALL_INPUTS[name]
+    small = build().double()
+    usual, x, found = copy.deepcopy(small), torch.randn(shape, dtype=torch.float64), []
+    for layer in (small, usual):
+        leaf = x.clone().requires_grad_()
+        y = layer(leaf)
+        y.pow(3).sum().backward()
+        found.append([y, leaf.grad, *(each.grad for each in layer.parameters())])
+        assert is_smaller(x, layer.weight)
+        monkeypatch.setattr("netdeconv.nn.layer.is_smaller", lambda x, weight: False)
+    for here, there in zip(*found, strict=True):
+        assert_close(here, there, size=36, condition=100)
+        assert not torch.equal(here, there)  # two ways of rounding
+
+
+def test_nothing_as_large_as_the_weight_is_kept_for_backward_of_a_small_input():
+    layer, kept = nnd.WhitenedConv2d(64, 256, 3, padding=1, whitening=CHANNELS), {}
+    x = torch.randn(4, 64, 2, 2)
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.setdefault(t.data_ptr(), t), lambda t: t):
+        layer(x)
+    assert max(t.untyped_storage().nbytes() for t in kept.values() if t.data_ptr() != layer.weight.data_ptr()) < 1e5
 
 
 @pytest.mark.parametrize("structure", ["full", "channel"])
@@ -86,7 +129,7 @@ def test_products_keep_the_memory_format_of_the_weight(structure):
     layer = nnd.WhitenedConv2d(4, 6, 3, whitening=settings).to(memory_format=torch.channels_last)
     x = torch.randn(8, 4, 9, 9).to(memory_format=torch.channels_last)
     _, mean, matrix = layer.statistics(x)
-    weight, _ = layer._whiten(mean, matrix, x.dtype)
+    _, weight, _ = layer._whiten(x, mean, matrix)
     (gradient,) = torch.autograd.grad(layer(x).sum(), layer.weight)
     for tensor in (weight, gradient):
         assert tensor.is_contiguous(memory_format=torch.channels_last)

@@ -85,7 +85,7 @@ class _WhitenedConvTransposeNd(WeightedWhitenedLayer, _ConvTransposeNd):
         """Transposed convolution of the whitened input; shapes as torch's."""
         x = self._prepare(input)
         x, mean, matrix = self.statistics(x, frozen=self.frozen)
-        weight, bias = self._whiten(mean, matrix, x.dtype)
+        x, weight, bias = self._whiten(x, mean, matrix)
         y = self._convolve(x, weight, bias, self._extra(input, output_size))
         return y.squeeze(0) if input.dim() < x.dim() else y
 

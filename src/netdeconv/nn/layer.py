@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from netdeconv.linalg import Grouping, PatchGeometry
 from netdeconv.nn.sampler import Sampler, bounded, product_dtype
 from netdeconv.nn.statistics import InputStatistics
-from netdeconv.nn.weight import unwhiten_weight, whiten_weight
+from netdeconv.nn.weight import unwhiten_weight, whiten_input, whiten_weight
 from netdeconv.nn.whitening import Whitening, checked
 
 _FOLD_FIRST = "a whitened layer cannot be scripted or traced: fold the model first (netdeconv.fold)"
@@ -102,16 +102,20 @@ class WeightedWhitenedLayer(WhitenedLayer):
         """The mean's response per row of the weight, to one per output."""
         return response
 
-    def _whiten(self, mean: Tensor, matrix: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Weight D w and bias b - mean D w, for an input of this dtype."""
-        product = product_dtype(dtype, matrix.dtype, self.whitening) if self.training else matrix.dtype
-        rows, response = whiten_weight(
-            self._weight_rows(self.weight), mean, matrix, self.sampler.grouping, dtype=product
-        )
+    def _whiten(self, x: Tensor, mean: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Input, weight and bias of the plain layer: x, D w, b - mean D w; or x D and w where x is smaller than w."""
+        weight, rows, grouping = self.weight, self._weight_rows(self.weight), self.sampler.grouping
+        dtype = product_dtype(x.dtype, matrix.dtype, self.whitening) if self.training else matrix.dtype
+        # not in evaluation, where numbers should not depend on the size of the batch
+        if self.training and self.sampler.matrix_size == grouping.block_channels and is_smaller(x, weight):
+            x, response = whiten_input(x, rows, mean, matrix, grouping, dtype=dtype)
+        else:
+            rows, response = whiten_weight(rows, mean, matrix, grouping, dtype=dtype)
+            weight = self._from_rows(rows)
         bias = -self._reduce_response(response)
         if self.bias is not None:
             bias = bias + self.bias.to(bias.dtype)
-        return self._from_rows(rows).to(dtype), bias.to(dtype)
+        return x, weight.to(x.dtype), bias.to(x.dtype)
 
     @torch.no_grad()
     def folded_weight_and_bias(self) -> tuple[Tensor, Tensor]:
@@ -156,6 +160,11 @@ class WeightedWhitenedLayer(WhitenedLayer):
         elif bool((total != 0).any()):
             raise ValueError("the layer has no bias: it cannot absorb the response to the mean (bias=True can)")
         self.weight.copy_(self._from_rows(rows))
+
+
+def is_smaller(x: Tensor, weight: Tensor) -> bool:
+    """Whether an input has fewer numbers than a weight, so that x D is cheaper than D w and keeps less for backward."""
+    return x.numel() < weight.numel()
 
 
 def warn_unless_finite(layer: str, *folded: Tensor) -> None:

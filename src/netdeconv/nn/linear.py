@@ -60,7 +60,7 @@ class WhitenedLinear(WeightedWhitenedLayer, nn.Linear):  # type: ignore[misc]  #
         """Apply to (..., F)."""
         x = self._prepare(input)
         x, mean, matrix = self.statistics(x, frozen=self.frozen)
-        weight, bias = self._whiten(mean, matrix, x.dtype)
+        x, weight, bias = self._whiten(x, mean, matrix)
         with torch.autocast(x.device.type, enabled=False):
             y = nn.functional.linear(x, weight, bias)
         return y if input.dim() == y.dim() else y.reshape(*input.shape[:-1], self.out_features)  # no view: FSDP2 warns

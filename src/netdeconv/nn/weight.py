@@ -1,7 +1,8 @@
-r"""The product of a layer's weight with whitening matrices, and its hand-written gradient.
+r"""The product of a layer's weight, or of a small input, with whitening matrices.
 
 Letters: as in linalg/grouping.py.
-The data is not transformed: (x - mean) D w + b is computed as x (D w) + (b - mean D w).
+(x - mean) D w + b is computed as x (D w) + (b - mean D w), with a hand-written gradient of D w. Where a matrix is of
+channels and the input has fewer numbers than the weight, as (x D) w + (b - mean D w).
 """
 
 from __future__ import annotations
@@ -37,6 +38,28 @@ def whiten_weight(
         weight, mean, matrix, grouping, dtype or matrix.dtype
     )
     return product, response
+
+
+def whiten_input(
+    x: Tensor, weight: Tensor, mean: Tensor, matrix: Tensor, grouping: Grouping, *, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Multiply an input by whitening matrices of channels, for a weight that stays as it is.
+
+    Shapes:
+        x (N, C, ...), the others as :func:`whiten_weight` takes them, D = B; results as x, and (G O,).
+
+    Returns:
+        ``x D`` in the dtype and memory format of x, and ``mean D w`` in the statistics' dtype.
+    """
+    with full_precision(x):
+        blocks = grouping.split(x.movedim(1, -1), x.dim() - 1).movedim(-3, 0)  # G N ... S B
+        product = torch.bmm(blocks.flatten(1, -2).to(dtype), matrix.mT.to(dtype)).view(blocks.shape)
+        whitened = grouping.merge(product.movedim(0, -3), x.dim() - 1).movedim(-1, 1).to(x.dtype)
+        centre = torch.bmm(mean.unsqueeze(1), matrix.mT).squeeze(1).repeat(1, grouping.num_blocks)
+        centre = centre[:, : grouping.group_channels].unsqueeze(2)  # G C/G 1
+        summed = weight.sum(2, dtype=mean.dtype).unflatten(0, (grouping.num_matrices, -1))
+        response = torch.bmm(summed, centre).flatten()
+    return whitened.clone(memory_format=torch.contiguous_format) if x.is_contiguous() else whitened, response
 
 
 def _rows(weight: Tensor, size: int, grouping: Grouping, dtype: torch.dtype) -> tuple[Tensor, torch.Size]:
