@@ -95,11 +95,20 @@ def test_rates_are_chosen_on_validation_images_and_finals_train_on_all(plan, tmp
                 "lr 1e-06": 60.0,
                 "lr 1e+30": 0.0,
             },
-            **{"best lr": 0.1, "test": 60.6, "spread": 0.71, "seeds": 2},
+            **{"best lr": 0.1, "weight decay": plan.base.optimizer.weight_decay},
+            **{"test": 60.6, "spread": 0.71, "seeds": 2},
             **{"ms/step": [2000.0, 2400.0][number], "seconds": [20.0, 24.0][number]},
         }
     with pytest.raises(RuntimeError, match="holds no rows of mnist-mlp"):
         reproduce(experiment("mnist-mlp"), (), path)
+
+
+def test_weight_decays_are_searched_with_every_rate(plan, tmp_path, monkeypatch):
+    plan = dataclasses.replace(plan, contest=dataclasses.replace(plan.contest, weight_decays=(1e-3, 5e-3)))
+    fake(monkeypatch, lambda config: 60.0 + config.optimizer.lr + 1000 * config.optimizer.weight_decay)
+    for own in reproduce(plan.experiment(), (), tmp_path / "contest").lines():
+        found = {key: own[key] for key in ("lr 0.1", "lr 1e-06", "best lr", "weight decay", "test")}
+        assert found == {"lr 0.1": 65.1, "lr 1e-06": 65.0, "best lr": 0.1, "weight decay": 5e-3, "test": 65.1}
 
 
 def test_without_validation_images_it_is_refused(plan):

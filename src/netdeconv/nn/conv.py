@@ -102,7 +102,8 @@ class _WhitenedConvNd(WeightedWhitenedLayer, _ConvNd):
         stride, padding = self.stride, self.padding if self.padding_mode == "zeros" else 0
         if max(self.kernel_size) == 1 < max(stride):
             # torch 2.15 corrupts memory in backward of strided 1x1 convolutions with few channels (docs/conversion.md)
-            x = nn.functional.pad(x, self._reversed_padding_repeated_twice) if self.padding_mode == "zeros" else x
+            if self.padding_mode == "zeros" and any(self._reversed_padding_repeated_twice):
+                x = nn.functional.pad(x, self._reversed_padding_repeated_twice)
             every = (slice(None, None, step) for step in stride)
             x = x[(slice(None), slice(None), *every)]
             stride, padding = (1,) * len(stride), 0

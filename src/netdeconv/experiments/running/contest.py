@@ -27,12 +27,14 @@ class Contest:
         variants: normalisations; the others are compared with the first. What is typed of a whitening changes those
             that whiten.
         lrs: learning rates that are tried for each on images cut from train; the best is trained with every seed.
+        weight_decays: tried with each of them; none: that of the run.
         search_epochs: of the runs that are tried.
         seeds: of the final runs, on all training images.
     """
 
     variants: Annotated[tuple[str, ...], arg(metavar=f"{{{','.join(NORM_NAMES)}}} ...")] = (BATCH_NORM, "default")
     lrs: tuple[float, ...] = (0.3, 0.1, 0.03, 0.01)
+    weight_decays: tuple[float, ...] = ()
     search_epochs: int = 2
     seeds: tuple[int, ...] = (0, 1, 2)
 
@@ -77,9 +79,10 @@ class Plan:
     def rows(self) -> Rows:
         """Return the searches' runs by label."""
         rows: dict[str, ExperimentRow] = {}
+        decays = self.contest.weight_decays or (self.base.optimizer.weight_decay,)
         for called, name in self.called.items():
             config = dataclasses.replace(self._config(name), epochs=self.contest.search_epochs)
-            rows |= searched(config, f"{called}, search", self.contest.lrs, (self.base.optimizer.weight_decay,))
+            rows |= searched(config, f"{called}, search", self.contest.lrs, decays)
         return rows
 
     def then(self, found: Mapping[str, Reproduced]) -> Rows:
@@ -105,12 +108,17 @@ class Plan:
             own = [run for label, run in found.items() if label.startswith(f"{name}, seed")]
             best = best_of(found, f"{name}, search")
             scores = [0.0 if run.failure else run.score or 0.0 for run in own]
+            rates: dict[str, float] = {}
+            for run in tried:
+                rate = f"lr {run.row.config.optimizer.lr:g}"
+                rates[rate] = max(rates.get(rate, 0.0), round(run.score or 0.0, 1))
             steps = [record["seconds_per_step"] for run in own for record in run.history]
             line = {
                 "data": self.base.data.dataset,
                 "normalisation": name,
-                **{f"lr {run.row.config.optimizer.lr:g}": round(run.score or 0.0, 1) for run in tried},
+                **rates,
                 "best lr": best.optimizer.lr if best else None,
+                "weight decay": best.optimizer.weight_decay if best else None,
                 "test": mean(scores),
                 "spread": spread(scores),
                 "seeds": len(own),
