@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,21 +56,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--size", type=int, default=224, help="pixels: of few, weights outweigh what is saved")
     parser.add_argument("--output", type=Path, default=Path("results/checks/memory.json"))
     options = parser.parse_args(given)
-    begun, device = time.perf_counter(), environment.prepare("cpu", 1)
-    rows = []
-    for name in options.names:
-        rows.append(row(name, options.batch_size, options.size))
-        print(rows[-1], flush=True)
-    table = tables.build(
+    tables.one_by_one(
         "Memory of a training step of torchvision's networks",
+        (row(name, options.batch_size, options.size) for name in options.names),
+        options.output,
         command=environment.command("compatibility_memory", given),
         config={"batch_size": options.batch_size, "size": options.size, "dtype": "float32"},
-        seed=0,
-        device=device,
-        begun=begun,
-        rows=rows,
     )
-    tables.write(table, options.output)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import os
 import resource
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -59,19 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--limit", type=float, default=3600, help="seconds for one, by the clock")
     parser.add_argument("--output", type=Path, default=REPOSITORY / "results" / "checks" / "examples.json")
     options = parser.parse_args(given)
-    begun, device, rows = time.perf_counter(), environment.prepare("cpu", 1), []
-    for name in options.names:
-        rows.append(run(name, options.limit))
-        print(rows[-1], flush=True)
-    table = tables.build(
+    tables.one_by_one(
         "The examples, each in a process of its own; seconds of the processor with imports",
+        (run(name, options.limit) for name in options.names),
+        options.output,
         command=environment.command("examples", given),
-        seed=0,
-        device=device,
-        begun=begun,
-        rows=rows,
     )
-    tables.write(table, options.output)
 
 
 if __name__ == "__main__":

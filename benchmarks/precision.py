@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from benchmarks.harness import options, tables
 from netdeconv import Whitening, convert, models
-from netdeconv.data import DataConfig
+from netdeconv.data.config import DataConfig
 from netdeconv.linalg import patch_statistics
 from netdeconv.nn import WhitenedConv2d
 from netdeconv.tasks import Classification

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from netdeconv.experiments.running import runner
-from netdeconv.training import TrainingConfig, to_plain
+from netdeconv.training.config import TrainingConfig
+from netdeconv.training.plain import to_plain
 from netdeconv.training.results import RunResult
 
 SESSION = {"threads": 2, "precision": "32-true", "processor": "P", "python": "3", "torch": "2", "torchvision": "0"}

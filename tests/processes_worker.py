@@ -14,10 +14,11 @@ import small_scenes
 from faults.kinds import ranks, require_done
 from faults.runs import import_as, tiny, train
 from forks import Child
-from netdeconv.data import DataConfig
+from netdeconv.data.config import DataConfig
 from netdeconv.models import NormConfig
-from netdeconv.training import NetworkConfig, TrainingConfig, run
+from netdeconv.training.config import NetworkConfig, TrainingConfig
 from netdeconv.training.devices import TERMINATED
+from netdeconv.training.session import run
 from small_runs import StopAt, small_config
 
 

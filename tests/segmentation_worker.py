@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import distributed
 
-from netdeconv.data import DataConfig, Views
+from netdeconv.data.config import DataConfig, Views
 from netdeconv.models import NormConfig
 from netdeconv.tasks import Segmentation
-from netdeconv.training import NetworkConfig
+from netdeconv.training.config import NetworkConfig
 from netdeconv.training.measuring import evaluate
 
 TASK = Segmentation(views=Views(crop=(24, 32), evaluation_batch=2))

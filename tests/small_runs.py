@@ -6,10 +6,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from netdeconv.data import DataConfig
+from netdeconv.data.config import DataConfig
 from netdeconv.models import NormConfig
 from netdeconv.tasks import Classification
-from netdeconv.training import NetworkConfig, OptimizerConfig, Silent, TrainingConfig
+from netdeconv.training.config import NetworkConfig, OptimizerConfig, TrainingConfig
+from netdeconv.training.progress import Reporter
 
 TIMES = ("seconds", "cumulative_seconds", "seconds_per_step")
 
@@ -40,7 +41,7 @@ def numbers(history: Any) -> list[dict[str, Any]]:
     return [{name: value for name, value in record.items() if name not in TIMES} for record in history]
 
 
-class StopAt(Silent):
+class StopAt(Reporter):
     """Ctrl-C after a step."""
 
     def __init__(self, epoch: int, step: int) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from netdeconv.data import DataConfig, Views
+from netdeconv.data.config import DataConfig, Views
 from netdeconv.models import NormConfig
 from netdeconv.tasks import Segmentation
-from netdeconv.training import NetworkConfig, OptimizerConfig, TrainingConfig
+from netdeconv.training.config import NetworkConfig, OptimizerConfig, TrainingConfig
 
 HEIGHT, WIDTH = 24, 32
 SIZES = {"train": 10, "val": 5, "test": 3}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.harness.environment import hardware, versions
+from benchmarks.harness.environment import hardware, prepare, versions
 from benchmarks.render_results import REPOSITORY, cell, compact, render_rows
 
 FOLDER = REPOSITORY / "results" / "benchmarks"
@@ -56,6 +56,17 @@ def build(
     if parts:
         table["parts"] = [{**part, "rows": align(part["rows"])} for part in parts]
     return table
+
+
+def one_by_one(
+    name: str, rows: Iterable[Mapping[str, Any]], output: Path, *, command: str, config: Mapping[str, Any] | None = None
+) -> None:
+    """Measure rows on one thread of the processor as they are asked for, show each, and write the table."""
+    begun, device, found = time.perf_counter(), prepare("cpu", 1), list[Mapping[str, Any]]()
+    for row in rows:
+        found.append(row)
+        print(row, flush=True)
+    write(build(name, command=command, config=config, seed=0, device=device, begun=begun, rows=found), output)
 
 
 def align(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -7,12 +7,12 @@ import torch
 from benchmarks.harness.variants import VARIANTS, build_network
 from torch import nn
 
-from netdeconv.data import info
+from netdeconv.data.registry import info
 from netdeconv.lookup import UnknownNameError
 from netdeconv.models import NORMALISATIONS, NormConfig
 from netdeconv.nn import WhitenedLayer
 from netdeconv.tasks import Classification
-from netdeconv.training import NetworkConfig
+from netdeconv.training.config import NetworkConfig
 
 
 def whitening_of(model: nn.Module) -> dict[str, object]:

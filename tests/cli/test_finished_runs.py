@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 from netdeconv.cli import main
-from netdeconv.data import DATASETS, read
+from netdeconv.data.memory import read
+from netdeconv.data.registry import DATASETS
 from netdeconv.models import NormConfig
-from netdeconv.tasks.trained import TrainedClassifier
-from netdeconv.training import run
+from netdeconv.tasks.trained import load_trained
+from netdeconv.training.session import run
 from small_runs import small_config
 
 
@@ -37,7 +38,7 @@ def refused(capsys, *arguments) -> str:
 
 def test_evaluating_again_gives_the_run_s_own_numbers(finished, capsys):
     text = said(capsys, "evaluate", finished.path, "--threads", 1)
-    assert f"accuracy {finished.accuracy:.4f}" in text
+    assert f"accuracy {finished.score:.4f}" in text
     assert f"loss {finished.history[-1]['loss']:.4f}" in text
     batch = said(capsys, "evaluate", finished.path, "--statistics", "batch", "--threads", 1)
     assert batch != text
@@ -52,8 +53,8 @@ def test_the_class_of_an_image_file_is_the_network_s(finished, capsys, tmp_path)
     _, test = read("digits")
     for number in range(8):
         Image.fromarray(test.images[number, :, :, 0].numpy()).save(tmp_path / f"{number}.png")
-    trained = TrainedClassifier.load(finished.path)
-    images, _ = next(iter(trained.splits().evaluation))
+    trained = load_trained(finished.path)
+    images, _ = next(iter(trained.batches("evaluation")))
     shares, classes = trained.scores(images[:8]).softmax(1).max(1)
     lines = said(capsys, "predict", finished.path, *sorted(tmp_path.glob("*.png")), "--threads", 1).splitlines()
     for line, share, number in zip(lines, shares.tolist(), classes.tolist(), strict=True):
@@ -68,7 +69,7 @@ def test_classes_have_the_names_of_their_data_set(finished, tmp_path):
     assert {name: len(names) for name, names in json.loads(table).items()} == {
         name: DATASETS[name].num_classes for name in ("cifar10", "cifar100", "fashion_mnist")
     }
-    trained = TrainedClassifier.load(finished.path)
+    trained = load_trained(finished.path)
     assert trained.class_names[3] == "class 3"  # digits
     colour = dataclasses.replace(trained.config.data, dataset="cifar10")
     known = dataclasses.replace(trained, config=dataclasses.replace(trained.config, data=colour))
@@ -103,8 +104,8 @@ def test_exported_files_agree_over_the_whole_test_set(finished, capsys):
     assert about["input"]["shape"] == ["batch", 1, 32, 32]
     onnx, int8, weights = (about["files"][f"model{end}"] for end in (".onnx", "-int8.onnx", ".safetensors"))
     assert onnx["same_top1"] == onnx["predictions"] == 500
-    assert onnx["accuracy_exported"] == pytest.approx(finished.accuracy)
-    assert abs(int8["accuracy_exported"] - finished.accuracy) <= 1
+    assert onnx["accuracy_exported"] == pytest.approx(finished.score)
+    assert abs(int8["accuracy_exported"] - finished.score) <= 1
     assert set(weights) == {"format"}
     assert about["classes"][:2] == ["class 0", "class 1"]
     assert (finished.path / "export" / "model-int8.onnx").stat().st_size > 0

@@ -4,52 +4,32 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
-from netdeconv import data, models
+from netdeconv import models
 from netdeconv.cli import main
-from netdeconv.data import SEGMENTATION_DATASETS
+from netdeconv.data.registry import DATASETS, SEGMENTATION_DATASETS
 
 
-@pytest.fixture
-def few(monkeypatch):
-    """Counting all networks takes seconds; these have every kind of number."""
-    names = ("lenet", "resnet18")
-    monkeypatch.setattr(models, "ARCHITECTURES", {name: models.ARCHITECTURES[name] for name in names})
-
-
-def test_networks_have_their_numbers(few, capsys):
+def test_networks_are_listed_both_ways(capsys):
     assert main(["list", "archs", "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)
-    assert [row["name"] for row in rows] == ["lenet", "resnet18"]
-    lenet, resnet = rows
-    # 6x75 and 16x150 weights with their biases; 400x120, 120x84, 84x10; batch norms of 226 channels
-    assert lenet["parameters"] == 456 + 2416 + 48120 + 10164 + 850 + 2 * 226
-    # every weight is used once at every output position: 28x28, 10x10, once
-    assert lenet["multiply_adds"] == 784 * 450 + 100 * 2400 + 48000 + 10080 + 840
-    assert resnet["parameters"] == 11_173_962
-    assert resnet["source"] == "He et al. 2016"
-    assert resnet["description"] == models.architecture("resnet18").description
-
-
-def test_networks_are_printed_one_a_line(few, capsys):
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert [*rows] == [*models.ARCHITECTURES]
+    assert rows["resnet18"]["source"] == "He et al. 2016"
+    assert rows["resnet18"]["description"] == models.architecture("resnet18").description
     assert main(["list", "archs"]) == 0
-    first, second, remark = capsys.readouterr().out.splitlines()
-    assert first.startswith("lenet ")
-    assert second.startswith("resnet18 ")
-    assert "11.17 M  555.42 M" in second
-    assert "He et al. 2016" in second
-    assert "3x32x32" in remark
+    *lines, remark = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [*rows]
+    assert "He et al. 2016" in next(line for line in lines if line.startswith("resnet18 "))
+    assert remark.startswith("(name, description, source; ")
 
 
 def test_data_sets_are_listed_both_ways(capsys):
     assert main(["list", "datasets", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert [row["name"] for row in rows] == [*data.DATASETS, *SEGMENTATION_DATASETS]
-    assert {"shape": [3, 32, 32], "num_classes": 10}.items() <= rows[[*data.DATASETS].index("cifar10")].items()
+    assert [row["name"] for row in rows] == [*DATASETS, *SEGMENTATION_DATASETS]
+    assert {"shape": [3, 32, 32], "num_classes": 10}.items() <= rows[[*DATASETS].index("cifar10")].items()
     assert main(["list", "datasets"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[:-1]] == [*data.DATASETS, *SEGMENTATION_DATASETS]
+    assert [line.split()[0] for line in lines[:-1]] == [*DATASETS, *SEGMENTATION_DATASETS]
 
 
 def test_classes_of_pixels_have_names_and_colours(capsys):
@@ -62,9 +42,7 @@ def test_classes_of_pixels_have_names_and_colours(capsys):
 def test_segmentation_networks_are_listed_both_ways(capsys):
     assert main(["list", "models", "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
-    assert rows["fcn_resnet50"]["parameters"] == 35_322_218
     assert rows["fcn_resnet18"]["output_strides"] == [16, 8, 32]
     assert main(["list", "models"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[:-1]] == list(rows)
-    assert "35.32 M" in lines[2]

@@ -9,9 +9,9 @@ import shlex
 import pytest
 
 from netdeconv.cli import reproduce
-from netdeconv.experiments import experiment
+from netdeconv.experiments.running.experiment import experiment
 from netdeconv.models import NormConfig
-from netdeconv.training import TrainingConfig
+from netdeconv.training.config import TrainingConfig
 
 VGG = "table1-epoch1 'vgg16 paper'"
 
@@ -76,7 +76,7 @@ def test_a_typed_default_overrides_too():
 
 def test_other_tasks_can_be_overridden():
     label = "paper, search lr 0.1 wd 0.0001"
-    found = config(f"camvid '{label}' --epochs 2 --block 16 --data-dir there --size 120x90")
+    found = config(f"camvid '{label}' --epochs 2 --block 16 --data-dir there --size 90 120")
     assert changed(experiment("camvid").rows[label].config, found) == {
         "epochs": 2,
         "data.data_dir": "there",

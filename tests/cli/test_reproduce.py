@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from netdeconv.cli import main, reproduce
-from netdeconv.experiments import Reproduced, Reproduction, experiment
+from netdeconv.experiments.running.experiment import Reproduced, experiment
+from netdeconv.experiments.running.runner import Reproduction
 
 SMALL = "--dataset digits --width .25 --batch-size 256 --threads 1 --msg False"
 

@@ -30,7 +30,6 @@ from netdeconv.cli.parser import flags
 LIST = Path(__file__).with_name("options.txt")
 OPTIONS = {
     "compare": compare.DEFAULT,
-    "compare --task segment": compare.SEGMENT,
     "evaluate": evaluate.Options,
     "export": export.Options,
     "imagenet": imagenet.DEFAULT,
@@ -91,7 +90,7 @@ def test_the_original_keywords_have_the_published_defaults():
     assert all(each.help for each in flags(train.DEFAULT))
 
 
-@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS), ["compare", "--task", "segment"]])
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
 def test_help_is_printed(command, capsys):
     try:
         code = main([*command, "--help"])

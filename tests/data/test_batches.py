@@ -7,9 +7,12 @@ import dataclasses
 import pytest
 import torch
 
-from netdeconv.data import DATASETS, DataConfig, EvaluationData, TrainingData, open_splits, splits
-from netdeconv.data.batches import HeldImages, crop_and_flip, hide_squares
+from netdeconv.data import splits
+from netdeconv.data.batches import EvaluationData, HeldImages, TrainingData, crop_and_flip
+from netdeconv.data.config import DataConfig
 from netdeconv.data.memory import RawImages
+from netdeconv.data.registry import DATASETS
+from netdeconv.data.splits import open_splits
 
 CPU = torch.device("cpu")
 ENTRY = dataclasses.replace(
@@ -21,10 +24,10 @@ def some_images(count: int = 50) -> RawImages:
     return RawImages(torch.randint(256, (count, 8, 8, 3), dtype=torch.uint8), torch.arange(count) % 10)
 
 
-def training(count: int = 50, *, augmentation=ENTRY, cutout: int = 0, **changes) -> TrainingData:
+def training(count: int = 50, *, augmentation=ENTRY, **changes) -> TrainingData:
     torch.manual_seed(0)
     source = HeldImages(some_images(count), device=CPU, augmentation=augmentation)
-    settings = {"batch_size": 16, "seed": 3, "cutout": cutout, **changes}
+    settings = {"batch_size": 16, "seed": 3, **changes}
     return TrainingData(source, ENTRY, torch.arange(count), **settings)
 
 
@@ -33,14 +36,14 @@ def same(left, right) -> bool:
 
 
 def test_an_epoch_is_replayed_bit_for_bit_and_epochs_differ():
-    first, again, second = (list(training(cutout=3).epoch(number)) for number in (1, 1, 2))
+    first, again, second = (list(training().epoch(number)) for number in (1, 1, 2))
     assert same(first, again)
     assert not torch.equal(first[0][1], second[0][1])
     assert not torch.equal(first[0][1], next(training(seed=4).epoch(1))[1])
 
 
 def test_replaying_does_not_depend_on_or_touch_the_global_generator():
-    data = training(cutout=3)
+    data = training()
     torch.manual_seed(1)
     state = torch.get_rng_state()
     first = next(data.epoch(1))[0]
@@ -96,10 +99,10 @@ def test_a_last_batch_of_less_than_half_is_left_out(count, batches):
     assert sum(sizes) == (count if count != 55 else 48)
 
 
-@pytest.mark.parametrize(("world", "cutout"), [(2, 3), (4, 0)])
-def test_the_processes_batches_together_are_those_of_one_process(world, cutout):
-    whole = list(training(56, cutout=cutout).epoch(1))
-    parts = [list(training(56, cutout=cutout, shard=(rank, world)).epoch(1)) for rank in range(world)]
+@pytest.mark.parametrize("world", [2, 4])
+def test_the_processes_batches_together_are_those_of_one_process(world):
+    whole = list(training(56).epoch(1))
+    parts = [list(training(56, shard=(rank, world)).epoch(1)) for rank in range(world)]
     assert {len(part) for part in parts} == {len(whole)} == {4}
     for step, (inputs, labels) in enumerate(whole):
         # Rank r has every world-th image of the batch from the r-th on; together they are interleaved.
@@ -150,41 +153,6 @@ def test_crop_and_flip_agree_with_a_loop_over_pixels():
                 inside = 0 <= row < 8 and 0 <= column < 8
                 expected = images[n, row, column] if inside else torch.zeros(3, dtype=torch.uint8)
                 assert torch.equal(result[n, y, x], expected), (n, y, x)
-
-
-def test_training_images_get_a_square_in_the_mean_colour_and_are_otherwise_the_same():
-    plain, holed = (
-        open_splits(DataConfig(train_size=60, batch_size=60, cutout=side), seed=1, device=CPU) for side in (0, 8)
-    )
-    ((images, labels),), ((others, its_labels),) = plain.train.epoch(1), holed.train.epoch(1)
-    assert torch.equal(labels, its_labels)
-    different = images != others
-    assert (others[different] == 0).all()
-    hidden = different.flatten(1).sum(1)
-    # A square may lie half outside along both axes.
-    assert (int(hidden.min()) >= 16, int(hidden.max())) == (True, 64)
-    assert len({tuple(mask.nonzero()[0].tolist()) for mask in different}) > 30
-    assert same(plain.evaluation, holed.evaluation)
-
-
-def test_squares_are_hidden_in_every_colour_and_cut_off_at_the_border():
-    images = hide_squares(torch.ones(3, 2, 6, 8), 3, torch.tensor([3 * 8 + 4, 0, 5 * 8 + 7]))
-    expected = torch.ones(3, 6, 8)
-    expected[0, 2:5, 3:6] = expected[1, :2, :2] = expected[2, 4:, 6:] = 0
-    assert torch.equal(images, expected[:, None].expand(3, 2, 6, 8))
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"cutout": -1}, "cutout must be at least 0, got -1"),
-        ({"cutout": 4, "augment": False}, "augment=False forbids"),
-        ({"cutout": 32}, "cutout 32 hides all of an image of 32 x 32"),
-    ],
-)
-def test_squares_that_make_no_sense_are_refused(settings, message):
-    with pytest.raises(ValueError, match=message):
-        open_splits(DataConfig(**settings), seed=0, device=CPU)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from image_folders import truncate, write_image
-from netdeconv.data import CorruptImageError
 from netdeconv.data.decoding import load_image
+from netdeconv.data.errors import CorruptImageError
 
 
 @pytest.fixture

@@ -8,8 +8,11 @@ import pytest
 import torch
 
 from image_folders import CLASSES, write_folder, write_image, write_part
-from netdeconv.data import DataConfig, DataError, MissingDataError, open_splits, read
+from netdeconv.data.config import DataConfig
+from netdeconv.data.errors import DataError, MissingDataError
 from netdeconv.data.folder import read_files
+from netdeconv.data.memory import read
+from netdeconv.data.splits import open_splits
 
 CPU = torch.device("cpu")
 
@@ -137,7 +140,7 @@ def test_settings_out_of_range_are_refused(tmp_path, settings, message):
 
 
 def test_settings_of_image_files_are_refused_for_sets_in_memory():
-    with pytest.raises(ValueError, match="image_size is for sets of image files, not for 'digits'"):
+    with pytest.raises(ValueError, match="image_size is for image files with one label each, not for 'digits'"):
         open_splits(DataConfig(dataset="digits", image_size=16), seed=0, device=CPU)
 
 

@@ -10,8 +10,10 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from image_folders import truncate, write_folder
-from netdeconv.data import CorruptImageError, DataConfig, open_splits
+from netdeconv.data.config import DataConfig
+from netdeconv.data.errors import CorruptImageError
 from netdeconv.data.loader import workers_of_this_process
+from netdeconv.data.splits import open_splits
 from tolerances import assert_close
 
 CPU = torch.device("cpu")
@@ -46,7 +48,7 @@ def test_an_epoch_depends_on_seed_and_number_alone(root):
 
 def test_loader_processes_change_no_image_and_draw_nothing(root, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(8), raising=False)
-    alone, helped = opened(root, cutout=4), opened(root, cutout=4, num_workers=2)
+    alone, helped = opened(root), opened(root, num_workers=2)
     state = torch.get_rng_state()
     for number in (1, 2, 1):
         assert same(list(helped.train.epoch(number)), list(alone.train.epoch(number)))
@@ -84,8 +86,8 @@ def test_evaluation_agrees_with_the_usual_transforms_image_by_image(root, settin
 
 @pytest.mark.parametrize("world", [2, 4])
 def test_the_processes_batches_together_are_those_of_one_process(root, world):
-    whole = list(opened(root, cutout=4).train.epoch(1))
-    parts = [list(opened(root, cutout=4, shard=(rank, world)).train.epoch(1)) for rank in range(world)]
+    whole = list(opened(root).train.epoch(1))
+    parts = [list(opened(root, shard=(rank, world)).train.epoch(1)) for rank in range(world)]
     assert {len(part) for part in parts} == {len(whole)} == {4}
     for step in range(3):
         assert torch.equal(torch.stack([part[step][0] for part in parts], 1).flatten(0, 1), whole[step][0])

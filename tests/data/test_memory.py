@@ -9,8 +9,11 @@ import pytest
 import torch
 import torchvision
 
-from netdeconv.data import DATASETS, DataConfig, DataError, MissingDataError, info, open_splits, read, resolve_data_dir
-from netdeconv.data.memory import balanced_split
+from netdeconv.data.config import DataConfig
+from netdeconv.data.errors import DataError, MissingDataError
+from netdeconv.data.memory import balanced_split, read, resolve_data_dir
+from netdeconv.data.registry import DATASETS, info
+from netdeconv.data.splits import open_splits
 
 CPU = torch.device("cpu")
 

@@ -9,15 +9,9 @@ import torchvision
 from PIL import Image
 
 import small_scenes
-from netdeconv.data import (
-    IGNORE,
-    SEGMENTATION_DATASETS,
-    CorruptImageError,
-    DataError,
-    MissingDataError,
-    segmentation_info,
-)
+from netdeconv.data.errors import CorruptImageError, DataError, MissingDataError
 from netdeconv.data.pairs import PairError, find_pairs, spaced, spaced_split
+from netdeconv.data.registry import IGNORE, SEGMENTATION_DATASETS, segmentation_info
 
 
 def test_labels_of_cityscapes_are_those_of_its_makers():

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torchvision import tv_tensors
 
-from netdeconv.data import IGNORE, Views, segmentation_info
+from netdeconv.data.config import Views
 from netdeconv.data.loader import vary
 from netdeconv.data.pairs import resized
+from netdeconv.data.registry import IGNORE, segmentation_info
 from netdeconv.data.splits import random_view
 
 INFO = dataclasses.replace(segmentation_info("camvid"), mean=(250 / 255, 251 / 255, 252 / 255))

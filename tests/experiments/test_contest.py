@@ -8,10 +8,12 @@ import pytest
 import torch
 
 from faked_training import fake, labels
-from netdeconv.data import info
-from netdeconv.experiments import Plan, in_words, reproduce
+from netdeconv.data.registry import info
+from netdeconv.experiments.running.contest import Contest, Plan, in_words
+from netdeconv.experiments.running.experiment import experiment
+from netdeconv.experiments.running.runner import reproduce
 from netdeconv.tasks import Classification
-from netdeconv.training import NetworkConfig, read_config
+from netdeconv.training.config import NetworkConfig
 from small_runs import plain_config
 
 
@@ -47,13 +49,13 @@ def test_one_seed_shows_no_difference():
 def plan(tmp_path) -> Plan:
     base = dataclasses.replace(plain_config(tmp_path, epochs=2), network=NetworkConfig(arch="linear"))
     base = dataclasses.replace(base, data=dataclasses.replace(base.data, validation_size=200, train_size=300))
-    return Plan(base=base, names=("none", "paper"), lrs=(0.1, 1e-6), seeds=(0, 1), search_epochs=1)
+    return Plan(base, Contest(variants=("none", "paper"), lrs=(0.1, 1e-6), seeds=(0, 1), search_epochs=1))
 
 
 def test_runs_differ_in_normalisation_and_learning_rate_alone_and_start_from_the_same_weights(plan):
     runs = [row.config for row in plan.experiment().rows.values()]
     assert {(run.network.norm.name, run.optimizer.lr) for run in runs} == {
-        (name, lr) for name in plan.names for lr in plan.lrs
+        (name, lr) for name in plan.contest.variants for lr in plan.contest.lrs
     }
     assert len({(run.epochs, run.seed, run.data, run.network.arch, run.network.width) for run in runs}) == 1
     weights = []
@@ -62,12 +64,12 @@ def test_runs_differ_in_normalisation_and_learning_rate_alone_and_start_from_the
         weights.append(next(Classification().build_network(run.network, info("digits")).parameters()))
     assert all(torch.equal(weight, weights[0]) for weight in weights)
     with pytest.raises(ValueError, match=r"unknown norm 'chanel'; did you mean 'channel'\?"):
-        dataclasses.replace(plan, names=("chanel",)).experiment()
+        Plan(plan.base, Contest(variants=("chanel",))).experiment()
 
 
 def test_rates_are_chosen_on_validation_images_and_finals_train_on_all(plan, tmp_path, monkeypatch):
     """Stopped, it trains what is missing; a run that diverged is a rate that does not train, and is not tried again."""
-    plan, path = dataclasses.replace(plan, lrs=(*plan.lrs, 1e30)), tmp_path / "contest"
+    plan, path = Plan(plan.base, dataclasses.replace(plan.contest, lrs=(*plan.contest.lrs, 1e30))), tmp_path / "contest"
 
     def score(config):
         return None if config.optimizer.lr > 1 else 60.0 + config.optimizer.lr + config.seed
@@ -79,18 +81,16 @@ def test_rates_are_chosen_on_validation_images_and_finals_train_on_all(plan, tmp
 
     fake(monkeypatch, stopping)
     with pytest.raises(KeyboardInterrupt):
-        reproduce(plan.experiment(), (), path, resume=False)
-    saved = Plan.read(read_config(path))
-    assert saved == plan
+        reproduce(plan.experiment(), (), path)
     trained = fake(monkeypatch, score)
-    found = reproduce(saved.experiment(), (), path, resume=True)
+    found = reproduce(plan.experiment(), (), path)
     assert labels(trained) == ["paper,_seed_0", "none,_seed_1", "paper,_seed_1"]
     assert {(config.data.validation_size, config.epochs, config.optimizer.lr) for config in trained} == {(0, 2, 0.1)}
     for number, own in enumerate(found.lines()):
         assert own == {
             **{
                 "data": "digits",
-                "normalisation": plan.names[number],
+                "normalisation": plan.contest.variants[number],
                 "lr 0.1": 60.1,
                 "lr 1e-06": 60.0,
                 "lr 1e+30": 0.0,
@@ -98,8 +98,8 @@ def test_rates_are_chosen_on_validation_images_and_finals_train_on_all(plan, tmp
             **{"best lr": 0.1, "test": 60.6, "spread": 0.71, "seeds": 2},
             **{"ms/step": [2000.0, 2400.0][number], "seconds": [20.0, 24.0][number]},
         }
-    with pytest.raises(RuntimeError, match="already holds"):
-        reproduce(plan.experiment(), (), path, resume=False)
+    with pytest.raises(RuntimeError, match="holds no rows of mnist-mlp"):
+        reproduce(experiment("mnist-mlp"), (), path)
 
 
 def test_without_validation_images_it_is_refused(plan):

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from netdeconv.cli import main
-from netdeconv.experiments import ExperimentRow, Reproduced
 from netdeconv.experiments.learning_rates import rows, summary
+from netdeconv.experiments.running.experiment import ExperimentRow, Reproduced
 
 ROW: ExperimentRow = next(iter(rows().values()))
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from netdeconv.data import info
+from netdeconv.data.registry import info
 from netdeconv.experiments.running.families import norm_config
 from netdeconv.models import NormConfig
 from netdeconv.nn import WhitenedLayer
 from netdeconv.tasks import Classification
-from netdeconv.training import NetworkConfig
+from netdeconv.training.config import NetworkConfig
 
 CHANGES = {"group_size": 4, "linear_group_size": 16}
 

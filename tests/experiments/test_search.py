@@ -8,7 +8,8 @@ import json
 import pytest
 
 from faked_training import fake, labels
-from netdeconv.experiments import Space, reproduce, search
+from netdeconv.experiments.running.runner import reproduce
+from netdeconv.experiments.running.search import Space, search
 from small_runs import plain_config
 
 PAIRS = Space(lr_grid=(0.01, 0.3), wd_grid=(0.0, 1e-3))
@@ -62,10 +63,10 @@ def test_an_interrupted_search_goes_on_to_the_same_trials(base, tmp_path, monkey
 
     fake(monkeypatch, stopping)
     with pytest.raises(KeyboardInterrupt):
-        reproduce(search(base, RANGES, 12), (), tmp_path / "s", resume=False)
+        reproduce(search(base, RANGES, 12), (), tmp_path / "s")
     trained = fake(monkeypatch, score)
     # One more trial than was asked for at first.
-    assert pairs(reproduce(search(base, RANGES, 13), (), tmp_path / "s", resume=True)) == whole
+    assert pairs(reproduce(search(base, RANGES, 13), (), tmp_path / "s")) == whole
     assert [config.optimizer.lr for config in trained] == [lr for lr, _ in whole[11:]]
     # What was found decides what is tried, once there are enough trials for optuna to model.
     fake(monkeypatch, lambda config: 100 - score(config))

@@ -14,14 +14,15 @@ import pytest
 import torch
 
 from netdeconv.cli.main import COMMANDS
-from netdeconv.data import info, segmentation_info
-from netdeconv.experiments import ExperimentRow, experiment, names, paper
-from netdeconv.experiments.running.experiment import HEAD, read_head
+from netdeconv.data.registry import info, segmentation_info
+from netdeconv.experiments import paper
+from netdeconv.experiments.running.experiment import HEAD, ExperimentRow, experiment, names, read_head
 from netdeconv.models import NormConfig
 from netdeconv.nn import WhitenedLayer
 from netdeconv.tasks import TASKS, Segmentation
-from netdeconv.training import TrainingConfig, from_plain, to_plain
+from netdeconv.training.config import TrainingConfig
 from netdeconv.training.optimizers import build_optimizer
+from netdeconv.training.plain import from_plain, to_plain
 
 NAMES = names()
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -21,7 +21,9 @@ from pathlib import Path
 from faults.runs import finished, require_equal, require_same, tiny, train
 from forks import Child, Ended
 from netdeconv.cli.main import main
-from netdeconv.training import CheckpointError, TrainingConfig, load_checkpoint, run_directory
+from netdeconv.training import run_directory
+from netdeconv.training.checkpoint import CheckpointError, load_checkpoint
+from netdeconv.training.config import TrainingConfig
 from netdeconv.training.devices import TERMINATED
 from netdeconv.training.run_directory import CONFIG
 

@@ -13,10 +13,12 @@ from typing import Any
 import torch
 
 from forks import Child
-from netdeconv.data import DataConfig
+from netdeconv.data.config import DataConfig
 from netdeconv.tasks import Classification
-from netdeconv.training import TrainingConfig, load_checkpoint, run
+from netdeconv.training.checkpoint import load_checkpoint
+from netdeconv.training.config import TrainingConfig
 from netdeconv.training.run_directory import CONFIG
+from netdeconv.training.session import run
 from small_runs import numbers, small_config
 
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from netdeconv.training import run
 from netdeconv.training.logs import HEALTH
+from netdeconv.training.session import run
 from small_runs import StopAt, plain_config, small_config
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from netdeconv.report import page as page_module
 from netdeconv.report.page import write_report
-from netdeconv.training import run
+from netdeconv.training.session import run
 from netdeconv.viz import weight_norms
 from small_runs import plain_config, small_config
 
@@ -23,8 +23,8 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="the browser test needs
 def page_file(tmp_path, monkeypatch):
     """Of all figures only one is drawn."""
 
-    def draw(subject):
-        return {"weights": weight_norms({"": subject.network})}, []
+    def draw(network, batch, run):
+        return {"weights": weight_norms(network)}, []
 
     monkeypatch.setattr(page_module, "draw_all", draw)
     folder = tmp_path / "runs"

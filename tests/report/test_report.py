@@ -15,11 +15,12 @@ from rich.console import Console
 from netdeconv.cli import main, report
 from netdeconv.report import page
 from netdeconv.report.dashboard import screen, spark, state
-from netdeconv.report.figures import family, subject_of_run
+from netdeconv.report.figures import family
 from netdeconv.report.mistakes import mistakes_of
 from netdeconv.report.runs import SavedRun, find_runs
-from netdeconv.training import run
+from netdeconv.tasks.trained import load_trained
 from netdeconv.training.run_directory import RunDirectoryError
+from netdeconv.training.session import run
 from small_runs import small_config
 
 
@@ -115,15 +116,14 @@ def test_the_page_holds_everything_and_points_nowhere(finished, running, tmp_pat
 
 
 def test_wrong_images_are_drawn_and_counted(finished):
-    subject = subject_of_run(SavedRun.read(finished))
-    found = mistakes_of(subject)
-    matrix = torch.tensor(found.plain["matrix"])
-    assert int(matrix.sum()) == found.plain["images"] == 500
+    found, pictures = mistakes_of(load_trained(finished))
+    matrix = torch.tensor(found["matrix"])
+    assert int(matrix.sum()) == found["images"] == 500
     accuracy = json.loads((finished / "summary.json").read_text())["accuracy"]
     assert 100 * int(matrix.trace()) / 500 == pytest.approx(accuracy)
-    drawn = [panel for panel in found.pictures.axes if panel.get_images()]
+    drawn = [panel for panel in pictures.axes if panel.get_images()]
     assert len(drawn) == min(12, 500 - int(matrix.trace()))
-    true, guess = re.match(r"(\d),\nseen as (\d)", drawn[0].get_title()).groups()
+    true, guess = re.match(r"class (\d),\nseen as class (\d)", drawn[0].get_title()).groups()
     assert matrix[int(true), int(guess)] > 0
     assert true != guess
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from netdeconv.data.config import DataConfig
 from netdeconv.tasks import Classification
 
 CPU = torch.device("cpu")
@@ -90,7 +91,25 @@ def test_mixed_images_and_targets_have_the_same_shares():
     assert labels is targets
 
 
-@pytest.mark.parametrize("settings", [{"label_smoothing": 1.0}, {"mixup": -1.0}])
+def test_every_image_has_a_square_of_its_own_in_the_mean_colour():
+    torch.manual_seed(0)
+    inputs, targets = torch.ones(60, 3, 32, 24), torch.arange(60)
+    found, labels = Classification(cutout=7).mix(inputs, targets, 60)
+    assert labels is targets
+    assert set(found.unique().tolist()) == {0.0, 1.0}
+    hidden = found[:, 0] == 0
+    assert torch.equal(hidden, (found == 0).all(1))  # in every colour
+    assert set(hidden.any(1).sum(1).tolist()) == set(hidden.any(2).sum(1).tolist()) == {7}
+    assert set(hidden.flatten(1).sum(1).tolist()) == {49}
+    assert len({tuple(mask.nonzero()[0].tolist()) for mask in hidden}) > 30
+
+
+def test_squares_as_large_as_the_images_are_refused():
+    with pytest.raises(ValueError, match="cutout 32 hides all of an image of"):
+        Classification(cutout=32).open(DataConfig(), seed=0, device=CPU)
+
+
+@pytest.mark.parametrize("settings", [{"label_smoothing": 1.0}, {"mixup": -1.0}, {"cutout": -1}])
 def test_numbers_out_of_range_are_refused(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
         Classification(**settings)

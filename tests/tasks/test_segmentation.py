@@ -9,11 +9,13 @@ import torch
 from sklearn.metrics import accuracy_score, jaccard_score
 from torch.nn import functional
 
-from netdeconv.data import IGNORE, DataConfig, Views, segmentation_info
+from netdeconv.data.config import DataConfig, Views
+from netdeconv.data.registry import IGNORE, segmentation_info
 from netdeconv.models import NormConfig
 from netdeconv.nn import WhitenedLayer, Whitening
 from netdeconv.tasks import TASKS, Segmentation
-from netdeconv.training import NetworkConfig, TrainingConfig, from_plain, to_plain
+from netdeconv.training.config import NetworkConfig, TrainingConfig
+from netdeconv.training.plain import from_plain, to_plain
 
 CPU = torch.device("cpu")
 CLASSES = 4

@@ -10,11 +10,14 @@ import torch
 from torch.nn import functional
 from torchvision.transforms import v2
 
-from netdeconv.data import Views, load_image
+from netdeconv.data.config import Views
+from netdeconv.data.decoding import load_image
 from netdeconv.tasks import Segmentation
-from netdeconv.tasks.trained import TrainedSegmentation
-from netdeconv.training import CheckpointError, RunDirectoryError, run
-from small_runs import StopAt, numbers, plain_config
+from netdeconv.tasks.trained import load_trained
+from netdeconv.training.checkpoint import CheckpointError
+from netdeconv.training.run_directory import RunDirectoryError
+from netdeconv.training.session import run
+from small_runs import StopAt, numbers
 from small_scenes import small_segmentation
 
 
@@ -28,8 +31,9 @@ def finished(tmp_path_factory):
 
 def test_the_network_measures_what_the_run_measured(finished):
     root, _, result = finished
-    trained = TrainedSegmentation.load(root / "run")
-    measured = trained.measure("val")
+    trained = load_trained(root / "run")
+    measured = trained.measure()
+    assert measured == trained.measure("val")
     last = result.history[-1]
     assert {**measured, "loss": None} == {key: last[key] for key in measured} | {"loss": None}
     assert measured["loss"] == pytest.approx(last["loss"], rel=1e-5)
@@ -50,8 +54,8 @@ def test_a_stopped_run_goes_on_bit_for_bit(finished, tmp_path):
 
 def test_an_image_is_predicted_as_in_evaluation(finished):
     root, _, result = finished
-    trained = TrainedSegmentation.load(root / "run")
-    source = trained.evaluation_source()
+    trained = load_trained(root / "run")
+    _, source = trained.pairs()
     assert len(source) == 5
     image, _ = source[2]
     info = trained.info
@@ -63,8 +67,8 @@ def test_an_image_is_predicted_as_in_evaluation(finished):
 
 def test_an_image_of_any_size_is_predicted_at_the_size_of_the_run(finished):
     root, _, _ = finished
-    trained = TrainedSegmentation.load(root / "run")
-    task = dataclasses.replace(trained.task, views=Views(size=(24, 32)))
+    trained = load_trained(root / "run")
+    task = dataclasses.replace(trained.config.task, views=Views(size=(24, 32)))
     sized = dataclasses.replace(trained, config=dataclasses.replace(trained.config, task=task))
     image = load_image(root / "camvid/val/val_01.png")
     large = functional.interpolate(image[None], scale_factor=3)[0]
@@ -78,12 +82,12 @@ def test_an_image_of_any_size_is_predicted_at_the_size_of_the_run(finished):
     assert sized.predict(torch.zeros(3, 7, 9, dtype=torch.uint8)).shape == (7, 9)
 
 
-def test_a_run_of_another_task_is_refused(tmp_path):
-    run(plain_config(tmp_path / "run", epochs=1))
-    with pytest.raises(RunDirectoryError, match="holds no run of segmentation, but of classification"):
-        TrainedSegmentation.load(tmp_path / "run")
+def test_what_is_no_run_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text('{"experiment": "camvid"}')
+    with pytest.raises(RunDirectoryError, match="holds no run of one network"):
+        load_trained(tmp_path)
     with pytest.raises(RunDirectoryError, match="holds no run"):
-        TrainedSegmentation.load(tmp_path / "nothing")
+        load_trained(tmp_path / "nothing")
 
 
 def test_a_class_list_that_does_not_fit_the_checkpoint_is_refused(finished, tmp_path):
@@ -93,7 +97,7 @@ def test_a_class_list_that_does_not_fit_the_checkpoint_is_refused(finished, tmp_
     (tmp_path / "config.json").write_text(json.dumps(plain))
     (tmp_path / "checkpoint.pt").write_bytes((root / "run/checkpoint.pt").read_bytes())
     with pytest.raises(CheckpointError, match="predicts 11 classes, and cityscapes has 19: road, sidewalk"):
-        TrainedSegmentation.load(tmp_path)
+        load_trained(tmp_path)
 
 
 def test_other_weights_are_refused_by_name(finished, tmp_path):
@@ -103,13 +107,13 @@ def test_other_weights_are_refused_by_name(finished, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(plain))
     (tmp_path / "checkpoint.pt").write_bytes((root / "run/checkpoint.pt").read_bytes())
     with pytest.raises(CheckpointError, match=r"Unexpected key\(s\) in state_dict: .aux_classifier"):
-        TrainedSegmentation.load(tmp_path)
+        load_trained(tmp_path)
 
 
 def test_averaged_weights_are_what_is_read(tmp_path):
     config = small_segmentation(tmp_path, tmp_path / "run", epochs=1, averaging=0.5, recalibration=2)
     result = run(config)
-    trained = TrainedSegmentation.load(tmp_path / "run")
+    trained = load_trained(tmp_path / "run")
     for key, value in result.model.state_dict().items():
         assert torch.equal(trained.network.state_dict()[key], value), key
 
@@ -118,7 +122,8 @@ def test_images_cut_from_train_are_what_a_search_was_evaluated_on(tmp_path):
     config = small_segmentation(tmp_path, tmp_path / "run", epochs=1)
     data = dataclasses.replace(config.data, validation_size=3, max_batches=1)
     run(dataclasses.replace(config, data=data))
-    source = TrainedSegmentation.load(tmp_path / "run").evaluation_source()
+    part, source = load_trained(tmp_path / "run").pairs()
+    assert part == "validation"
     assert [image.stem for image, _ in source.files] == ["train_01", "train_05", "train_08"]
 
 
@@ -133,5 +138,5 @@ def test_no_weights_of_the_backbone_are_fetched_again(tmp_path, monkeypatch):
     plain = json.loads((tmp_path / "run/config.json").read_text())
     plain["task"]["pretrained_backbone"] = True
     (tmp_path / "run/config.json").write_text(json.dumps(plain))
-    TrainedSegmentation.load(tmp_path / "run")
+    load_trained(tmp_path / "run")
     assert asked == [False, False]

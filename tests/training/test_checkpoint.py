@@ -11,8 +11,7 @@ import torch
 from torch import nn
 
 from netdeconv import models
-from netdeconv.training import CheckpointError, load_checkpoint
-from netdeconv.training.checkpoint import restore_model, save_checkpoint
+from netdeconv.training.checkpoint import CheckpointError, load_checkpoint, restore_model, save_checkpoint
 
 
 def a_model() -> nn.Module:

@@ -10,10 +10,11 @@ import pytest
 import torch
 from torchmetrics import MeanMetric
 
-from netdeconv.data import TrainingData
+from netdeconv.data.batches import TrainingData
 from netdeconv.tasks import Classification
-from netdeconv.training import OptimizerConfig, run
+from netdeconv.training.config import OptimizerConfig
 from netdeconv.training.measuring import finite
+from netdeconv.training.session import run
 from small_runs import plain_config, small_config
 
 
@@ -82,7 +83,7 @@ def test_weights_that_are_not_finite_are_named_before_the_learning_rate(tmp_path
 
 @pytest.mark.filterwarnings("ignore:.*a batch with NaN:RuntimeWarning")
 def test_checking_covers_evaluation(tmp_path, monkeypatch):
-    from netdeconv.data import EvaluationData
+    from netdeconv.data.batches import EvaluationData
 
     batches = EvaluationData.__iter__
 

@@ -14,11 +14,13 @@ import torch
 from torch.nn import functional
 
 from netdeconv import models
-from netdeconv.data import DataConfig, open_splits
+from netdeconv.data.config import DataConfig
+from netdeconv.data.splits import open_splits
 from netdeconv.surgery import batch_statistics
 from netdeconv.tasks import Classification
-from netdeconv.training import OptimizerConfig, run
+from netdeconv.training.config import OptimizerConfig
 from netdeconv.training.measuring import evaluate
+from netdeconv.training.session import run
 from small_runs import StopAt, numbers, plain_config, small_config
 
 CPU = torch.device("cpu")
@@ -93,7 +95,7 @@ def test_a_run_leaves_everything_about_it_in_its_directory(tmp_path):
     assert lines == list(result.history)
     assert [line["epoch"] for line in lines] == [1, 2, 3]
     summary = json.loads((result.path / "summary.json").read_text())
-    assert summary["accuracy"] == lines[-1]["accuracy"] == result.accuracy
+    assert summary["accuracy"] == lines[-1]["accuracy"] == result.score
     assert summary["seconds"] == pytest.approx(sum(line["seconds"] for line in lines))
     assert json.loads((result.path / "config.json").read_text())["network"]["arch"] == "mlp"
     assert lines[0]["evaluated_on"] == "test"
@@ -112,7 +114,7 @@ def test_a_validation_split_is_what_is_evaluated(tmp_path):
     result = run(plain_config(tmp_path / "run", data=data, epochs=1))
     assert result.history[0]["evaluated_on"] == "validation"
     # A number of 97 images.
-    share = result.accuracy * 97 / 100
+    share = result.score * 97 / 100
     assert share == pytest.approx(round(share), abs=1e-3)
 
 

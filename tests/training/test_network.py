@@ -7,12 +7,12 @@ import torch
 from torch import nn
 
 from netdeconv import models
-from netdeconv.data import info
+from netdeconv.data.registry import info
 from netdeconv.models import NORMALISATIONS, PLAIN_NORMS, NormConfig
 from netdeconv.nn import WhitenedConv2d
 from netdeconv.surgery.plain import is_plain
 from netdeconv.tasks import Classification
-from netdeconv.training import NetworkConfig
+from netdeconv.training.config import NetworkConfig
 
 COLOUR = info("cifar10")
 build_network = Classification().build_network

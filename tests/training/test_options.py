@@ -11,9 +11,10 @@ from torch import nn
 from netdeconv.nn import WhitenedLayer
 from netdeconv.surgery import recalibrate
 from netdeconv.tasks import TASKS, Classification
-from netdeconv.training import from_plain, load_checkpoint, read_config, run
-from netdeconv.training.checkpoint import evaluated_weights
-from netdeconv.training.session import averaged
+from netdeconv.training.checkpoint import evaluated_weights, load_checkpoint
+from netdeconv.training.plain import from_plain
+from netdeconv.training.run_directory import read_config
+from netdeconv.training.session import averaged, run
 from small_runs import plain_config, small_config
 
 

@@ -10,9 +10,9 @@ import torch
 
 import processes_worker
 from faults.runs import require_same
-from netdeconv.training import RunDirectoryError, load_checkpoint
+from netdeconv.training.checkpoint import load_checkpoint
 from netdeconv.training.devices import build_fabric
-from netdeconv.training.run_directory import open_directory
+from netdeconv.training.run_directory import RunDirectoryError, open_directory
 
 
 def history(path: Path) -> list[dict]:

@@ -6,8 +6,9 @@ import io
 
 from rich.console import Console
 
-from netdeconv.training import progress, reporters, run
-from netdeconv.training.progress import epoch_line
+from netdeconv.training import progress
+from netdeconv.training.progress import epoch_line, reporters
+from netdeconv.training.session import run
 from small_runs import plain_config
 
 

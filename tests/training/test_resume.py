@@ -12,18 +12,15 @@ import pytest
 import torch
 
 from faults.runs import require_same
-from netdeconv.data import DataConfig, TrainingData
+from netdeconv.data.batches import TrainingData
+from netdeconv.data.config import DataConfig
 from netdeconv.tasks import Classification
-from netdeconv.training import (
-    OptimizerConfig,
-    RunDirectory,
-    RunDirectoryError,
-    Silent,
-    load_checkpoint,
-    reporters,
-    run,
-)
+from netdeconv.training.checkpoint import load_checkpoint
+from netdeconv.training.config import OptimizerConfig
 from netdeconv.training.devices import noted_termination
+from netdeconv.training.progress import Reporter, reporters
+from netdeconv.training.run_directory import RunDirectory, RunDirectoryError
+from netdeconv.training.session import run
 from small_runs import StopAt, numbers, plain_config, small_config
 
 
@@ -35,7 +32,7 @@ class TerminateAt(StopAt):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-class FirstStep(Silent):
+class FirstStep(Reporter):
     def __init__(self):
         self.first = None
 

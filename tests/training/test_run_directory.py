@@ -10,9 +10,10 @@ import threading
 import filelock
 import pytest
 
-from netdeconv.data import DataConfig
-from netdeconv.training import RunDirectory, RunDirectoryError, read_config, run
+from netdeconv.data.config import DataConfig
 from netdeconv.training.checkpoint import write_atomically
+from netdeconv.training.run_directory import RunDirectory, RunDirectoryError, read_config
+from netdeconv.training.session import run
 from small_runs import plain_config
 
 

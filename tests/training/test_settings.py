@@ -11,10 +11,10 @@ from torch import nn
 
 from netdeconv.models import NormConfig
 from netdeconv.tasks import TASKS, Classification
-from netdeconv.training import NetworkConfig, OptimizerConfig, from_plain, to_plain
+from netdeconv.training.config import NetworkConfig, OptimizerConfig
 from netdeconv.training.devices import resolve_precision
 from netdeconv.training.optimizers import OPTIMIZERS, SCHEDULES, build_optimizer, learning_rate
-from netdeconv.training.plain import differing_settings
+from netdeconv.training.plain import differing_settings, from_plain, to_plain
 from small_runs import plain_config, small_config
 
 

@@ -7,11 +7,13 @@ import dataclasses
 import pytest
 import torch
 
-from netdeconv.data import open_splits
+from netdeconv.data.splits import open_splits
 from netdeconv.models import NormConfig
 from netdeconv.tasks import Classification
-from netdeconv.training import CheckpointError, RunDirectoryError, run
+from netdeconv.training.checkpoint import CheckpointError
 from netdeconv.training.network import started_network
+from netdeconv.training.run_directory import RunDirectoryError
+from netdeconv.training.session import run
 from small_runs import plain_config
 from tolerances import assert_close
 

@@ -8,11 +8,13 @@ from netdeconv.viz import curves
 
 HISTORIES = {
     "batch norm": [
-        {"epoch": 1, "cumulative_seconds": 2.0, "train_loss": 1.5, "accuracy": 40.0, "evaluated_on": "test"},
-        {"epoch": 2, "cumulative_seconds": 4.0, "train_loss": 1.0, "accuracy": 60.0, "evaluated_on": "test"},
+        [
+            {"epoch": 1, "cumulative_seconds": 2.0, "train_loss": 1.5, "accuracy": 40.0, "evaluated_on": "test"},
+            {"epoch": 2, "cumulative_seconds": 4.0, "train_loss": 1.0, "accuracy": 60.0, "evaluated_on": "test"},
+        ]
     ],
     "full": [
-        {"epoch": 1, "cumulative_seconds": 3.0, "train_loss": 1.2, "accuracy": 55.0, "evaluated_on": "test"},
+        [{"epoch": 1, "cumulative_seconds": 3.0, "train_loss": 1.2, "accuracy": 55.0, "evaluated_on": "test"}],
     ],
 }
 
@@ -35,9 +37,8 @@ def test_loss_and_accuracy_are_drawn_against_epochs_and_seconds():
 
 
 def test_seeds_are_drawn_as_mean_and_band():
-    runs = [
-        [{**record, "accuracy": record["accuracy"] + shift} for record in HISTORIES["batch norm"]] for shift in (0, 6)
-    ]
+    (own,) = HISTORIES["batch norm"]
+    runs = [[{**record, "accuracy": record["accuracy"] + shift} for record in own] for shift in (0, 6)]
     panel = curves({"batch norm": runs}).axes[2]
     assert list(panel.get_lines()[0].get_ydata()) == [43.0, 63.0]
     band = panel.collections[0].get_paths()[0].vertices[:, 1]

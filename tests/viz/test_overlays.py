@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from netdeconv.data import IGNORE
-from netdeconv.data.registry import PixelClass
+from netdeconv.data.registry import IGNORE, PixelClass
 from netdeconv.viz import labelled_overlay, overlay, panels
 
 CLASSES = (PixelClass("sky", (0, 100, 200)), PixelClass("road", (200, 0, 50)), PixelClass("car", (9, 9, 9)))
@@ -43,7 +42,7 @@ def test_another_size_is_refused(image, classes):
 
 
 def test_panels_have_a_row_for_each_image_and_a_legend(image):
-    figure = panels([[image, image], [image, image]], ["image", "truth"], CLASSES, names=["first", "second"])
+    figure = panels({"first": [image, image], "second": [image, image]}, ["image", "truth"], CLASSES)
     pictures, below = figure.subfigs
     axes = pictures.axes
     assert len(axes) == 4
@@ -55,7 +54,7 @@ def test_panels_have_a_row_for_each_image_and_a_legend(image):
     assert {text.get_text() for each in axes for text in each.texts} == {"image", "truth"}
 
 
-@pytest.mark.parametrize("rows", [[], [[torch.zeros(3, 2, 2, dtype=torch.uint8)]]])
+@pytest.mark.parametrize("rows", [{}, {"first": [torch.zeros(3, 2, 2, dtype=torch.uint8)]}])
 def test_rows_that_do_not_fit_their_titles_are_refused(rows):
     with pytest.raises(ValueError, match="rows of 2 images are needed"):
         panels(rows, ["image", "truth"], CLASSES)

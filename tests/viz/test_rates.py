@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from netdeconv.viz import rate_map, search_map
+from netdeconv.viz import rate_map
 
 
 def test_every_row_is_a_line_in_its_panel():
@@ -22,14 +22,3 @@ def test_every_row_is_a_line_in_its_panel():
     assert list(digits.lines[1].get_ydata()) == [95.0]
     assert cifar.lines[0].get_color() == digits.lines[1].get_color()
     assert digits.get_xscale() == "log"
-
-
-def test_a_search_shows_its_trials_and_a_decay_of_zero():
-    keys = ("lr", "weight decay", "score", "state")
-    trials = [(0.1, 1e-3, 90.0, "finished"), (0.01, 0.0, 80.0, "finished"), (1.0, 1e-3, None, "diverged")]
-    axes = search_map([dict(zip(keys, trial, strict=True)) for trial in trials], title="a search").axes[0]
-    rest, done = axes.collections
-    assert rest.get_offsets().tolist() == [[1.0, 1e-3]]
-    assert done.get_offsets().tolist() == [[0.1, 1e-3], [0.01, 0.0]]
-    assert done.get_array().tolist() == [90.0, 80.0]
-    assert (axes.get_xscale(), axes.get_yscale(), axes.get_title()) == ("log", "symlog", "a search")

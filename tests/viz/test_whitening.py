@@ -13,7 +13,7 @@ from torch import nn
 
 import netdeconv as nd
 from netdeconv import viz
-from netdeconv.data import CorruptImageError
+from netdeconv.data.errors import CorruptImageError
 from netdeconv.linalg import Eigen, NewtonSchulz
 from netdeconv.lookup import UnknownNameError
 from netdeconv.viz.layers import gain_curve, kurtosis
@@ -192,11 +192,11 @@ def test_kurtosis_is_that_of_known_distributions():
 
 def test_weights_are_drawn_as_they_are_and_as_they_are_used(model, batch):
     model.requires_grad_(False)(batch)
-    plain, used = viz.weight_norms({"": model}).axes[0].get_lines()
+    plain, used = viz.weight_norms(model).axes[0].get_lines()
     assert plain.get_ydata()[0] == pytest.approx(float(model[0].weight.square().mean().sqrt()))
     assert used.get_ydata()[0] == pytest.approx(float(model[0].folded_weight_and_bias()[0].square().mean().sqrt()))
     with pytest.raises(ValueError, match="no convolutions"):
-        viz.weight_norms({"": nn.ReLU()})
+        viz.weight_norms(nn.ReLU())
 
 
 def test_memory_counts_what_backward_needs():
@@ -216,7 +216,7 @@ def test_memory_counts_what_backward_needs():
 
 def test_the_style_is_the_figures_own_and_files_are_svg_and_png(tmp_path, model):
     before = dict(rcParams)
-    files = viz.save(viz.weight_norms({"": model}), tmp_path / "new" / "norms")
+    files = viz.save(viz.weight_norms(model), tmp_path / "new" / "norms")
     assert [file.name for file in files] == ["norms.svg", "norms.png"]
     assert files[0].read_text().lstrip().startswith("<?xml")
     assert files[1].read_bytes().startswith(b"\x89PNG")

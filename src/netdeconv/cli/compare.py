@@ -3,88 +3,64 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
+import functools
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
-from tyro.conf import arg
-
+from netdeconv.cli import runs
 from netdeconv.cli.parser import UsageError
 from netdeconv.cli.report import page
 from netdeconv.cli.reporting import lines_text
-from netdeconv.cli.runs import Options as RunOptions
-from netdeconv.cli.runs import require_known, require_nothing, settings
-from netdeconv.data.config import DataConfig, Views
-from netdeconv.models.norm_config import BATCH_NORM, NORM_NAMES, NormConfig
-from netdeconv.tasks import Classification, Segmentation
-from netdeconv.training.config import NetworkConfig, OptimizerConfig, TrainingConfig
+from netdeconv.cli.runs import require_known, settings
+from netdeconv.data.config import DataConfig
+from netdeconv.experiments.running.contest import Contest, Plan, in_words
+from netdeconv.models.norm_config import NormConfig
+from netdeconv.tasks import Classification
+from netdeconv.training.config import NetworkConfig, TrainingConfig
 from netdeconv.training.progress import reporters
 
 if TYPE_CHECKING:
-    from netdeconv.experiments import Plan, Reproduction
+    from netdeconv.experiments.running.runner import Reproduction
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options(RunOptions):
+class Options(runs.Options):
     """Train one network with several normalisations: same first weights, seeds and budget.
 
+    Given again with the same result_path, the command continues.
+
     Args:
-        task: classify or segment; the options of either: --task NAME --help.
-        variants: normalisations; the others are compared with the first. What is typed of a whitening changes those
-            that whiten.
-        lrs: learning rates that are tried for each on images cut from train; the best is trained with every seed.
-        search_epochs: of the runs that are tried.
-        seeds: of the final runs.
-        resume: directory of a comparison to continue, with its settings.
+        contest: What is compared.
     """
 
-    task: Literal["classify", "segment"] = "classify"
-    variants: Annotated[tuple[str, ...], arg(metavar=f"{{{','.join(NORM_NAMES)}}} ...")] = (BATCH_NORM, "default")
-    lrs: tuple[float, ...] = (0.3, 0.1, 0.03, 0.01)
-    search_epochs: int = 2
-    seeds: tuple[int, ...] = (0, 1, 2)
+    contest: Contest = dataclasses.field(default_factory=Contest)
 
 
-# The variants stand for it: options of the whitening say something of those that whiten.
-_ANY = NormConfig(name="default")
 # Finishes in two minutes on two cores. In smaller batches a step would cost more, against batch norm, than in use.
 DEFAULT = Options(
     config=TrainingConfig(
         task=Classification(),
         data=DataConfig(dataset="digits", batch_size=128, validation_size=300),
-        network=NetworkConfig(width=0.25, norm=_ANY),
+        # The variants stand for its norm: options of the whitening say something of those that whiten.
+        network=NetworkConfig(width=0.25, norm=NormConfig(name="default")),
         epochs=3,
         recalibration=2,
         loggers=("csv", "tensorboard"),
     )
-)
-SEGMENT = Options(
-    task="segment",
-    config=TrainingConfig(
-        task=Segmentation(views=Views(size=(180, 240))),
-        data=DataConfig(dataset="camvid", batch_size=8, validation_size=60),
-        network=NetworkConfig(arch="fcn_resnet18", width=0.25, norm=_ANY),
-        optimizer=OptimizerConfig(schedule="poly", weight_decay=1e-4),
-        epochs=15,
-        loggers=("csv", "tensorboard"),
-    ),
 )
 _INSTEAD = {"network.norm.name": "--variants", "optimizer.lr": "--lrs", "seed": "--seeds"}
 
 
 def options_of(arguments: Sequence[str]) -> Options:
     """Return what was typed."""
-    segments = "--task=segment" in arguments or ("--task", "segment") in itertools.pairwise(arguments)
-    default = SEGMENT if segments else DEFAULT
     usual = ("--variants", "--arch", "--width", "--dataset", "--epochs", "--batch-size", "--lrs", "--seeds", "--device")
-    options, said = settings(arguments, default, prog="netdeconv compare", usual=usual)
+    options, said = settings(arguments, DEFAULT, prog="netdeconv compare", usual=usual)
     for place, instead in _INSTEAD.items():
         if f"config.{place}" in said:
             raise UsageError(f"a comparison has several: {instead} instead of {said[f'config.{place}']}")
-    require_nothing(said, but=("task",))
-    for name in options.variants:
+    for name in options.contest.variants:
         NormConfig(name=name)
     return options
 
@@ -92,56 +68,33 @@ def options_of(arguments: Sequence[str]) -> Options:
 def main(arguments: Sequence[str]) -> int:
     """Search, train, print the table, say in words what it shows, and where everything is."""
     options = options_of(arguments)
-    from netdeconv.experiments import in_words, reproduce
+    from netdeconv.experiments.running.runner import reproduce
 
-    plan = _plan(options)
-    path = options.resume or options.config.result_path
+    require_known(options.config)
+    plan = Plan(options.config, options.contest)
     with reporters(options.msg) as reporter:
-        found = reproduce(plan.experiment(), (), path, reporter=reporter, resume=options.resume is not None)
+        write = functools.partial(render, plan)
+        found = reproduce(plan.experiment(), (), options.config.result_path, reporter=reporter, render=write)
     failed = [row for row in found.rows if row.failure and ", search" not in row.label]
     lines = [line for line in found.lines() if line["seeds"]]
-    if failed or len(lines) < len(plan.names):
+    if failed or len(lines) < len(plan.called):
         row = (failed or [row for row in found.rows if row.failure])[0]
         raise FloatingPointError(f"{row.label}: {row.failure}")
-    text = render(plan, found)
-    (found.path / "table.txt").write_text(text, encoding="utf-8")
     _draw(plan, found)
     print(
-        f"{text}curves, learning rates, settings, versions and measurements: {found.path}\n"
+        f"{render(plan, found)}curves, learning rates, settings, versions and measurements: {found.path}\n"
         f"{page(found.path)}{in_words(lines)}"
     )
     return 0
 
 
-def _plan(options: Options) -> Plan:
-    from netdeconv.experiments import Plan
-    from netdeconv.training import read_config
-
-    if options.resume is not None:
-        saved = read_config(options.resume)
-        if "contest" not in saved:
-            raise UsageError(f"{options.resume} holds no comparison")
-        return Plan.read(saved)
-    require_known(options.config)
-    return Plan(
-        base=options.config,
-        names=options.variants,
-        lrs=options.lrs,
-        seeds=options.seeds,
-        search_epochs=options.search_epochs,
-        changes=options.config.network.norm.changes(),
-    )
-
-
 def render(plan: Plan, found: Reproduction) -> str:
     """Return the table of a comparison as text, with a caption that says what was done."""
-    from netdeconv.viz.curves import in_words as score_in_words
-
-    config, data = plan.base, plan.base.data
-    table = lines_text(f"{score_in_words(config.task.metric)} (%)", found.lines())
+    config, data, tried = plan.base, plan.base.data, plan.contest.search_epochs
+    table = lines_text("accuracy (%)", found.lines())
     caption = (
         f"{config.network.arch}, width {config.network.width:g}, {data.dataset}, batch {data.batch_size}, "
-        f"{config.optimizer.name}. Learning rates: {plan.search_epochs} epochs, on {data.validation_size} images "
+        f"{config.optimizer.name}. Learning rates: {tried} epochs, on {data.validation_size} images "
         f"cut from train; 0: diverged. Then {config.epochs} epochs on all training images at the best rate, and the "
         "test images after the last. Seconds are of training alone, ms/step is a median."
     )
@@ -153,7 +106,7 @@ def _draw(plan: Plan, found: Reproduction) -> None:
     from netdeconv.viz import curves, rate_map
 
     rate_map(found.lines()).savefig(found.path / "rates.png", dpi=120)
-    final = {name: [row for row in found.rows if row.label.startswith(f"{name}, seed")] for name in plan.names}
+    final = {name: [row for row in found.rows if row.label.startswith(f"{name}, seed")] for name in plan.called}
     histories = {name: [row.history for row in own] for name, own in final.items()}
     figure = curves(histories, title=found.experiment.title, metric=plan.base.task.metric)
     figure.savefig(Path(found.path) / "curves.png", dpi=120)

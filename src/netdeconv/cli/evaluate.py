@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 
-from netdeconv.cli.parser import UsageError, parse
+from netdeconv.cli.parser import parse
 from netdeconv.training.config import DeviceName
 
 
@@ -36,24 +36,12 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Measure as the arguments say."""
     options = parse(Options, arguments, prog="netdeconv evaluate")
-    from netdeconv.tasks.trained import TrainedSegmentation, load_trained
+    from netdeconv.tasks.trained import load_trained
     from netdeconv.training.devices import device_type, process_settings
 
-    measured: dict[str, Any]
     with process_settings(options.threads):
         trained = load_trained(options.run, device=device_type(options.device))
-        if isinstance(trained, TrainedSegmentation):
-            if options.statistics == "batch":
-                raise UsageError("--statistics batch is for classifiers")
-            part = options.split or trained.task.views.evaluate_on or trained.info.splits[0]
-            measured = trained.measure(part, data_dir=options.data_dir)
-        else:
-            if options.split not in ("", "test"):
-                raise UsageError(
-                    f"--split {options.split}: a classifier is measured on test images, or on those of its run"
-                )
-            splits = trained.splits(data_dir=options.data_dir, test=options.split == "test")
-            part, measured = splits.evaluated_on, trained.measure(splits, batch=options.statistics == "batch")
+        measured = trained.measure(options.split, data_dir=options.data_dir, batch=options.statistics == "batch")
     numbers = (f"{name} {value:.4f}" for name, value in measured.items() if isinstance(value, float))
-    print(f"{options.run}, {part} images: {', '.join(numbers)}")
+    print(f"{options.run}, {measured['evaluated_on']} images: {', '.join(numbers)}")
     return 0

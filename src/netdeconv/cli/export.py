@@ -59,8 +59,8 @@ def main(arguments: Sequence[str]) -> int:
     """Write the files, and export.json about them."""
     options = parse(Options, arguments, prog="netdeconv export")
     from netdeconv.tasks.trained import load_trained
-    from netdeconv.training import to_plain
     from netdeconv.training.devices import process_settings
+    from netdeconv.training.plain import to_plain
 
     packages = ("torch", *(name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name)))
     with process_settings(options.threads):
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
             "command": f"netdeconv export {shlex.join(arguments)}",
             "trained": to_plain(trained.config) | {"result_path": None},
             "versions": {name: importlib.metadata.version(name) for name in packages},
-            "input": {"name": "images", "shape": ["batch", *trained.input_shape], "dtype": "float32"},
+            "input": {"name": "images", "shape": ["batch", *trained.info.shape], "dtype": "float32"},
             "normalisation": {"mean": trained.info.mean, "std": trained.info.std, "of": "pixels from 0 to 1"},
             "classes": list(trained.class_names),
             "files": {},
@@ -96,7 +96,7 @@ def write(trained: TrainedNetwork, form: Format, path: Path, data_dir: str | Non
 
     from netdeconv import export
 
-    example = torch.zeros(2, *trained.input_shape)
+    example = torch.zeros(2, *trained.info.shape)
     if form == "int8":
         batches = itertools.islice(trained.batches("train", data_dir=data_dir), _CALIBRATION)
         export.to_int8(trained.scorer, example, path, batches=(images.contiguous() for images, _ in batches))
@@ -110,24 +110,20 @@ def write(trained: TrainedNetwork, form: Format, path: Path, data_dir: str | Non
 
 def check(trained: TrainedNetwork, form: Format, path: Path, options: Options) -> Agreement | None:
     """Compare a file's outputs with the network's on all evaluation images; ``None``: weights alone compute nothing."""
-    if form == "weights":
-        return None
-    from netdeconv import export
-
-    batches = trained.batches("evaluation", data_dir=options.data_dir)
-    return export.agreement(trained.scorer, _runner(form, path, options.threads or 0), batches)
-
-
-def _runner(form: Format, path: Path, threads: int) -> Callable[[Tensor], Tensor]:
     import torch
 
     from netdeconv import export
 
-    if form in ("onnx", "int8"):
-        return export.run_onnx(path, threads=threads)
+    if form == "weights":
+        return None
+    run: Callable[[Tensor], Tensor]
     if form == "program":
-        return torch.export.load(path).module()
-    return torch._inductor.aoti_load_package(str(path))
+        run = torch.export.load(path).module()
+    elif form == "package":
+        run = torch._inductor.aoti_load_package(str(path))
+    else:
+        run = export.run_onnx(path, threads=options.threads or 0)
+    return export.agreement(trained.scorer, run, trained.batches("evaluation", data_dir=options.data_dir))
 
 
 def _in_words(found: Agreement | None) -> str:

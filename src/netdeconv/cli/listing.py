@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from netdeconv import data, models
 from netdeconv.cli.parser import parse
 from netdeconv.lookup import look_up
 
@@ -17,35 +16,31 @@ Row = dict[str, Any]
 
 
 def _archs() -> list[Row]:
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
+    from netdeconv.models import ARCHITECTURES
 
-    rows = []
-    for name, entry in models.ARCHITECTURES.items():
-        with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:  # nothing is computed
-            network = models.build(name, num_classes=10, in_channels=3).eval()
-            network(torch.empty(1, 3, 32, 32))
-        row = {
-            "name": name,
-            "parameters": sum(parameter.numel() for parameter in network.parameters()),
-            "multiply_adds": counter.get_total_flops() // 2,
-            "source": entry.source,
-            "description": entry.description,
-        }
-        rows.append(row)
-    return rows
+    return _networks(ARCHITECTURES, "source", "description")
+
+
+def _models() -> list[Row]:
+    from netdeconv.models.segmentation import SEGMENTATION_NETWORKS
+
+    return _networks(SEGMENTATION_NETWORKS, "output_strides", "auxiliary", "source", "description")
+
+
+def _networks(entries: Mapping[str, Any], *keys: str) -> list[Row]:
+    return [{"name": name, **{key: getattr(entry, key) for key in keys}} for name, entry in entries.items()]
 
 
 def _datasets() -> list[Row]:
     """Sets of labelled images; then those with a class for every pixel, with names and colours of the classes."""
-    from netdeconv.data import SEGMENTATION_DATASETS
+    from netdeconv.data.registry import DATASETS, SEGMENTATION_DATASETS
 
-    entries = {**data.DATASETS, **SEGMENTATION_DATASETS}
+    entries = {**DATASETS, **SEGMENTATION_DATASETS}
     return [{"name": name, **dataclasses.asdict(entry)} for name, entry in entries.items()]
 
 
 def _experiments() -> list[Row]:
-    from netdeconv.experiments import experiment, names
+    from netdeconv.experiments.running.experiment import experiment, names
 
     return [
         {"name": own.name, "title": own.title, **{key.lower(): text for key, text in own.head.items()}}
@@ -54,37 +49,15 @@ def _experiments() -> list[Row]:
     ]
 
 
-def _models() -> list[Row]:
-    import torch
-
-    from netdeconv.models.segmentation import SEGMENTATION_NETWORKS, build_segmentation
-
-    rows = []
-    for name, entry in SEGMENTATION_NETWORKS.items():
-        with torch.device("meta"):  # counted without memory
-            parameters = sum(each.numel() for each in build_segmentation(name, num_classes=21).parameters())
-        keys = ("output_strides", "auxiliary", "source", "description")
-        rows.append({"name": name, "parameters": parameters, **{key: getattr(entry, key) for key in keys}})
-    return rows
-
-
 # A list's rows, which of their columns are printed, and what has to be said of all.
 LISTS: dict[str, tuple[Callable[[], list[Row]], tuple[str, ...], str]] = {
-    "archs": (
-        _archs,
-        ("parameters", "multiply_adds", "description", "source"),
-        "with batch norm and 10 classes, for one image of 3x32x32",
-    ),
+    "archs": (_archs, ("description", "source"), "netdeconv.models.build(NAME) builds one"),
     "datasets": (
         _datasets,
         ("shape", "num_classes", "source", "licence"),
         "those with a class for every pixel are of `netdeconv segment`",
     ),
-    "models": (
-        _models,
-        ("parameters", "output_strides", "description"),
-        "of `netdeconv segment`, with batch norm, auxiliary head and 21 classes; d appended: converted",
-    ),
+    "models": (_models, ("output_strides", "description"), "of `netdeconv segment`; d appended: converted"),
     "experiments": (_experiments, ("rows", "title"), "netdeconv reproduce NAME [ROW ...]; --json has every row"),
 }
 
@@ -119,8 +92,6 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _cell(value: Any) -> str:
-    if isinstance(value, int) and value >= 10_000:
-        return f"{value / 1e6:.2f} M"
     if isinstance(value, list):
         return f"{len(value)} rows"
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

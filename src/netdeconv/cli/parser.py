@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 import docstring_parser
 import tyro
 
-from netdeconv.lookup import UnknownNameError, unknown_name
+from netdeconv.lookup import unknown_name
 
 T = TypeVar("T")
 _TRUTH = {"true": "True", "yes": "True", "1": "True", "false": "False", "no": "False", "0": "False"}
@@ -101,14 +101,18 @@ def flags(options: Any, place: str = "") -> list[Flag]:
     """Return the options of a dataclass, or of an instance, whose values are then the defaults."""
     found: list[Flag] = []
     cls = options if isinstance(options, type) else type(options)
-    hints, helps = typing.get_type_hints(cls, include_extras=True), _helps(cls)
+    hints = typing.get_type_hints(cls, include_extras=True)
+    parsed = [docstring_parser.parse(base.__doc__ or "").params for base in reversed(cls.__mro__[:-1])]
+    helps = {param.arg_name: " ".join((param.description or "").split()) for params in parsed for param in params}
     for field in dataclasses.fields(cls):
         hint, marks = hints[field.name], list[Any]()
         if typing.get_origin(hint) is typing.Annotated:
             hint, *marks = typing.get_args(hint)
         if tyro.conf.Suppress in marks:
             continue
-        default = _default(field) if cls is options else getattr(options, field.name)
+        default = getattr(options, field.name, dataclasses.MISSING)
+        if default is dataclasses.MISSING and field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
         where = f"{place}.{field.name}" if place else field.name
         if dataclasses.is_dataclass(default):
             found += flags(default, where)
@@ -131,16 +135,6 @@ def flags(options: Any, place: str = "") -> list[Flag]:
             )
         )
     return found
-
-
-def _default(field: dataclasses.Field[Any]) -> Any:
-    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
-
-
-def _helps(cls: type) -> dict[str, str]:
-    """What the docstrings of a class and of what it inherits from say of its fields."""
-    parsed = [docstring_parser.parse(base.__doc__ or "").params for base in reversed(cls.__mro__[:-1])]
-    return {param.arg_name: " ".join((param.description or "").split()) for params in parsed for param in params}
 
 
 def _description(options: type, known: Sequence[Flag], usual: Sequence[str]) -> str:
@@ -188,7 +182,9 @@ def typed(arguments: Sequence[str], known: Sequence[Flag]) -> list[Typed]:
         denied = by_name.get(f"--{name.removeprefix('--no-')}") if name not in by_name else None
         flag = denied if denied and denied.boolean else by_name.get(name)
         if flag is None:
-            raise UsageError(str(unknown_option(name, list(by_name))))
+            error = unknown_name("option", name, [each for each in by_name if len(each) > 2])
+            # A long list of them helps nobody.
+            raise UsageError(str(error).partition(" (known")[0] + " (--help lists all)")
         if not flag.boolean:
             following = value if equals else next(iter(waiting), "")
             if flag.choices and following not in (*flag.choices, "None", ""):
@@ -207,12 +203,6 @@ def typed(arguments: Sequence[str], known: Sequence[Flag]) -> list[Typed]:
 def values_of(typed: Sequence[Typed]) -> dict[str, str]:
     """Return the value of every option that was typed with one, the last, by the setting's place."""
     return {each.flag.place: each.words[1] for each in typed if each.flag is not None and len(each.words) > 1}
-
-
-def unknown_option(text: str, names: Sequence[str]) -> UnknownNameError:
-    """Return the error for an argument that is none of the options; a long list of them helps nobody."""
-    error = unknown_name("option", text, [name for name in names if len(name) > 2])
-    return UnknownNameError(str(error).partition(" (known")[0] + " (--help lists all)")
 
 
 def _one_line(box: str) -> str:

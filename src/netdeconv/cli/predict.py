@@ -16,7 +16,7 @@ from netdeconv.training.config import DeviceName
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from netdeconv.data import DatasetInfo
+    from netdeconv.data.registry import DatasetInfo
     from netdeconv.tasks.trained import TrainedClassifier, TrainedSegmentation
 
 _SHOWN = 3
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parse(Options, arguments, prog="netdeconv predict")
     if not options.images:
         raise UsageError("which images? netdeconv predict RUN IMAGE...")
-    from netdeconv.data import load_image
+    from netdeconv.data.decoding import load_image
     from netdeconv.tasks.trained import TrainedSegmentation, load_trained
     from netdeconv.training.devices import device_type, process_settings
 

@@ -10,23 +10,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from tyro.conf import Positional, Suppress, arg
+from tyro.conf import Positional, arg
 
+from netdeconv.cli import runs
 from netdeconv.cli.reporting import lines_text
-from netdeconv.cli.runs import Options as RunOptions
 from netdeconv.cli.runs import settings
 from netdeconv.cli.train import DEFAULT as TRAIN
 from netdeconv.models.norm_config import NormConfig
-from netdeconv.tasks import TASKS
+from netdeconv.training.config import TrainingConfig, replaced
 from netdeconv.training.progress import reporters
 
 if TYPE_CHECKING:
-    from netdeconv.experiments import Reproduction
-    from netdeconv.training.config import TrainingConfig
+    from netdeconv.experiments.running.runner import Reproduction
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options(RunOptions):
+class Options(runs.Options):
     """Run an experiment's rows into one directory, and print what they give beside what is expected.
 
     Given again, the command continues. The options are those of `netdeconv train`: one that is not given is the
@@ -41,7 +40,6 @@ class Options(RunOptions):
     name: Annotated[str, Positional, arg(metavar="NAME")]
     rows: Annotated[tuple[str, ...], Positional, arg(metavar="ROW")] = ()
     export: str | None = None
-    resume: Suppress[str | None] = None
 
 
 # The normalisation stands for the rows' own: options of the whitening say something of those that whiten.
@@ -49,8 +47,8 @@ _ANY = NormConfig(name="default")
 
 
 def _default(config: TrainingConfig) -> Options:
-    network = dataclasses.replace(config.network, norm=_ANY, pretrained=False)
-    return Options(name="", config=dataclasses.replace(config, network=network, loggers=TRAIN.config.loggers))
+    values = {"network.norm": _ANY, "network.pretrained": False, "loggers": TRAIN.config.loggers}
+    return Options(name="", config=replaced(config, values))
 
 
 DEFAULT = _default(TRAIN.config)
@@ -60,7 +58,7 @@ def options_of(arguments: Sequence[str]) -> tuple[Options, dict[str, str]]:
     """Return what was typed, and the names of the options of the rows that were, by the setting's place."""
     default = DEFAULT
     if arguments and not arguments[0].startswith("-"):
-        from netdeconv.experiments import experiment
+        from netdeconv.experiments.running.experiment import experiment
 
         default = _default(next(iter(experiment(arguments[0]).rows.values())).config)
     options, typed = settings(arguments, default, prog="netdeconv reproduce")
@@ -71,22 +69,18 @@ def options_of(arguments: Sequence[str]) -> tuple[Options, dict[str, str]]:
 def main(arguments: Sequence[str]) -> int:
     """Run the rows, print the table, and say where everything is."""
     options, typed = options_of(arguments)
-    from netdeconv.experiments import experiment, export, reproduce
+    from netdeconv.experiments.running.experiment import experiment
+    from netdeconv.experiments.running.export import export
+    from netdeconv.experiments.running.runner import reproduce
     from netdeconv.training.plain import FREE
 
-    chosen = experiment(options.name)
-    values = {place: functools.reduce(getattr, place.split("."), options.config) for place in typed}
+    values: dict[str, Any] = {place: functools.reduce(getattr, place.split("."), options.config) for place in typed}
     changes = (f"{typed[place]} {shlex.quote(str(values[place]))}" for place in typed if place not in {*FREE, "device"})
+    values["loggers"] = options.config.loggers
+    chosen = experiment(options.name).changed(lambda config: overridden(config, values), sorted(changes))
+    path = options.config.result_path or Path("runs") / chosen.name
     with reporters(options.msg) as reporter:
-        found = reproduce(
-            chosen,
-            options.rows,
-            options.config.result_path or Path("runs") / chosen.name,
-            override=lambda config: overridden(config, {**values, "loggers": options.config.loggers}),
-            changes=sorted(changes),
-            reporter=reporter,
-            noted=_write,
-        )
+        found = reproduce(chosen, options.rows, path, reporter=reporter, render=render)
     print(render(found), end="")
     if options.export:
         print(f"table: {export(found, arguments, options.export)}")
@@ -105,19 +99,9 @@ def overridden(config: TrainingConfig, values: Mapping[str, Any]) -> TrainingCon
     Raises:
         ValueError: when settings contradict each other.
     """
-    from netdeconv.training import from_plain, to_plain
-
-    plain = to_plain(config)
-    if "network.norm.name" in values:
-        plain["network"]["norm"] = {}  # what the row changes of another normalisation says nothing of this one
-    for place, value in values.items():
-        *above, name = place.split(".")
-        functools.reduce(lambda part, key: part[key], above, plain)[name] = value
-    return from_plain(plain, TASKS)
-
-
-def _write(found: Reproduction) -> None:
-    (found.path / "table.txt").write_text(render(found), encoding="utf-8")
+    if "network.norm.name" in values:  # what the row changes of another normalisation says nothing of this one
+        config = replaced(config, {"network.norm": NormConfig()})
+    return replaced(config, values)
 
 
 def render(found: Reproduction) -> str:
@@ -130,7 +114,7 @@ def render(found: Reproduction) -> str:
         tables.append(lines_text("", lines))
     parts = [f"Per cent on the {found.evaluated_on} images, after the last epoch."] if found.evaluated_on else []
     parts.append(f"Expected: {chosen.head['Expected']} Spread: {chosen.head['Spread']}")
-    if found.changes:
-        parts.append(f"NOT the experiment's settings: {', '.join(found.changes)}.")
+    if chosen.changes:
+        parts.append(f"NOT the experiment's settings: {', '.join(chosen.changes)}.")
     parts += [f"{row.label}: {row.failure}." for row in found.rows if row.failure]
     return f"{''.join(tables)}{textwrap.fill(' '.join(parts), 100)}\n"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from netdeconv.cli.parser import UsageError, flags, parse, typed, values_of
 from netdeconv.cli.published import Published, translated
 from netdeconv.tasks import TASKS, Classification
-from netdeconv.training.config import TrainingConfig
+from netdeconv.training.config import TrainingConfig, replaced
 from netdeconv.training.progress import reporters
 
 if TYPE_CHECKING:
@@ -26,19 +26,28 @@ USUAL = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
+    """What all of them have.
+
+    Args:
+        msg: show progress.
+        published: Keywords of the published program.
+    """
+
+    msg: bool = True
+    published: Published = dataclasses.field(default_factory=Published)
+    config: TrainingConfig
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunOptions(Options):
     """Train and evaluate one network, with batch norm or with network deconvolution.
 
     Args:
         resume: run directory to continue from its last checkpoint, with its settings; epochs may be added where the
             learning rate does not depend on their number.
-        msg: show progress.
-        published: Keywords of the published program.
     """
 
     resume: str | None = None
-    msg: bool = True
-    published: Published = dataclasses.field(default_factory=Published)
-    config: TrainingConfig
 
 
 def run_folder(given: str) -> Path:
@@ -86,8 +95,7 @@ def settings(
     norm = default.config.network.norm
     line, changed = translated(line, known, norm, split)
     if changed != norm:
-        network = dataclasses.replace(default.config.network, norm=changed)
-        default = dataclasses.replace(default, config=dataclasses.replace(default.config, network=network))
+        default = dataclasses.replace(default, config=replaced(default.config, {"network.norm": changed}))
     words = [word for each in line for word in each.words]
     options = parse(type(default), words, prog=prog, default=default, usual=usual)
     if fixed and before is not None:
@@ -101,26 +109,16 @@ def saved_run(folder: str) -> TrainingConfig:
     Raises:
         RunDirectoryError: when there is none.
     """
-    from netdeconv.training import from_plain, read_config
+    from netdeconv.training.plain import from_plain
+    from netdeconv.training.run_directory import read_config
 
     path = run_folder(folder)
     return dataclasses.replace(from_plain(read_config(path), TASKS), result_path=str(path))
 
 
-def require_nothing(typed: dict[str, str], *, but: Sequence[str]) -> None:
-    """Refuse options beside ``--resume``, where all settings are those of what is continued.
-
-    Raises:
-        UsageError: with the first of them.
-    """
-    fixed = [name for place, name in typed.items() if place not in ("resume", "msg", *but)]
-    if "resume" in typed and fixed:
-        raise UsageError(f"--resume keeps the settings of what it continues: leave {fixed[0]} out")
-
-
 def _require_same(asked: TrainingConfig, saved: TrainingConfig) -> None:
     """Make sure that a run goes on to the numbers it would have had."""
-    from netdeconv.training import differing_settings, to_plain
+    from netdeconv.training.plain import differing_settings, to_plain
 
     if Path(str(asked.result_path)).resolve() != Path(str(saved.result_path)).resolve():
         raise UsageError(f"--resume continues in {saved.result_path}: leave --result-path out")
@@ -131,7 +129,7 @@ def _require_same(asked: TrainingConfig, saved: TrainingConfig) -> None:
 
 def require_known(config: TrainingConfig) -> None:
     """Refuse unknown names before data are looked for, with the nearest."""
-    from netdeconv.data import info
+    from netdeconv.data.registry import info
     from netdeconv.models import architecture
     from netdeconv.models.segmentation import segmentation_network
 
@@ -148,8 +146,10 @@ def outcome(result: RunResult) -> str:
 
     last, on = result.history[-1], result.history[-1]["evaluated_on"]
     shown = [name for name in dict.fromkeys((result.metric, "accuracy", "accuracy_top5")) if name in last]
-    best = max(result.history, key=lambda record: float(record[result.metric]))
-    chosen = "" if on == "test" else f" (best {best[result.metric]:.2f} % after epoch {best['epoch']}, chosen on {on})"
+    numbers, best = result.summary(), f"best_{result.metric}"
+    chosen = ""
+    if best in numbers:
+        chosen = f" (best {numbers[best]:.2f} % after epoch {numbers['best_epoch']}, chosen on {on})"
     return (
         f"{on} {', '.join(f'{in_words(name)} {last[name]:.2f} %' for name in shown)}, loss {last['loss']:.4f} after "
         f"{len(result.history)} epochs{chosen}, {result.seconds:.1f} s of training, "
@@ -157,9 +157,10 @@ def outcome(result: RunResult) -> str:
     )
 
 
-def trained(options: Options, every: int = 50) -> RunResult | None:
-    """Run what was asked for, draw and say what came of it; ``None`` in all processes but the first, which does so."""
-    from netdeconv.training import is_first_process, run
+def trained(options: RunOptions, every: int = 50) -> None:
+    """Run what was asked for; the first process draws and says what came of it."""
+    from netdeconv.training.devices import is_first_process
+    from netdeconv.training.session import run
     from netdeconv.viz import curves
 
     config = options.config
@@ -167,9 +168,8 @@ def trained(options: Options, every: int = 50) -> RunResult | None:
     with reporters(options.msg, every=every) as reporter:
         result = run(config, reporter("training"), resume=options.resume is not None)
     if not is_first_process():
-        return None
+        return
     print(f"{outcome(result)}; results in {result.path}")
     name = config.network.arch.rpartition("/")[2]
-    figure = curves({name: result.history}, title=f"{name} on {config.data.dataset}", metric=result.metric)
+    figure = curves({name: [result.history]}, title=f"{name} on {config.data.dataset}", metric=result.metric)
     figure.savefig(result.path / "curves.png", dpi=120)
-    return result

@@ -5,32 +5,33 @@ from __future__ import annotations
 import dataclasses
 import shlex
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from netdeconv.cli import runs
 from netdeconv.cli.parser import UsageError, flags, typed
 from netdeconv.cli.reporting import lines_text
-from netdeconv.cli.runs import USUAL, require_known, require_nothing, settings
-from netdeconv.cli.runs import Options as RunOptions
+from netdeconv.cli.runs import USUAL, require_known, settings
 from netdeconv.cli.train import DEFAULT as TRAIN
 from netdeconv.experiments.running.search import Space, search
-from netdeconv.tasks import TASKS
+from netdeconv.training.config import replaced
 from netdeconv.training.progress import reporters
 
 if TYPE_CHECKING:
-    from netdeconv.experiments import Experiment, Reproduction
+    from netdeconv.experiments.running.runner import Reproduction
 
 _TRIALS = 20
-_OWN = ("trials", "resume", "config.data.validation_size", "config.result_path")
+_OWN = ("trials", "config.data.validation_size", "config.result_path")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options(RunOptions):
+class Options(runs.Options):
     """Train one network with many learning rates and weight decays, judged by images cut from the training set.
+
+    Given again with the same result_path, the command continues; trials may grow.
 
     Args:
         space: What is searched.
         trials: runs in all; else 20, or every pair of two grids.
-        resume: directory of a search to continue, with its settings; trials may grow.
     """
 
     space: Space = dataclasses.field(default_factory=Space)
@@ -44,7 +45,7 @@ def options_of(arguments: Sequence[str]) -> Options:
     """Return what was typed.
 
     Raises:
-        ValueError: when options contradict each other, or the search that is resumed.
+        ValueError: when options contradict each other.
     """
     usual = (*USUAL[:5], "--lr-range", "--lr-grid", "--wd-range", "--wd-grid", "--trials", *USUAL[9:])
     options, said = settings(arguments, DEFAULT, prog="netdeconv sweep", usual=usual)
@@ -54,7 +55,6 @@ def options_of(arguments: Sequence[str]) -> Options:
         )
     if "config.data.validation_size" in said and options.config.data.validation_size == 0:
         raise UsageError("--validation-size 0 would choose by the test images")
-    require_nothing(said, but=("trials",))
     return options
 
 
@@ -62,20 +62,25 @@ def main(arguments: Sequence[str]) -> int:
     """Search, print the table, the best pair as a command, and say where everything is."""
     options = options_of(arguments)
     import optuna
+    import torch
 
-    from netdeconv.experiments import reproduce
+    from netdeconv.experiments.running.runner import reproduce
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    chosen = _saved(options) if options.resume is not None else _new(options, arguments)
-    path = options.resume or options.config.result_path
+    config = options.config
+    require_known(config)
+    # Opened even where the size is known: what is wrong with the data is said before anything is written.
+    splits = config.task.open(config.data, seed=config.seed, device=torch.device("cpu"), shard=(0, 1))
+    size = config.data.validation_size or splits.train.num_samples // 10
+    trials = options.trials if options.trials is not None else len(options.space.pairs() or range(_TRIALS))
+    chosen = search(replaced(config, {"data.validation_size": size}), options.space, trials)
     with reporters(options.msg) as reporter:
-        found = reproduce(chosen, (), path, reporter=reporter, resume=options.resume is not None, noted=_write)
+        found = reproduce(chosen, (), config.result_path, reporter=reporter, render=render)
     print(render(found), end="")
     best = next((line for line in found.lines() if line["state"] == "finished"), None)
     if best is not None:
-        line = chosen.saved["notes"]["arguments"]
-        print(train_command(line, lr=best["lr"], weight_decay=best["weight decay"]))
-    print(f"runs, table and map: {found.path}")
+        print(train_command(arguments, lr=best["lr"], weight_decay=best["weight decay"]))
+    print(f"runs and table: {found.path}")
     return 0
 
 
@@ -85,40 +90,6 @@ def train_command(arguments: Sequence[str], *, lr: float, weight_decay: float) -
     own = [each for each in line if each.flag and (each.flag.place in _OWN or each.flag.place.startswith("space."))]
     kept = [word for each in line if each not in own for word in each.words]
     return shlex.join(["netdeconv", "train", *kept, "--lr", f"{lr:.3g}", "--wd", f"{weight_decay:.3g}"])
-
-
-def _new(options: Options, arguments: Sequence[str]) -> Experiment:
-    import torch
-
-    config, trials = options.config, options.trials
-    require_known(config)
-    # Opened even where the size is known: what is wrong with the data is said before anything is written.
-    splits = config.task.open(config.data, seed=config.seed, device=torch.device("cpu"), shard=(0, 1))
-    size = config.data.validation_size or splits.train.num_samples // 10
-    base = dataclasses.replace(config, data=dataclasses.replace(config.data, validation_size=size), result_path=None)
-    trials = trials if trials is not None else len(options.space.pairs() or range(_TRIALS))
-    return search(base, options.space, trials, {"arguments": [*arguments], "trials": trials})
-
-
-def _saved(options: Options) -> Experiment:
-    """The search to continue."""
-    from netdeconv.training import from_plain, read_config
-
-    saved: dict[str, Any] = read_config(str(options.resume))
-    if "space" not in saved:
-        raise UsageError(f"{options.resume} holds no search")
-    space = Space(**{name: value and tuple(value) for name, value in saved["space"].items()})
-    notes = saved["notes"]
-    trials = options.trials if options.trials is not None else notes["trials"]
-    return search(from_plain(saved["run"], TASKS), space, trials, notes)
-
-
-def _write(found: Reproduction) -> None:
-    """The table and the map so far."""
-    from netdeconv.viz import search_map
-
-    (found.path / "table.txt").write_text(render(found), encoding="utf-8")
-    search_map(found.lines(), title=found.experiment.title).savefig(found.path / "sweep.png", dpi=120)
 
 
 def render(found: Reproduction) -> str:

@@ -38,15 +38,17 @@ def main(arguments: Sequence[str]) -> int:
     options = parse(Options, arguments, prog="netdeconv visualize")
     # Only now: they import what draws and what trains.
     from netdeconv import viz
-    from netdeconv.report.figures import draw_all, subject_of_run
+    from netdeconv.report.figures import draw_all, shown_images
     from netdeconv.report.runs import find_runs
+    from netdeconv.tasks.trained import load_trained
 
     runs = find_runs([options.run])
     if len(runs) > 1:
         raise UsageError(f"{options.run} holds {len(runs)} runs: name one, such as {runs[0].path}")
-    subject = subject_of_run(runs[0], options.data_dir)
+    trained = load_trained(runs[0].path)
+    batch = shown_images(trained, options.data_dir)
     output = Path(options.output) if options.output else runs[0].path / "figures"
-    figures, missing = draw_all(subject, image=options.image, layer=options.layer)
+    figures, missing = draw_all(trained.network, batch, runs[0], image=options.image, layer=options.layer)
     for name, figure in figures.items():
         viz.save(figure, output / name, options.formats)
     for text in missing:

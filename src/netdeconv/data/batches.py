@@ -9,7 +9,6 @@ Shape letters: N images of an epoch, B batch, C channels, H height, W width.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -71,27 +70,6 @@ def crop_and_flip(images_BHWC: Tensor, padding: int, top_B: Tensor, left_B: Tens
     return padded[sample_B[:, None, None], rows_BH[:, :, None], columns_BW[:, None, :]]
 
 
-def hide_squares(images_BCHW: Tensor, side: int, centre_B: Tensor) -> Tensor:
-    """Set a square of each normalised image to the mean colour, in place; a part of it may lie outside.
-
-    Args:
-        images_BCHW: the images.
-        side: of the squares.
-        centre_B: numbers of the pixels in their middle.
-
-    Source:
-        DeVries and Taylor, Improved Regularization of Convolutional Neural Networks with Cutout, 2017.
-    """
-    width = images_BCHW.shape[3]
-
-    def inside(length: int, middle_B: Tensor) -> Tensor:
-        place_BL = torch.arange(length, device=middle_B.device) - middle_B[:, None] + side // 2
-        return (place_BL >= 0) & (place_BL < side)
-
-    rows_BH, columns_BW = inside(images_BCHW.shape[2], centre_B // width), inside(width, centre_B % width)
-    return images_BCHW.masked_fill_((rows_BH[:, :, None] & columns_BW[:, None])[:, None], 0.0)
-
-
 @dataclasses.dataclass(frozen=True)
 class EvaluationData:
     """Batches to be measured on, in their order: this process's part, no image twice.
@@ -126,10 +104,9 @@ class TrainingData:
         seed: starts every epoch's generator, together with the epoch's number.
         shard: this process's number and the number of processes that share an epoch.
         max_batches: of an epoch; ``None``: all.
-        cutout: side of a square that is hidden in every image; 0 for none.
 
     Raises:
-        ValueError: when the batch or the images cannot be shared by the processes, or squares hide all of an image.
+        ValueError: when the batch or the images cannot be shared by the processes.
     """
 
     source: HeldImages | Loader
@@ -139,10 +116,9 @@ class TrainingData:
     seed: int
     shard: Shard = (0, 1)
     max_batches: int | None = None
-    cutout: int = 0
 
     def __post_init__(self) -> None:
-        world, (height, width) = self.shard[1], self.info.shape[1:]
+        world = self.shard[1]
         if self.batch_size % world:
             fitting = max(self.batch_size // world, 1) * world
             raise ValueError(
@@ -150,8 +126,6 @@ class TrainingData:
             )
         if len(self.numbers) < world:
             raise ValueError(f"{len(self.numbers)} training images are too few for {world} processes")
-        if self.cutout >= min(height, width):
-            raise ValueError(f"cutout {self.cutout} hides all of an image of {height} x {width}")
 
     @property
     def num_samples(self) -> int:
@@ -172,14 +146,8 @@ class TrainingData:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
         order_N = torch.randperm(self.num_samples, generator=generator)
         drawn = (self.numbers[order_N], *self.source.draw(self.num_samples, generator))
-        # Drawn last, so that the crops are the same with and without hidden squares.
-        centres = self._own(torch.randint(math.prod(self.info.shape[1:]), (self.num_samples,), generator=generator))
         plan = zip(*map(self._own, drawn), strict=True)
-        batches = _normalised(self.source.load(plan), self.info, self.source.device)
-        for centre_B, (images, targets) in zip(centres, batches, strict=True):
-            if self.cutout:
-                hide_squares(images, self.cutout, centre_B.to(images.device))
-            yield images, targets
+        return _normalised(self.source.load(plan), self.info, self.source.device)
 
     def _own(self, drawn_N: Tensor) -> Sequence[Tensor]:
         """This process's part of every batch, of what was drawn for an epoch.

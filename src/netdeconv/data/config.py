@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 from typing import Annotated, Any
 
 from tyro.conf import arg
-from tyro.constructors import PrimitiveConstructorSpec
 
 
 def require_range(settings: Any, low: float, *names: str, below: float = math.inf) -> None:
@@ -39,13 +37,12 @@ class DataConfig:
         train_size: train on this many images only, every class in proportion; ``None`` for all.
         batch_size: images in a training batch, all processes together.
         augment: whether training images are randomly varied.
-        cutout: side of a square that is hidden in every training image; 0 for none.
         max_batches: batches of an epoch, and of an evaluation, at most: for a first look. ``None`` for all.
         image_size: height and width that image files are brought to, at least 8; ``None`` for the registry's.
         num_workers: loader processes for image files, of this machine; they do not change the images.
 
     Raises:
-        ValueError: when a number is out of range, or settings contradict each other.
+        ValueError: when a number is out of range.
     """
 
     dataset: str = "digits"
@@ -56,35 +53,15 @@ class DataConfig:
     train_size: int | None = None
     batch_size: Annotated[int, arg(aliases=("-b",))] = 128
     augment: bool = True
-    cutout: int = 0
     max_batches: int | None = None
     image_size: int | None = None
     num_workers: Annotated[int, arg(aliases=("-j", "--workers"))] = 0
 
     def __post_init__(self) -> None:
-        require_range(self, 0, "cutout", "num_workers")
+        require_range(self, 0, "num_workers")
         require_range(self, 1, "batch_size", "max_batches")
         # Networks for image files halve their images five times: a pixel or two ends in NaN, or teaches them nothing.
         require_range(self, 8, "image_size")
-        if self.cutout and not self.augment:
-            raise ValueError("cutout varies the training images, which augment=False forbids")
-
-
-def _size(words: list[str]) -> tuple[int, int] | None:
-    """Height and width from WIDTHxHEIGHT."""
-    found = re.fullmatch(r"(\d+)[xX](\d+)|None", words[0])
-    if found is None:
-        raise ValueError(f"must be WIDTHxHEIGHT, as in 240x180, got {words[0]!r}")
-    return (int(found[2]), int(found[1])) if found[1] else None
-
-
-WIDTH_X_HEIGHT: PrimitiveConstructorSpec[Any] = PrimitiveConstructorSpec(
-    nargs=1,
-    metavar="WIDTHxHEIGHT",
-    instance_from_str=_size,
-    is_instance=lambda value: value is None or isinstance(value, tuple),
-    str_from_instance=lambda size: [f"{size[1]}x{size[0]}" if size else "None"],
-)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -103,8 +80,8 @@ class Views:
         ValueError: when a number is out of range.
     """
 
-    size: Annotated[tuple[int, int] | None, WIDTH_X_HEIGHT] = None
-    crop: Annotated[tuple[int, int] | None, WIDTH_X_HEIGHT] = None
+    size: tuple[int, int] | None = None
+    crop: tuple[int, int] | None = None
     scale: tuple[float, float] = (0.5, 2.0)
     flip: bool = True
     evaluate_on: str | None = None

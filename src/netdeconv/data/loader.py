@@ -63,10 +63,13 @@ class Loader(Dataset[Any]):
             # Else it would draw from torch's, and an epoch of training would depend on how often it was evaluated.
             generator=torch.Generator(),
         )
-        for batch in batches:
-            if isinstance(batch, DataError):
-                raise batch
-            yield batch[0], batch[1]
+        try:
+            for batch in batches:
+                if isinstance(batch, DataError):
+                    raise batch
+                yield batch[0], batch[1]
+        except ConnectionError as error:  # where the process dies while it hands over a batch
+            raise RuntimeError(f"a DataLoader worker process has died ({error})") from error
 
     def __getitem__(self, key: tuple[int, ...]) -> Sample | DataError:
         """Return a sample by number and seed; an error comes back as a value, which reaches the training process."""

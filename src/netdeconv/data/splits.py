@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 
 import torch
@@ -23,6 +24,7 @@ from netdeconv.lookup import look_up
 _EVALUATION_BATCH = 500
 # One split for tuning, whatever a run's own seed is.
 _SPLIT_SEED = 1
+_balanced = functools.partial(balanced_split, seed=_SPLIT_SEED)
 # Above this many bytes of decoded images and masks, they are read again in every epoch.
 MEMORY_LIMIT = 1 << 30
 
@@ -35,10 +37,6 @@ class Splits:
     train: TrainingData
     evaluation: EvaluationData
     evaluated_on: str
-
-
-def _balanced(labels: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    return balanced_split(labels, size, seed=_SPLIT_SEED)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,10 +85,13 @@ def open_splits(
         DataError: when its files are damaged, hold something else or may not be read.
         ValueError: when a size is out of range, or a setting is for other data sets.
     """
+    from_folder = views is None and info(config.dataset).reader == "folder"
+    if config.image_size and not from_folder:
+        raise ValueError(f"image_size is for image files with one label each, not for {config.dataset!r}")
     if views is not None:
         opened = _open_pairs(config, views, device)
     else:
-        opened = (_open_folder if info(config.dataset).reader == "folder" else _open_memory)(config, device)
+        opened = (_open_folder if from_folder else _open_memory)(config, device)
     train_N, part = torch.arange(len(opened.labels["train"])), opened.evaluated_on
     if config.validation_size:
         part = "train"
@@ -105,7 +106,6 @@ def open_splits(
         seed=seed,
         shard=shard,
         max_batches=config.max_batches,
-        cutout=config.cutout,
     )
     rank, world = shard
     batches = opened.some(part, evaluation_N, config.evaluation_size).split(opened.evaluation_batch)[rank::world]
@@ -113,15 +113,7 @@ def open_splits(
     return Splits(opened.info, train, evaluation, "validation" if config.validation_size else opened.evaluated_on)
 
 
-def _require_unset(config: DataConfig, what: str, *names: str) -> None:
-    """Make sure that settings that mean nothing for a data set are not given."""
-    for name in names:
-        if getattr(config, name):
-            raise ValueError(f"{name} is for {what}, not for {config.dataset!r}")
-
-
 def _open_memory(config: DataConfig, device: torch.device) -> _Opened:
-    _require_unset(config, "sets of image files", "image_size")
     entry = info(config.dataset)
     train, test = read(config.dataset, data_dir=config.data_dir, download=config.download)
     raw = {"train": train, "test": test}
@@ -160,7 +152,6 @@ def sized(entry: DatasetInfo, size: int | None) -> DatasetInfo:
 
 
 def _open_pairs(config: DataConfig, views: Views, device: torch.device) -> _Opened:
-    _require_unset(config, "images with one label", "cutout", "image_size")
     entry = segmentation_info(config.dataset)
     varying = random_view(views if config.augment else dataclasses.replace(views, scale=(1, 1), flip=False), entry)
     split = views.evaluate_on or entry.splits[0]

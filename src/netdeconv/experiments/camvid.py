@@ -15,43 +15,23 @@ Status:   measured here for batch norm and channel, with rates searched for batc
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from netdeconv.data import DataConfig, Views
-from netdeconv.experiments.running.experiment import ExperimentRow, Reproduced, Rows, best_of
-from netdeconv.experiments.running.families import NAMES, searched
-from netdeconv.models import NormConfig
+from netdeconv.data.config import DataConfig, Views
+from netdeconv.experiments.running.contest import Contest, Plan
+from netdeconv.experiments.running.experiment import Reproduced
+from netdeconv.experiments.running.families import NAMES
 from netdeconv.tasks import Segmentation
-from netdeconv.training import NetworkConfig, OptimizerConfig, TrainingConfig
-
-RATES, SEARCH_EPOCHS, EPOCHS, CUT = (0.1, 0.03, 0.01), 5, 15, 61
-
-
-def rows() -> Rows:
-    """Return the searches' runs by label."""
-    found: dict[str, ExperimentRow] = {}
-    for name, norm in NAMES.items():
-        found |= searched(_config(norm, SEARCH_EPOCHS, cut=CUT), f"{name}, search", RATES, (1e-4,))
-    return found
-
-
-def then(found: Mapping[str, Reproduced]) -> Rows:
-    """Return the final runs, each at the rate that its search found."""
-    best = {name: best_of(found, f"{name}, search") for name in NAMES}
-    return {
-        name: ExperimentRow(config=_config(NAMES[name], EPOCHS, lr=own.optimizer.lr), measure=measure_test)
-        for name, own in best.items()
-        if own is not None
-    }
+from netdeconv.training.config import NetworkConfig, OptimizerConfig, TrainingConfig
 
 
 def measure_test(folder: Path, config: TrainingConfig) -> dict[str, Any]:
     """Return what the network of the last epoch reaches on the test images."""
-    from netdeconv.tasks.trained import TrainedSegmentation
+    from netdeconv.tasks.trained import load_trained
 
-    trained = TrainedSegmentation.load(folder)
+    trained = load_trained(folder)
     return {**trained.measure("test", data_dir=config.data.data_dir), "classes": list(trained.info.class_names)}
 
 
@@ -59,34 +39,40 @@ def summary(runs: Sequence[Reproduced]) -> list[dict[str, Any]]:
     """One line for each final run."""
     return [
         {
-            "normalisation": run.label,
+            "normalisation": name,
             "mean IoU": round(run.measured["mean_iou"], 2),
             "global accuracy": round(run.measured["accuracy"], 2),
             "val mean IoU": [round(record["mean_iou"], 1) for record in run.history],
             "train loss": round(run.history[-1]["train_loss"], 3),
             "seconds": round(run.seconds),
         }
-        for run in runs
-        if run.measured
+        for name, run in _measured(runs).items()
     ]
 
 
 def _classes(runs: Sequence[Reproduced]) -> list[dict[str, Any]]:
     return [
-        {"normalisation": run.label, **dict(zip(run.measured["classes"], run.measured["iou"], strict=True))}
-        for run in runs
-        if run.measured
+        {"normalisation": name, **dict(zip(run.measured["classes"], run.measured["iou"], strict=True))}
+        for name, run in _measured(runs).items()
     ]
+
+
+def _measured(runs: Sequence[Reproduced]) -> dict[str, Reproduced]:
+    return {run.label.partition(", seed")[0]: run for run in runs if run.measured}
 
 
 PARTS = {"Intersection over union of every class, test, last epoch (%)": _classes}
 
 
-def _config(norm: str, epochs: int, *, lr: float = 0.1, cut: int = 0) -> TrainingConfig:
-    return TrainingConfig(
-        task=Segmentation(views=Views(size=(180, 240), crop=(180, 240), scale=(0.5, 2.0)), output_stride=16),
-        data=DataConfig(dataset="camvid", batch_size=8, validation_size=cut),
-        network=NetworkConfig(arch="fcn_resnet18", norm=NormConfig(name=norm)),
-        optimizer=OptimizerConfig(name="SGD", lr=lr, momentum=0.9, weight_decay=1e-4, schedule="poly"),
-        epochs=epochs,
-    )
+PLAN = Plan(
+    base=TrainingConfig(
+        task=Segmentation(views=Views(size=(180, 240), crop=(180, 240)), output_stride=16),
+        data=DataConfig(dataset="camvid", batch_size=8, validation_size=61),
+        network=NetworkConfig(arch="fcn_resnet18"),
+        optimizer=OptimizerConfig(weight_decay=1e-4, schedule="poly"),
+        epochs=15,
+    ),
+    contest=Contest(variants=tuple(NAMES.values()), lrs=(0.1, 0.03, 0.01), search_epochs=5, seeds=(0,)),
+    measure=measure_test,
+)
+rows, then = PLAN.rows, PLAN.then

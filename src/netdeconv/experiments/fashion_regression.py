@@ -17,11 +17,11 @@ Status:   measured here, one seed: results/fashion-regression.json.
 
 from __future__ import annotations
 
-from netdeconv.data import DataConfig
+from netdeconv.data.config import DataConfig
 from netdeconv.experiments.running.experiment import ExperimentRow
 from netdeconv.experiments.running.families import norm_config
 from netdeconv.tasks import Classification
-from netdeconv.training import NetworkConfig, OptimizerConfig, TrainingConfig
+from netdeconv.training.config import NetworkConfig, OptimizerConfig, TrainingConfig
 
 # By loss: what the paper's rate is multiplied with, for the same step.
 _SCALE = {"L2": 5.0, "CE": 1.0}

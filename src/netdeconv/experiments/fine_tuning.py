@@ -23,11 +23,11 @@ from typing import Any
 
 from netdeconv.experiments.running.experiment import ExperimentRow, Reproduced, Rows, best_of
 from netdeconv.experiments.running.families import cifar, finals, over_seeds, searched
-from netdeconv.training import TrainingConfig
+from netdeconv.training.config import TrainingConfig, replaced
 
 # The row that the others start from, where `netdeconv reproduce` leaves it.
 _PRETRAINED = "runs/fine-tuning/pretraining"
-RATES, DECAY, TESTED = (0.1, 0.03, 0.01), 1e-3, 2000
+RATES, DECAY, TESTED = (0.1, 0.03, 0.01), 1e-3, {"data.evaluation_size": 2000}
 # By the number of images: epochs.
 TARGETS = {5000: 3, 1000: 5}
 # By candidate: its normalisation, and where it starts.
@@ -41,7 +41,7 @@ CANDIDATES: dict[str, tuple[str, str | None]] = {
 def rows() -> Rows:
     """Return the pretraining, and the searches' runs."""
     pretraining = cifar("resnet18", 6, dataset="cifar100", width=0.25, batch_size=64, images=20000, lr=0.05)
-    found = {"pretraining": ExperimentRow(config=_tested(pretraining))}
+    found = {"pretraining": ExperimentRow(config=replaced(pretraining, TESTED))}
     for images in TARGETS:
         for name in CANDIDATES:
             found |= searched(_config(name, images, cut=1000), f"{name}, {images} images, search", RATES, (DECAY,))
@@ -55,8 +55,8 @@ def then(found: Mapping[str, Reproduced]) -> Rows:
         for name in CANDIDATES:
             best = best_of(found, f"{name}, {images} images, search")
             if best is not None:
-                config = dataclasses.replace(_config(name, images), optimizer=best.optimizer)
-                more |= finals(_tested(config), f"{name}, {images} images")
+                config = replaced(_config(name, images), {"optimizer": best.optimizer, **TESTED})
+                more |= finals(config, f"{name}, {images} images")
     return more
 
 
@@ -80,7 +80,3 @@ def _config(name: str, images: int, *, cut: int = 0) -> TrainingConfig:
     norm, start = CANDIDATES[name]
     config = cifar("resnet18", TARGETS[images], norm=norm, width=0.25, batch_size=32, images=images, cut=cut)
     return dataclasses.replace(config, start=start)
-
-
-def _tested(config: TrainingConfig) -> TrainingConfig:
-    return dataclasses.replace(config, data=dataclasses.replace(config.data, evaluation_size=TESTED))

@@ -15,7 +15,6 @@ Status:   measured here: results/learning-rates.json.
 
 from __future__ import annotations
 
-import dataclasses
 import statistics
 from collections.abc import Iterable
 from typing import Any
@@ -23,8 +22,7 @@ from typing import Any
 from netdeconv.experiments.running.experiment import ExperimentRow, Reproduced
 from netdeconv.experiments.running.families import cifar
 from netdeconv.models import NormConfig
-from netdeconv.training import TrainingConfig
-from netdeconv.training.config import OptimizerName
+from netdeconv.training.config import TrainingConfig, replaced
 
 SEEDS = (0, 1, 2)
 RATES = {
@@ -36,31 +34,22 @@ RATES = {
 IMAGES = {"digits": (1000, 297)}
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Panel:
-    """What is trained in one panel of the map, but for normalisation, rate and seed."""
-
-    dataset: str = "cifar10"
-    arch: str = "vgg11"
-    width: float = 0.25
-    batch_size: int = 64
-    optimizer: OptimizerName = "SGD"
-
-
-PANELS = {
-    "cifar10": Panel(),
-    "fashion_mnist": Panel(dataset="fashion_mnist"),
-    "mnist": Panel(dataset="mnist"),
-    "digits": Panel(dataset="digits"),
-    "cifar100": Panel(dataset="cifar100"),
-    "cifar10 batch 4": Panel(batch_size=4),
-    "cifar10 batch 16": Panel(batch_size=16),
-    "cifar10 batch 256": Panel(batch_size=256),
-    "cifar10 AdamW": Panel(optimizer="AdamW"),
-    "cifar10 Muon": Panel(optimizer="Muon"),
-    "cifar10 resnet18": Panel(arch="resnet18"),
-    "cifar10 mobilenet_v2": Panel(arch="mobilenet_v2", width=0.5),
-    "cifar10 densenet121": Panel(arch="densenet121"),
+_USUAL: dict[str, Any] = {"dataset": "cifar10", "arch": "vgg11", "width": 0.25, "batch_size": 64, "optimizer": "SGD"}
+# What is trained in one panel of the map, but for normalisation, rate and seed, and is not as usual.
+PANELS: dict[str, dict[str, Any]] = {
+    "cifar10": {},
+    "fashion_mnist": {"dataset": "fashion_mnist"},
+    "mnist": {"dataset": "mnist"},
+    "digits": {"dataset": "digits"},
+    "cifar100": {"dataset": "cifar100"},
+    "cifar10 batch 4": {"batch_size": 4},
+    "cifar10 batch 16": {"batch_size": 16},
+    "cifar10 batch 256": {"batch_size": 256},
+    "cifar10 AdamW": {"optimizer": "AdamW"},
+    "cifar10 Muon": {"optimizer": "Muon"},
+    "cifar10 resnet18": {"arch": "resnet18"},
+    "cifar10 mobilenet_v2": {"arch": "mobilenet_v2", "width": 0.5},
+    "cifar10 densenet121": {"arch": "densenet121"},
 }
 CANDIDATES = {
     "batch norm": NormConfig(),
@@ -92,11 +81,11 @@ CANDIDATES = {
 def rows() -> dict[str, ExperimentRow]:
     """Return the runs by label."""
     return {
-        f"{panel}, {name}, lr {lr:g}, seed {seed}": ExperimentRow(config=_config(settings, norm, lr, seed))
+        f"{panel}, {name}, lr {lr:g}, seed {seed}": ExperimentRow(config=_config(_USUAL | changes, norm, lr, seed))
         for seed in SEEDS
-        for panel, settings in PANELS.items()
+        for panel, changes in PANELS.items()
         for name, norm in CANDIDATES.items()
-        for lr in RATES[settings.optimizer]
+        for lr in RATES[(_USUAL | changes)["optimizer"]]
     }
 
 
@@ -127,12 +116,8 @@ def _line(panel: str, name: str, scores: dict[float, list[float]], rates: list[f
     }
 
 
-def _config(panel: Panel, norm: NormConfig, lr: float, seed: int) -> TrainingConfig:
-    images, cut = IMAGES.get(panel.dataset, (3000, 2000))
-    sizes: dict[str, Any] = {"width": panel.width, "batch_size": panel.batch_size, "images": images, "cut": cut}
-    config = cifar(panel.arch, 3, dataset=panel.dataset, lr=lr, seed=seed, **sizes)
-    return dataclasses.replace(
-        config,
-        network=dataclasses.replace(config.network, norm=norm),
-        optimizer=dataclasses.replace(config.optimizer, name=panel.optimizer),
-    )
+def _config(panel: dict[str, Any], norm: NormConfig, lr: float, seed: int) -> TrainingConfig:
+    images, cut = IMAGES.get(panel["dataset"], (3000, 2000))
+    sizes = {name: panel[name] for name in ("dataset", "width", "batch_size")}
+    config = cifar(panel["arch"], 3, images=images, cut=cut, lr=lr, seed=seed, **sizes)
+    return replaced(config, {"network.norm": norm, "optimizer.name": panel["optimizer"]})

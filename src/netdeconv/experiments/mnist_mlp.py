@@ -14,17 +14,15 @@ Status:   measured here, one seed: results/mnist-mlp.json.
 
 from __future__ import annotations
 
-import dataclasses
-
 from netdeconv.experiments.running.experiment import ExperimentRow
 from netdeconv.experiments.running.families import cifar
+from netdeconv.training.config import replaced
 
 
 def rows() -> dict[str, ExperimentRow]:
     """Return the runs by label."""
     found = {}
     for norm in ("none", "batch_norm", "paper"):
-        config = cifar("mlp", 10, dataset="mnist", norm=norm)
-        data = dataclasses.replace(config.data, augment=False)
-        found[norm] = ExperimentRow(config=dataclasses.replace(config, data=data))
+        config = replaced(cifar("mlp", 10, dataset="mnist", norm=norm), {"data.augment": False})
+        found[norm] = ExperimentRow(config=config)
     return found

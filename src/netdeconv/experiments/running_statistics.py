@@ -31,28 +31,15 @@ KINDS = {"recalibrated": "accuracy", "running": "accuracy_running_statistics", "
 
 def rows() -> dict[str, ExperimentRow]:
     """Return the runs by label."""
-    return {
-        f"{dataset}, {name}, seed {seed}": ExperimentRow(
-            config=dataclasses.replace(
-                cifar(
-                    "vgg11",
-                    EPOCHS,
-                    dataset=dataset,
-                    norm=NAMES[name],
-                    width=0.25,
-                    batch_size=64,
-                    images=images,
-                    cut=cut,
-                    lr=lr,
-                    seed=seed,
-                ),
-                evaluate_all_statistics=True,
-            )
-        )
-        for seed in SEEDS
-        for dataset, (images, cut) in IMAGES.items()
-        for name, lr in RATES.items()
-    }
+    found = {}
+    for seed in SEEDS:
+        for dataset, (images, cut) in IMAGES.items():
+            for name, lr in RATES.items():
+                sizes: dict[str, Any] = {"width": 0.25, "batch_size": 64, "images": images, "cut": cut}
+                config = cifar("vgg11", EPOCHS, dataset=dataset, norm=NAMES[name], lr=lr, seed=seed, **sizes)
+                config = dataclasses.replace(config, evaluate_all_statistics=True)
+                found[f"{dataset}, {name}, seed {seed}"] = ExperimentRow(config=config)
+    return found
 
 
 def summary(runs: Sequence[Reproduced]) -> list[dict[str, Any]]:

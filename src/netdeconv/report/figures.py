@@ -13,60 +13,37 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from netdeconv import viz
-from netdeconv.data import Splits
-from netdeconv.lookup import UnknownNameError
 from netdeconv.nn import WhitenedLayer
 from netdeconv.report.runs import SavedRun
-from netdeconv.tasks.trained import TrainedNetwork, load_trained
+from netdeconv.tasks.trained import TrainedClassifier, TrainedSegmentation
 
 _IMAGES = 64
 
 
-@dataclasses.dataclass(frozen=True)
-class Subject:
-    """A run's network, and a batch that it can be shown.
-
-    Args:
-        network: itself.
-        batch: normalised images (N, C, H, W).
-        run: of which it is.
-        trained: the network with its settings and data set.
-    """
-
-    network: nn.Module
-    batch: Tensor
-    run: SavedRun
-    trained: TrainedNetwork
+Trained = TrainedClassifier | TrainedSegmentation
 
 
-def subject_of_run(run: SavedRun, data_dir: str | None = None) -> Subject:
-    """A run's network, and training images that it is shown.
+def shown_images(trained: Trained, data_dir: str | None = None) -> Tensor:
+    """Return at most 64 of the images that a run's network was trained on, normalised, (N, C, H, W).
 
     Raises:
-        RunDirectoryError: when this version does not know its settings.
-        CheckpointError: when the checkpoint is absent, damaged or of another version or network.
         MissingDataError: when its data are not here.
     """
-    trained = load_trained(run.path)
-    batch = next(iter(open_data(trained, data_dir).train.epoch(1)))[0][:_IMAGES]
-    return Subject(trained.network, batch, run, trained)
-
-
-def open_data(trained: TrainedNetwork, data_dir: str | None = None) -> Splits:
-    """A run's data, on the processor, in batches of at most 64."""
-    config = trained.config
-    data = dataclasses.replace(config.data, batch_size=min(_IMAGES, config.data.batch_size), num_workers=0)
-    data = dataclasses.replace(data, data_dir=data_dir or data.data_dir)
-    return config.task.open(data, seed=config.seed, device=torch.device("cpu"), shard=(0, 1))
+    config, size = trained.config, min(_IMAGES, trained.config.data.batch_size)
+    data = dataclasses.replace(config.data, batch_size=size, num_workers=0, data_dir=data_dir or config.data.data_dir)
+    splits = config.task.open(data, seed=config.seed, device=torch.device("cpu"), shard=(0, 1))
+    return next(iter(splits.train.epoch(1)))[0]
 
 
 def draw_all(
-    subject: Subject, *, image: str | Path | None = None, layer: str | None = None
+    network: nn.Module, batch: Tensor, run: SavedRun, *, image: str | Path | None = None, layer: str | None = None
 ) -> tuple[dict[str, Figure], list[str]]:
     """Draw every figure that there is for a network.
 
     Args:
-        subject: the network and what it is shown.
+        network: of the run.
+        batch: normalised images that it is shown (N, C, H, W).
+        run: itself.
         image: file that is deconvolved; None: an embedded photograph, or the batch's first image.
         layer: of the figures of one layer; None: the first.
 
@@ -80,37 +57,30 @@ def draw_all(
     drawn: dict[str, Figure] = {}
     missing: list[str] = []
     picture = None if image is None else viz.read_image(image)
-
-    def add(name: str, draw: Callable[[], Figure]) -> None:
-        try:
-            drawn[name] = draw()
-        except UnknownNameError:
-            raise
-        except ValueError as error:
-            missing.append(f"{name}: {error}")
-
-    whitens = any(isinstance(module, WhitenedLayer) for module in subject.network.modules())
-    if whitens or layer is not None:
-        chosen = viz.sample_layers(subject.network, subject.batch, [layer] if layer is not None else ())[0]
-        samples = viz.sample_layers(subject.network, subject.batch)
-        add("covariance", lambda: viz.covariances(chosen))
-        add("filters", lambda: viz.whitening_filters(chosen))
-        add("deconvolved", lambda: viz.images(_to_draw(picture, subject.batch, chosen.channels), samples[0]))
-        add("spectra", lambda: viz.spectra(samples))
-        add("ranks", lambda: viz.ranks(samples))
-        add(
-            "sparsity",
-            lambda: viz.sparsity([chosen, *(s for s in samples if s.name != chosen.name)] if layer else samples),
-        )
+    draw: dict[str, Callable[[], Figure]] = {}
+    if layer is not None or any(isinstance(module, WhitenedLayer) for module in network.modules()):
+        chosen = viz.sample_layers(network, batch, [layer] if layer is not None else ())[0]
+        samples = viz.sample_layers(network, batch)
+        others = [sample for sample in samples if sample.name != chosen.name]
+        draw |= {
+            "covariance": lambda: viz.covariances(chosen),
+            "filters": lambda: viz.whitening_filters(chosen),
+            "deconvolved": lambda: viz.images(_to_draw(picture, batch, chosen.channels), samples[0]),
+            "spectra": lambda: viz.spectra(samples),
+            "ranks": lambda: viz.ranks(samples),
+            "sparsity": lambda: viz.sparsity([chosen, *others]),
+        }
     else:
         missing.append("covariance, filters, spectra, ranks, sparsity: the network has no whitened layer")
-    add("weights", lambda: viz.weight_norms({"": subject.network}))
-    add(
-        "memory",
-        lambda: viz.memory({subject.run.label: viz.training_memory(copy.deepcopy(subject.network), subject.batch)}),
-    )
-    if (run := subject.run).history:
-        add("curves", lambda: viz.curves({run.label: run.history}, metric=run.metric))
+    draw["weights"] = lambda: viz.weight_norms(network)
+    draw["memory"] = lambda: viz.memory({run.label: viz.training_memory(copy.deepcopy(network), batch)})
+    if run.history:
+        draw["curves"] = lambda: viz.curves({run.label: [run.history]}, metric=run.metric)
+    for name, figure in draw.items():
+        try:
+            drawn[name] = figure()
+        except ValueError as error:
+            missing.append(f"{name}: {error}")
     return drawn, missing
 
 

@@ -5,7 +5,6 @@ Letters: N images, C channels, H height, W width.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import torch
@@ -14,8 +13,8 @@ from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from netdeconv.data.pairs import spaced
-from netdeconv.report.figures import Subject, open_data
-from netdeconv.tasks.trained import TrainedNetwork, TrainedSegmentation
+from netdeconv.report.figures import Trained
+from netdeconv.tasks.trained import TrainedSegmentation
 from netdeconv.viz import overlay, panels
 from netdeconv.viz.style import styled
 
@@ -23,53 +22,36 @@ _MOST_IMAGES = 1000
 _MOST_CLASSES = 40
 _SHOWN = 12
 _SCENES = 3
-_CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
-@dataclasses.dataclass(frozen=True)
-class Mistakes:
-    """What a network gets wrong.
-
-    Args:
-        plain: ``matrix``, true classes by predicted ones, empty where there is none; ``names`` of the classes;
-            ``images`` that were counted.
-        pictures: wrong images, or overlays.
-    """
-
-    plain: dict[str, Any]
-    pictures: Figure | None
-
-
-def mistakes_of(subject: Subject, data_dir: str | None = None) -> Mistakes:
+def mistakes_of(trained: Trained, data_dir: str | None = None) -> tuple[dict[str, Any], Figure | None]:
     """Look at evaluation images of a run's network.
+
+    Returns:
+        ``matrix``, true classes by predicted ones, empty where there is none; ``names`` of the classes; ``images`` that
+        were counted. And a figure of wrong images, or of overlays.
 
     Raises:
         MissingDataError: when the run's data are not here.
     """
-    trained = subject.trained
     if isinstance(trained, TrainedSegmentation):
-        return Mistakes({"matrix": [], "names": [], "images": 0}, scenes(trained, _SCENES))
-    splits = open_data(trained, data_dir)
-    count = splits.info.num_classes
+        return {"matrix": [], "names": [], "images": 0}, _scenes(trained)
+    count = trained.info.num_classes
     matrix = torch.zeros(count, count, dtype=torch.int64)
     wrong: list[tuple[Tensor, int, int]] = []
     seen = 0
-    for inputs, targets in splits.evaluation:
+    for inputs, targets in trained.batches("evaluation", data_dir=data_dir):
         with torch.no_grad():
-            guesses = subject.network(inputs).argmax(1)
+            guesses = trained.network(inputs).argmax(1)
         matrix += multiclass_confusion_matrix(guesses, targets, count)
         seen += len(targets)
         for index in (guesses != targets).nonzero().flatten()[: _SHOWN - len(wrong)].tolist():
             wrong.append((inputs[index], int(targets[index]), int(guesses[index])))
         if seen >= _MOST_IMAGES:
             break
-    names = _names(trained.config.data.dataset, count)
+    names = trained.class_names
     small = matrix.tolist() if count <= _MOST_CLASSES else []
-    return Mistakes({"matrix": small, "names": names, "images": seen}, _wrong(wrong, names) if wrong else None)
-
-
-def _names(dataset: str, count: int) -> list[str]:
-    return list(_CIFAR10) if dataset == "cifar10" else [str(number) for number in range(count)]
+    return {"matrix": small, "names": names, "images": seen}, _wrong(wrong, names) if wrong else None
 
 
 @styled
@@ -87,14 +69,13 @@ def _wrong(wrong: list[tuple[Tensor, int, int]], names: list[str]) -> Figure:
     return figure
 
 
-def scenes(trained: TrainedNetwork, count: int) -> Figure:
+def _scenes(trained: TrainedSegmentation) -> Figure:
     """Draw a segmentation network's predictions of some images that it was evaluated on, beside image and truth."""
-    assert isinstance(trained, TrainedSegmentation)
     classes = trained.info.classes
-    pairs = trained.evaluation_source()
-    shown = pairs.some(spaced(len(pairs), min(count, len(pairs))))
-    rows = [
-        [image, overlay(image, truth, classes), overlay(image, trained.predict(image), classes)]
-        for image, truth in map(shown.__getitem__, range(len(shown)))
-    ]
-    return panels(rows, ["image", "truth", "prediction"], classes, names=[file.stem for file, _ in shown.files])
+    _, pairs = trained.pairs()
+    shown = pairs.some(spaced(len(pairs), min(_SCENES, len(pairs))))
+    rows = {}
+    for number, (file, _) in enumerate(shown.files):
+        image, truth = shown[number]
+        rows[file.stem] = [image, overlay(image, truth, classes), overlay(image, trained.predict(image), classes)]
+    return panels(rows, ["image", "truth", "prediction"], classes)

@@ -11,16 +11,17 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import torch
 from matplotlib.figure import Figure
 
-from netdeconv.data import DataError
+from netdeconv.data.errors import DataError
 from netdeconv.health import LayerHealth, findings
-from netdeconv.report.figures import draw_all, family, subject_of_run
+from netdeconv.report.figures import draw_all, family, shown_images
 from netdeconv.report.mistakes import mistakes_of
 from netdeconv.report.runs import SavedRun, find_runs
-from netdeconv.training import RunDirectoryError
+from netdeconv.tasks.trained import load_trained
 from netdeconv.training.checkpoint import CheckpointError, write_atomically
+from netdeconv.training.plain import flat
+from netdeconv.training.run_directory import RunDirectoryError
 from netdeconv.viz import rate_map
 from netdeconv.viz.curves import in_words
 
@@ -79,7 +80,7 @@ def write_report(paths: Sequence[str | Path], output: str | Path, *, data_dir: s
         data=_for_script(
             {"runs": [_curves(run) for run in runs], "health": [_series(run) for run in runs if run.health]}
         ),
-        confusion=_for_script({s["label"]: s["mistakes"].plain for s in sections if s["mistakes"] is not None}),
+        confusion=_for_script({s["label"]: s["mistakes"] for s in sections if s["mistakes"] is not None}),
     )
     file = Path(output).expanduser()
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -113,14 +114,8 @@ def _row(run: SavedRun) -> dict[str, Any]:
     }
 
 
-def _flat(plain: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, value in plain.items():
-        if isinstance(value, Mapping):
-            found |= _flat(value, f"{prefix}{name}.")
-        else:
-            found[prefix + name] = "–" if value is None else str(value)
-    return found
+def _flat(plain: Mapping[str, Any]) -> dict[str, str]:
+    return {name: "–" if value is None else str(value) for name, value in flat(plain).items()}
 
 
 def _differences(runs: Sequence[SavedRun]) -> dict[str, list[str]]:
@@ -186,19 +181,20 @@ def _drawn(run: SavedRun, data_dir: str | None) -> dict[str, Any]:
     """Figures and mistakes of a run, or why there are none."""
     section: dict[str, Any] = {"label": run.label, "figures": {}, "notes": [], "mistakes": None, "pictures": ""}
     try:
-        subject = subject_of_run(run, data_dir)
+        trained = load_trained(run.path)
+        batch = shown_images(trained, data_dir)
     except (RunDirectoryError, CheckpointError, DataError, OSError, ValueError) as error:
         section["notes"] = [str(error)]
         return section
-    figures, section["notes"] = draw_all(subject)
+    figures, section["notes"] = draw_all(trained.network, batch, run)
     section["figures"] = {name: _embedded(figure) for name, figure in figures.items() if name != "curves"}
     try:
-        found = mistakes_of(subject, data_dir)
+        found, pictures = mistakes_of(trained, data_dir)
     except (DataError, OSError, ValueError) as error:
         section["notes"].append(f"mistakes: {error}")
         return section
-    section["mistakes"] = found if found.plain["matrix"] else None
-    section["pictures"] = _embedded(found.pictures) if found.pictures is not None else ""
+    section["mistakes"] = found if found["matrix"] else None
+    section["pictures"] = "" if pictures is None else _embedded(pictures)
     return section
 
 
@@ -211,7 +207,6 @@ def _rates(path: Path) -> Figure | None:
         return None
 
 
-@torch.no_grad()
 def _embedded(figure: Figure) -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)

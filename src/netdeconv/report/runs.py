@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from netdeconv.tasks import TASKS
-from netdeconv.training import RunDirectoryError, read_config
 from netdeconv.training.logs import HEALTH
-from netdeconv.training.run_directory import CONFIG
+from netdeconv.training.run_directory import CONFIG, RunDirectoryError, read_config, read_if_whole, read_records
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,14 +41,14 @@ class SavedRun:
         Raises:
             RunDirectoryError: when the folder holds no run.
         """
-        environment = _json(path / "environment.json")
+        environment = read_if_whole(path / "environment.json")
         return cls(
             path=path,
             label=label or path.name,
             plain=read_config(path),
-            history=_lines(path / "metrics.jsonl"),
-            health=_lines(path / HEALTH),
-            summary=_json(path / "summary.json"),
+            history=read_records(path / "metrics.jsonl"),
+            health=read_records(path / HEALTH),
+            summary=read_if_whole(path / "summary.json"),
             sessions=environment.get("sessions", []),
         )
 
@@ -80,39 +78,11 @@ def find_runs(paths: Iterable[str | Path]) -> list[SavedRun]:
     folders: list[Path] = []
     for given in paths:
         path = Path(given).expanduser()
-        found = _runs_in(path)
+        files = sorted(path.rglob(CONFIG), key=lambda file: file.stat().st_mtime) if path.is_dir() else []
+        found = [file.parent for file in files if "task" in read_if_whole(file)]
         if not found:
             raise RunDirectoryError(f"{path} holds no run: there is no {CONFIG} of a run in it or in its folders")
         folders += [folder for folder in found if ",_search" not in folder.name] or found
     folders = list(dict.fromkeys(folders))
     names = [folder.name for folder in folders]
     return [SavedRun.read(folder, folder.name if names.count(folder.name) == 1 else str(folder)) for folder in folders]
-
-
-def _runs_in(path: Path) -> list[Path]:
-    files = sorted(path.rglob(CONFIG), key=lambda file: file.stat().st_mtime) if path.is_dir() else []
-    return [file.parent for file in files if "task" in _json(file)]
-
-
-def _json(file: Path) -> dict[str, Any]:
-    """A file's content; nothing where there is none, or half of one."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _lines(file: Path) -> list[dict[str, Any]]:
-    """The whole lines of a file of records: a run that writes may have written half of the last one."""
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
-    found = []
-    for line in lines:
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            break
-    return found

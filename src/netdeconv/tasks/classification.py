@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from netdeconv.data import DataConfig, DatasetInfo, Splits
+    from netdeconv.data.config import DataConfig
+    from netdeconv.data.registry import DatasetInfo
+    from netdeconv.data.splits import Splits
     from netdeconv.tasks.losses import ClassificationMeter
     from netdeconv.training.config import NetworkConfig
 
@@ -33,6 +35,9 @@ class Classification(Task):
         label_smoothing: share of every training target that is spread over all classes.
         mixup: parameter of the Beta distribution from which the shares of two mixed training images are
             drawn; 0 mixes none. Source: Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018.
+        cutout: side of a square that is hidden in every training image, in the mean colour; 0 for none.
+            Source: DeVries and Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout", 2017,
+            where a part of the square may lie outside.
 
     Raises:
         UnknownNameError: a ValueError with the nearest name, when there is no such loss.
@@ -44,6 +49,7 @@ class Classification(Task):
     loss: Annotated[str, arg(metavar="{CE,L2}")] = "CE"
     label_smoothing: float = 0.0
     mixup: float = 0.0
+    cutout: int = 0
 
     def __post_init__(self) -> None:
         if self.loss not in LOSS_NAMES:
@@ -52,12 +58,21 @@ class Classification(Task):
             raise ValueError(f"label_smoothing must be in [0, 1), got {self.label_smoothing}")
         if self.mixup < 0:
             raise ValueError(f"mixup must not be negative, got {self.mixup}")
+        if self.cutout < 0:
+            raise ValueError(f"cutout must not be negative, got {self.cutout}")
 
     def open(self, config: DataConfig, *, seed: int, device: torch.device, shard: tuple[int, int] = (0, 1)) -> Splits:
-        """Return this process's share of the images."""
-        from netdeconv.data import open_splits
+        """Return this process's share of the images.
 
-        return open_splits(config, seed=seed, device=device, shard=shard)
+        Raises:
+            ValueError: when squares would hide all of an image.
+        """
+        from netdeconv.data.splits import open_splits
+
+        splits = open_splits(config, seed=seed, device=device, shard=shard)
+        if self.cutout >= min(splits.info.shape[1:]):
+            raise ValueError(f"cutout {self.cutout} hides all of an image of {splits.info.shape[1:]}")
+        return splits
 
     def build_network(self, config: NetworkConfig, info: DatasetInfo) -> nn.Module:
         """Return the network of the settings for images of a data set, initialised from torch's global generator.
@@ -80,12 +95,17 @@ class Classification(Task):
         return models.normalise(network, config.norm, entry)
 
     def mix(self, inputs: Tensor, targets: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-        """Mix every image and its label with those of another one of the batch, when that was asked for."""
-        if self.mixup == 0:
+        """Hide a square of every image; mix it and its label with another of the batch: where that was asked for."""
+        if self.mixup == self.cutout == 0:
             return inputs, targets
+        import torch
         from torchvision.transforms import v2  # only when it is needed: importing it takes a second
 
-        return v2.MixUp(alpha=self.mixup, num_classes=num_classes)(inputs, targets)
+        if self.cutout:
+            share = self.cutout**2 / inputs[0, 0].numel()
+            erase = v2.RandomErasing(p=1, scale=(share, share), ratio=(1, 1))
+            inputs = torch.stack([erase(image) for image in inputs])
+        return v2.MixUp(alpha=self.mixup, num_classes=num_classes)(inputs, targets) if self.mixup else (inputs, targets)
 
     def compute_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean training loss of a batch."""

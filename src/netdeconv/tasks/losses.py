@@ -11,11 +11,6 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 
-def as_shares(targets: Tensor, num_classes: int) -> Tensor:
-    """Return targets as shares of the classes (N, classes): labels become one-hot rows."""
-    return functional.one_hot(targets, num_classes).float() if targets.ndim == 1 else targets
-
-
 def cross_entropy(outputs: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
     """Return the mean cross entropy against labels (N,) or shares (N, classes)."""
     return functional.cross_entropy(outputs, targets, label_smoothing=smoothing)
@@ -23,7 +18,7 @@ def cross_entropy(outputs: Tensor, targets: Tensor, smoothing: float = 0.0) -> T
 
 def squared_error(outputs: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
     """Return the mean squared error against one-hot targets or shares, the paper's ``L2`` loss."""
-    shares = as_shares(targets, outputs.shape[1])
+    shares = functional.one_hot(targets, outputs.shape[1]).float() if targets.ndim == 1 else targets
     return functional.mse_loss(outputs, torch.lerp(shares, torch.full_like(shares, 1 / shares.shape[1]), smoothing))
 
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from netdeconv.data import DataConfig, DatasetInfo, Splits
+    from netdeconv.data.config import DataConfig
+    from netdeconv.data.registry import DatasetInfo
+    from netdeconv.data.splits import Splits
     from netdeconv.tasks.pixels import Outputs, SegmentationMeter
     from netdeconv.training.config import NetworkConfig
 
@@ -52,7 +54,7 @@ class Segmentation(Task):
 
     def open(self, config: DataConfig, *, seed: int, device: torch.device, shard: tuple[int, int] = (0, 1)) -> Splits:
         """Return images and masks, in memory where they fit."""
-        from netdeconv.data import open_splits
+        from netdeconv.data.splits import open_splits
 
         return open_splits(config, seed=seed, device=device, shard=shard, views=self.views)
 

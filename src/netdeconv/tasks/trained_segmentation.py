@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,13 +16,11 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as transforms
 
-from netdeconv.data import (
-    DatasetInfo,
-    EvaluationData,
-    segmentation_info,
-)
+from netdeconv.data.batches import EvaluationData
+from netdeconv.data.config import Views
 from netdeconv.data.loader import Loader
 from netdeconv.data.pairs import Pairs, find_pairs, spaced
+from netdeconv.data.registry import DatasetInfo, segmentation_info
 from netdeconv.tasks.segmentation import Segmentation
 from netdeconv.tasks.trained_network import Part, TrainedNetwork
 from netdeconv.training.checkpoint import CheckpointError
@@ -48,11 +45,9 @@ class _Scores(nn.Module):
 class TrainedSegmentation(TrainedNetwork):
     """The network of a run of segmentation."""
 
-    task_type = Segmentation
-    info: DatasetInfo
-
-    @classmethod
-    def _info(cls, config: TrainingConfig, weights: dict[str, Tensor], file: Path) -> DatasetInfo:
+    @staticmethod
+    def entry(config: TrainingConfig, weights: dict[str, Tensor], file: Path) -> DatasetInfo:
+        """The entry with the run's image size, if it had one."""
         entry = segmentation_info(config.data.dataset)
         for name, weight in weights.items():
             if name.endswith(_HEADS) and len(weight) != entry.num_classes:
@@ -60,13 +55,20 @@ class TrainedSegmentation(TrainedNetwork):
                     f"{file} predicts {len(weight)} classes, and {config.data.dataset} has {entry.num_classes}: "
                     f"{', '.join(entry.class_names)}"
                 )
-        return entry
+        assert isinstance(config.task, Segmentation)
+        height, width = config.task.views.size or entry.shape[1:]
+        return dataclasses.replace(entry, shape=(3, height, width))
 
     @property
-    def task(self) -> Segmentation:
-        """The task of the settings."""
+    def views(self) -> Views:
+        """How images are shown."""
         assert isinstance(self.config.task, Segmentation)
-        return self.config.task
+        return self.config.task.views
+
+    @property
+    def scorer(self) -> nn.Module:
+        """The network, with scores of every pixel as its one output."""
+        return _Scores(self.network)
 
     def predict(self, image: Tensor) -> tv_tensors.Mask:
         """Return the class of every pixel of an image.
@@ -76,57 +78,29 @@ class TrainedSegmentation(TrainedNetwork):
 
         Shapes: image uint8 (3, H, W) to uint8 (H, W).
         """
-        size = self.task.views.size
+        size = self.views.size
         seen = image if size is None else transforms.resize(image, list(size), antialias=True)
-        pixels = transforms.to_dtype(seen, torch.float32, scale=True)
-        pixels = transforms.normalize(pixels, list(self.info.mean), list(self.info.std))
-        inputs = pixels[None].to(self.device).contiguous(memory_format=torch.channels_last)
-        scores = self.scores(inputs)["out"]
+        scores = self.scores(self.normalised(transforms.to_dtype(seen, torch.float32, scale=True)))["out"]
         if scores.shape[-2:] != image.shape[-2:]:
             scores = functional.interpolate(scores, size=image.shape[-2:], mode="bilinear", align_corners=False)
         return tv_tensors.Mask(scores.argmax(1)[0].to(torch.uint8).cpu())
 
-    def measure(self, split: str, *, data_dir: str | None = None) -> dict[str, Any]:
-        """Return what the task's meter measures on a part of the run's data set."""
-        return self.measured(self._whole(self.source(split, data_dir=data_dir)))
-
-    def _whole(self, pairs: Pairs) -> EvaluationData:
-        """Batches of whole images, normalised, and masks."""
-        batches = torch.arange(len(pairs)).split(self.task.views.evaluation_batch)
-        loader = Loader(pairs, v2.Identity(), device=self.device, num_workers=self.config.data.num_workers)
-        return EvaluationData(loader, self.info, batches)
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The data set's names."""
-        return self.info.class_names
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """At the run's size, or the data set's."""
-        return (3, *(self.task.views.size or self.info.shape[1:]))
-
-    @property
-    def scorer(self) -> nn.Module:
-        """The network, with scores of every pixel as its one output."""
-        return _Scores(self.network)
-
     def batches(self, part: Part, *, data_dir: str | None = None) -> Iterable[tuple[Tensor, Tensor]]:
         """Return whole images, normalised, and masks."""
-        whole = (
-            self.source("train", data_dir=data_dir) if part == "train" else self.evaluation_source(data_dir=data_dir)
-        )
-        return self._whole(whole)
+        return self.evaluation("train" if part == "train" else "", data_dir=data_dir)[1]
 
-    def evaluation_source(self, *, data_dir: str | None = None) -> Pairs:
-        """The pairs that the run was evaluated on, at its size."""
-        data = self.config.data
-        if not data.validation_size:
-            return self.source(self.task.views.evaluate_on or self.info.splits[0], data_dir=data_dir)
-        pairs = self.source("train", data_dir=data_dir)
-        return pairs.some(spaced(len(pairs), data.validation_size))
+    def evaluation(self, split: str = "", *, data_dir: str | None = None) -> tuple[str, EvaluationData]:
+        """Return batches of whole images, normalised, and masks; and which part of the data set they are."""
+        part, pairs = self.pairs(split, data_dir=data_dir)
+        batches = torch.arange(len(pairs)).split(self.views.evaluation_batch)
+        loader = Loader(pairs, v2.Identity(), device=self.device, num_workers=self.config.data.num_workers)
+        return part, EvaluationData(loader, self.info, batches)
 
-    def source(self, split: str, *, data_dir: str | None = None) -> Pairs:
-        """The pairs of a part of the run's data set, at the run's size."""
+    def pairs(self, split: str = "", *, data_dir: str | None = None) -> tuple[str, Pairs]:
+        """Return a part of the run's data set at the run's size, by default what it was evaluated on; and its name."""
         data = self.config.data
-        return find_pairs(data.dataset, split, data_dir=data_dir or data.data_dir, size=self.task.views.size)
+        part = split or ("train" if data.validation_size else self.views.evaluate_on or self.info.splits[0])
+        pairs = find_pairs(data.dataset, part, data_dir=data_dir or data.data_dir, size=self.views.size)
+        if split or not data.validation_size:
+            return part, pairs
+        return "validation", pairs.some(spaced(len(pairs), data.validation_size))

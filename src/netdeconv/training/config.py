@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 from tyro.conf import arg
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from netdeconv.data import Splits
+    from netdeconv.data.splits import Splits
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 LoggerName = Literal["csv", "tensorboard", "wandb"]
@@ -191,3 +192,26 @@ class TrainingConfig:
 def _require_name(kind: str, name: str, options: Any) -> None:
     if name not in get_args(options):
         raise unknown_name(kind, name, get_args(options))
+
+
+def replaced(config: TrainingConfig, values: Mapping[str, Any]) -> TrainingConfig:
+    """Return settings with others in the place of their own, all at once.
+
+    Args:
+        config: the settings.
+        values: by their places, parts joined with dots: ``{"optimizer.lr": 0.1}``.
+
+    Raises:
+        ValueError: when settings contradict each other.
+    """
+    changed: TrainingConfig = _replaced(config, values)
+    return changed
+
+
+def _replaced(settings: Any, values: Mapping[str, Any]) -> Any:
+    parts: dict[str, dict[str, Any]] = {}
+    for place, value in values.items():
+        name, _, below = place.partition(".")
+        parts.setdefault(name, {})[below] = value
+    own = {name: part[""] if "" in part else _replaced(getattr(settings, name), part) for name, part in parts.items()}
+    return dataclasses.replace(settings, **own)

@@ -13,7 +13,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from netdeconv.data import EvaluationData, Splits
+from netdeconv.data.batches import EvaluationData
+from netdeconv.data.splits import Splits
 from netdeconv.surgery import NothingChangedWarning, batch_statistics, check_finite, recalibrate
 from netdeconv.training.config import TrainingConfig
 

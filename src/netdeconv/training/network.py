@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from netdeconv import models
-from netdeconv.data import Splits
+from netdeconv.data.splits import Splits
 from netdeconv.models import BATCH_NORM, NormConfig
 from netdeconv.nn import WhitenedLayer, sync_statistics
 from netdeconv.training.checkpoint import load_checkpoint, restore_model

@@ -17,7 +17,7 @@ T = TypeVar("T")
 GONE = {
     **{"decode": "workers", "skip_corrupt": False, "verify": True, "strategy": ..., "nodes": ..., "devices": ...},
     **{"keep_best": ..., "num_classes": ..., "resize": None},
-    **{"window": None, "average_flip": False, "class_weights": None, "published": False},
+    **{"window": None, "cutout": 0, "average_flip": False, "class_weights": None, "published": False},
 }
 # A run may be continued with other values of these: they do not change its numbers.
 FREE = frozenset(
@@ -86,7 +86,7 @@ def differing_settings(ours: TrainingConfig, saved: Mapping[str, Any]) -> dict[s
     """
     with contextlib.suppress(KeyError, TypeError, ValueError):  # settings of another kind differ by their names
         saved = to_plain(from_plain(saved, {ours.task.name: type(ours.task)}))
-    here, there = _flat(to_plain(ours)), _flat(saved)
+    here, there = flat(to_plain(ours)), flat(saved)
     names = sorted(name for name in here.keys() | there.keys() if name not in FREE)
     found = {
         name: f"{name} was {there.get(name)!r}, not {here.get(name)!r}"
@@ -104,12 +104,12 @@ def differing_settings(ours: TrainingConfig, saved: Mapping[str, Any]) -> dict[s
     return found
 
 
-def _flat(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Settings by their names, parts joined with dots."""
-    flat: dict[str, Any] = {}
+def flat(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return settings by their names, parts joined with dots."""
+    found: dict[str, Any] = {}
     for name, value in plain.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return found
 
 
 def changed_settings(config: TrainingConfig, directory: RunDirectory) -> str:

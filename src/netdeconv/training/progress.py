@@ -29,7 +29,6 @@ class Reporter:
         """Hear the measurements of a finished epoch."""
 
 
-Silent = Reporter
 # Between lines, where steps are slow.
 _SECONDS = 20.0
 
@@ -58,7 +57,7 @@ def reporters(
         A function from a run's name to its reporter, which is drawn as one bar.
     """
     if not show or os.environ.get("RANK", "0") != "0":  # torchrun's; the first process speaks for all
-        yield lambda name: Silent()
+        yield lambda name: Reporter()
         return
     columns = (
         *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[state]}")),

@@ -43,11 +43,6 @@ class RunResult:
         return float(self.history[-1][self.metric])
 
     @property
-    def accuracy(self) -> float:
-        """Accuracy after the last epoch, in per cent."""
-        return float(self.history[-1]["accuracy"])
-
-    @property
     def seconds(self) -> float:
         """Seconds of training, without evaluation."""
         return float(self.history[-1]["cumulative_seconds"])
@@ -65,7 +60,7 @@ class RunResult:
             "evaluated_on": last["evaluated_on"],
             "metric": self.metric,
             self.metric: self.score,
-            "accuracy": self.accuracy,
+            "accuracy": last["accuracy"],
             "loss": last["loss"],
             "seconds": self.seconds,
             "seconds_per_step": self.seconds_per_step,

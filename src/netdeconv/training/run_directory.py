@@ -160,6 +160,23 @@ def read_config(path: str | Path) -> dict[str, Any]:
     return _read_json(Path(path).expanduser() / CONFIG)
 
 
+def read_records(file: Path) -> list[dict[str, Any]]:
+    """Return the whole lines of a file of records: a run that writes, or was killed, may have left half of the last."""
+    found: list[dict[str, Any]] = []
+    with contextlib.suppress(OSError, ValueError):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            found.append(json.loads(line))
+    return found
+
+
+def read_if_whole(file: Path) -> dict[str, Any]:
+    """Return a file's content; nothing where there is none, or half of one."""
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
 def _read_json(file: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))

@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from netdeconv.data import Splits
+from netdeconv.data.splits import Splits
 from netdeconv.surgery import check_finite
 from netdeconv.training.checkpoint import State, save_checkpoint
 from netdeconv.training.config import TrainingConfig
@@ -23,7 +23,7 @@ from netdeconv.training.measuring import measure, share_statistics
 from netdeconv.training.network import initial_network
 from netdeconv.training.optimizers import build_optimizer, learning_rate
 from netdeconv.training.plain import changed_settings, to_plain
-from netdeconv.training.progress import Reporter, Silent
+from netdeconv.training.progress import Reporter
 from netdeconv.training.results import RunResult, environment
 from netdeconv.training.run_directory import RunDirectory, open_directory
 
@@ -55,7 +55,7 @@ def run(config: TrainingConfig, progress: Reporter | None = None, *, resume: boo
     """
     with process_settings(config.threads):
         fabric, precision = build_fabric(config.device, config.precision)
-        reporter = progress if progress and fabric.is_global_zero else Silent()
+        reporter = progress if progress and fabric.is_global_zero else Reporter()
         network = config.network
         name = f"{network.arch.replace('/', '-')}-{network.norm.name}-{config.data.dataset}"
         with open_directory(fabric, config.result_path, name=name, resume=resume) as directory:

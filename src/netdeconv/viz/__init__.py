@@ -6,7 +6,7 @@ from netdeconv.viz.curves import curves
 from netdeconv.viz.embedded import photographs, read_image
 from netdeconv.viz.layers import memory, ranks, sparsity, spectra, training_memory, weight_norms
 from netdeconv.viz.overlays import labelled_overlay, overlay, panels
-from netdeconv.viz.rates import rate_map, search_map
+from netdeconv.viz.rates import rate_map
 from netdeconv.viz.samples import LayerSample, deconvolve, sample_layers
 from netdeconv.viz.style import save
 from netdeconv.viz.whitening import covariances, images, whitening_filters
@@ -27,7 +27,6 @@ __all__ = [
     "read_image",
     "sample_layers",
     "save",
-    "search_map",
     "sparsity",
     "spectra",
     "training_memory",

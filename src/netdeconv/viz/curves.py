@@ -18,14 +18,12 @@ _STYLES = ("-", "--", "-.", ":")
 
 
 @styled
-def curves(
-    histories: Mapping[str, History | Sequence[History]], *, title: str = "", metric: str = "accuracy"
-) -> Figure:
+def curves(histories: Mapping[str, Sequence[History]], *, title: str = "", metric: str = "accuracy") -> Figure:
     """Draw what runs measured after every epoch.
 
     Args:
-        histories: for every label the records of a run, as in ``metrics.jsonl``, or of several that differ by their
-            seed: those are drawn as their mean and a band of one standard deviation.
+        histories: for every label the records of a run, as in ``metrics.jsonl``, or those of several that differ by
+            their seed, which are drawn as their mean and a band of one standard deviation.
         title: above the figure.
         metric: key of the score, in per cent.
 
@@ -36,7 +34,7 @@ def curves(
     Raises:
         ValueError: when there is nothing to draw.
     """
-    seeds = {label: kept for label, given in histories.items() if (kept := _seeds(given))}
+    seeds = {label: kept for label, runs in histories.items() if (kept := [run for run in runs if run])}
     if not seeds:
         raise ValueError("there are no epochs to draw")
     figure = Figure(figsize=(10, 7), layout="constrained")
@@ -61,14 +59,6 @@ def curves(
 def in_words(metric: str) -> str:
     """Return what a score is called: ``mean_iou`` is the mean IoU."""
     return metric.replace("_", " ").replace("iou", "IoU")
-
-
-def _seeds(given: History | Sequence[History]) -> list[list[Record]]:
-    """The histories of a label that have any record."""
-    if not given:
-        return []
-    runs: Any = [given] if isinstance(given[0], Mapping) else given
-    return [list(run) for run in runs if run]
 
 
 def _draw(panel: Axes, seeds: Mapping[str, Sequence[History]], time: str, measure: str) -> None:

@@ -15,7 +15,7 @@ from netdeconv.health.measure import effective_rank
 from netdeconv.linalg import NewtonSchulz, Root, inverse_sqrt
 from netdeconv.nn.layer import WeightedWhitenedLayer
 from netdeconv.viz.samples import LayerSample
-from netdeconv.viz.style import AFTER, BEFORE, MARKERS, empty, name_lines, styled
+from netdeconv.viz.style import AFTER, BEFORE, MARKERS, name_lines, styled
 
 _FLOOR = 1e-7  # below this share of the largest, an eigenvalue is rounding
 _MOST_LAYERS = 6
@@ -67,12 +67,9 @@ def spectra(samples: Sequence[LayerSample], root: Root | None = None) -> Figure:
 
 def gain_curve(root: Root, shares: Tensor) -> Tensor:
     """Standard deviation that a direction is left with, for its eigenvalue over the Frobenius norm, (n,) to (n,)."""
-    left = []
-    for share in shares.tolist():
-        matrix = torch.diag(torch.tensor([share, max(0.0, 1 - share**2) ** 0.5], dtype=torch.float64))
-        matrix = matrix + 1e-12 * torch.eye(2, dtype=torch.float64)
-        left.append(float(inverse_sqrt(matrix[None], method=root)[0, 0, 0]) * share**0.5)
-    return torch.tensor(left, dtype=torch.float64)
+    shares = shares.double()
+    matrices = torch.diag_embed(torch.stack([shares, (1 - shares**2).clamp_min(0).sqrt()], 1) + 1e-12)
+    return inverse_sqrt(matrices, method=root)[:, 0, 0] * shares.sqrt()
 
 
 @styled
@@ -148,35 +145,32 @@ def _standard(rows: Tensor) -> Tensor:
 
 
 @styled
-def weight_norms(models: Mapping[str, nn.Module]) -> Figure:
+def weight_norms(model: nn.Module) -> Figure:
     """Draw the norm of every layer's weight, as the root mean square of its entries.
 
     Args:
-        models: by label; of whitened layers also the weight that is used, D w with the running statistics.
+        model: of whose whitened layers the weight is also drawn that is used, D w with the running statistics.
 
     Returns:
         A figure of one panel.
 
     Raises:
-        ValueError: when no model has a layer with a weight.
+        ValueError: when the model has no layer with a weight.
     """
+    layers = {name: m for name, m in model.named_modules() if isinstance(m, nn.Linear | nn.modules.conv._ConvNd)}
+    if not layers:
+        raise ValueError("there are no convolutions and linear layers to draw")
     figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.subplots()
-    names: list[str] = []
-    for label, model in models.items():
-        layers = [(name, m) for name, m in model.named_modules() if isinstance(m, nn.Linear | nn.modules.conv._ConvNd)]
-        names = names if len(names) >= len(layers) else [name or "model" for name, _ in layers]
-        axes.plot([_size(layer.weight) for _, layer in layers], marker="o", label=f"{label}: w".removeprefix(": "))
-        if any(isinstance(layer, WeightedWhitenedLayer) for _, layer in layers):
-            used = [
-                _size(layer.folded_weight_and_bias()[0] if isinstance(layer, WeightedWhitenedLayer) else layer.weight)
-                for _, layer in layers
-            ]
-            axes.plot(used, marker="s", label=f"{label}: D w".removeprefix(": "))
-    if not names:
-        raise ValueError("there are no convolutions and linear layers to draw")
+    axes.plot([_size(layer.weight) for layer in layers.values()], marker="o", label="w")
+    if any(isinstance(layer, WeightedWhitenedLayer) for layer in layers.values()):
+        used = [
+            _size(layer.folded_weight_and_bias()[0] if isinstance(layer, WeightedWhitenedLayer) else layer.weight)
+            for layer in layers.values()
+        ]
+        axes.plot(used, marker="s", label="D w")
     axes.set(yscale="log", ylabel="root mean square of a weight")
-    _name_layers(axes, names)
+    _name_layers(axes, [name or "model" for name in layers])
     name_lines(axes)
     return figure
 
@@ -259,5 +253,3 @@ def _name_layers(axes: Axes, names: Sequence[str]) -> None:
         range(0, len(names), every), [name[-18:] for name in names[::every]], rotation=60, ha="right", fontsize="small"
     )
     axes.set_xmargin(0.03)
-    if not names:
-        empty(axes, "no layers")

@@ -5,12 +5,12 @@ Shape letters: H height, W width.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, FigureBase
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch import Tensor
 from torchvision.utils import draw_segmentation_masks
@@ -21,9 +21,6 @@ from netdeconv.data.registry import PixelClass
 _TILE, _LEGEND_ROW, _TITLE = 2.6, 0.2, 0.25
 _LEGEND_COLUMN = 1.15
 _PIXELS = 100  # an inch
-
-
-_Place = Literal["center", "lower center"]
 
 
 def overlay(image: Tensor, classes_HW: Tensor, classes: Sequence[PixelClass], *, strength: float = 0.6) -> Tensor:
@@ -61,20 +58,17 @@ def labelled_overlay(image: Tensor, classes_HW: Tensor, classes: Sequence[PixelC
     figure = Figure(figsize=(wide, height + legend), dpi=_PIXELS)
     panel = figure.add_axes((0, legend / (height + legend), width / wide, height / (height + legend)))
     _show(panel, picture)
-    _legend(figure, present, columns, loc="lower center")
+    figure.legend(loc="lower center", **_legend(present, columns))
     return figure
 
 
-def panels(
-    rows: Sequence[Sequence[Tensor]], titles: Sequence[str], classes: Sequence[PixelClass], *, names: Sequence[str] = ()
-) -> Figure:
+def panels(rows: Mapping[str, Sequence[Tensor]], titles: Sequence[str], classes: Sequence[PixelClass]) -> Figure:
     """Draw rows of images of one size beside each other, with the classes' colours below.
 
     Args:
-        rows: uint8 (3, H, W) images, as many in each row as there are titles.
+        rows: by their names, uint8 (3, H, W) images, as many in each row as there are titles.
         titles: above the columns.
         classes: of the legend.
-        names: of the rows, if they have any.
 
     Returns:
         A figure that belongs to no window: save it with ``savefig``.
@@ -82,24 +76,23 @@ def panels(
     Raises:
         ValueError: when there is nothing to draw, or rows and titles do not fit.
     """
-    if not rows or any(len(row) != len(titles) for row in rows):
-        raise ValueError(f"rows of {len(titles)} images are needed, got {[len(row) for row in rows]}")
-    height, width = rows[0][0].shape[-2:]
+    if not rows or any(len(row) != len(titles) for row in rows.values()):
+        raise ValueError(f"rows of {len(titles)} images are needed, got {[len(row) for row in rows.values()]}")
+    height, width = next(iter(rows.values()))[0].shape[-2:]
     wide = _TILE * len(titles)
     columns = max(1, int(wide / _LEGEND_COLUMN))
     legend = _LEGEND_ROW * -(-len(classes) // columns) + 0.1
-    tall = (_TILE * height / width + _TITLE * (1 if names else 0.3)) * len(rows) + _TITLE
+    tall = (_TILE * height / width + _TITLE) * len(rows) + _TITLE
     figure = Figure(figsize=(wide, tall + legend), layout="constrained")
     pictures, below = figure.subfigures(2, 1, height_ratios=(tall, legend), squeeze=False)[:, 0]
     axes = pictures.subplots(len(rows), len(titles), squeeze=False)
-    for number, (row, line) in enumerate(zip(rows, axes, strict=True)):
+    for (name, row), line in zip(rows.items(), axes, strict=True):
         for tile, panel in zip(row, line, strict=True):
             _show(panel, tile)
-        if names:
-            line[0].set_title(names[number], fontsize=7, loc="left")
+        line[0].set_title(name, fontsize=7, loc="left")
     for title, panel in zip(titles, axes[0], strict=True):
-        panel.text(0.5, 1.12 if names else 1.02, title, transform=panel.transAxes, ha="center", va="bottom", fontsize=9)
-    _legend(below, classes, columns, loc="center")
+        panel.text(0.5, 1.12, title, transform=panel.transAxes, ha="center", va="bottom", fontsize=9)
+    below.legend(loc="center", **_legend(classes, columns))
     return figure
 
 
@@ -108,6 +101,6 @@ def _show(panel: Axes, picture: Tensor) -> None:
     panel.set_axis_off()
 
 
-def _legend(figure: FigureBase, classes: Sequence[PixelClass], columns: int, *, loc: _Place) -> None:
+def _legend(classes: Sequence[PixelClass], columns: int) -> dict[str, Any]:
     patches = [Patch(color="#" + bytes(each.color).hex(), label=each.name) for each in classes]
-    figure.legend(handles=patches, ncols=columns, loc=loc, frameon=False, fontsize=7)
+    return {"handles": patches, "ncols": columns, "frameon": False, "fontsize": 7}

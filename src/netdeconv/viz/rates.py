@@ -1,4 +1,4 @@
-"""Scores over the learning rate: of normalisations, and of a search that varies the weight decay too."""
+"""Scores over the learning rate."""
 
 from __future__ import annotations
 
@@ -34,28 +34,4 @@ def rate_map(rows: Sequence[Mapping[str, Any]]) -> Figure:
         axis.set(xscale="log", title=data, xlabel="learning rate")
     axes[0].set_ylabel("accuracy (%)")
     axes[0].legend(fontsize="small", frameon=False)
-    return figure
-
-
-@styled
-def search_map(rows: Sequence[Mapping[str, Any]], *, title: str = "") -> Figure:
-    """Draw where the scores of a search are high.
-
-    Args:
-        rows: with ``lr``, ``weight decay``, ``score`` in per cent and ``state``; those that are not finished are
-            crosses.
-        title: above the figure.
-    """
-    figure = Figure(figsize=(8, 5.5), layout="constrained")
-    axes = figure.subplots()
-    done = [row for row in rows if row["state"] == "finished"]
-    rest = [row for row in rows if row["state"] != "finished"]
-    axes.scatter([row["lr"] for row in rest], [row["weight decay"] for row in rest], c="0.4", marker="x", s=80)
-    if done:
-        scores = [row["score"] for row in done]
-        drawn = axes.scatter([row["lr"] for row in done], [row["weight decay"] for row in done], c=scores, s=80)
-        figure.colorbar(drawn, ax=axes, label="score (%)")
-    decays = [row["weight decay"] for row in rows if row["weight decay"]]
-    axes.set(xscale="log", xlabel="learning rate", ylabel="weight decay", title=title)
-    axes.set_yscale("symlog", linthresh=min(decays, default=1e-5))  # a decay of 0 has a place
     return figure

@@ -5,7 +5,9 @@ Letters: G matrices, n rows, D features, B channels of a block, K kernel taps.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -84,33 +86,19 @@ def sample_layers(model: nn.Module, inputs: Any, names: Sequence[str] = ()) -> l
             raise unknown_name("layer", name, layers)
     found: dict[str, LayerSample] = {}
 
-    def keep(name: str, layer: WhitenedLayer) -> Any:
-        def hook(module: nn.Module, args: tuple[Tensor], output: tuple[Tensor, Tensor, Tensor]) -> None:
-            del module
-            sampler = layer.sampler
-            rows = sampler.rows(args[0])[0]
-            rows = rows[:: -(-len(rows) // _MOST_ROWS)]
-            _, mean, matrix = (part.detach().double().cpu() for part in output)
-            kernel = sampler.geometry.kernel_size or (1,)
-            found[name] = LayerSample(
-                name or "model",
-                rows.double().cpu(),
-                mean[0],
-                matrix[0],
-                kernel,
-                sampler.grouping.block_channels,
-                layer.whitening.method,
-            )
+    def keep(name: str, module: nn.Module, args: tuple[Tensor], output: tuple[Tensor, Tensor, Tensor]) -> None:
+        del module
+        layer, sampler = layers[name], layers[name].sampler
+        rows = sampler.rows(args[0])[0]
+        rows = rows[:: -(-len(rows) // _MOST_ROWS)].double().cpu()
+        _, mean, matrix = (part.detach().double().cpu() for part in output)
+        kernel, channels = sampler.geometry.kernel_size or (1,), sampler.grouping.block_channels
+        found[name] = LayerSample(name or "model", rows, mean[0], matrix[0], kernel, channels, layer.whitening.method)
 
-        return layer.statistics.register_forward_hook(hook)
-
-    handles = [keep(name, layer) for name, layer in layers.items() if not names or name in names]
-    try:
-        with torch.no_grad(), batch_statistics(model):
-            model(inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with torch.no_grad(), batch_statistics(model), contextlib.ExitStack() as hooks:
+        for name in names or layers:
+            hooks.enter_context(layers[name].statistics.register_forward_hook(functools.partial(keep, name)))
+        model(inputs)
     return [found[name] for name in layers if name in found]
 
 

@@ -84,9 +84,3 @@ def name_lines(axes: Axes) -> None:
             fontsize="small",
             annotation_clip=False,
         )
-
-
-def empty(axes: Axes, text: str) -> None:
-    """Say in a panel why there is nothing in it."""
-    axes.set_axis_off()
-    axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, wrap=True)

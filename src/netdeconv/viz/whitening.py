@@ -56,9 +56,8 @@ def _correlations(*covariances: Tensor) -> tuple[Tensor, ...]:
 
 
 def _blocks(panel: Axes, size: int, block: int) -> None:
+    panel.set(xticks=[], yticks=[])
     panel.grid(visible=False)
-    panel.set_xticks([])
-    panel.set_yticks([])
     for edge in range(block, size, block) if block and size // block <= 32 else ():
         for line in (panel.axhline, panel.axvline):
             line(edge - 0.5, color="0.55", linewidth=0.6)
@@ -162,8 +161,7 @@ def _signs(panel: Axes, taps: Tensor, limit: float) -> None:
 
 
 def _label(panel: Axes, title: str, side: str) -> None:
+    panel.set(xticks=[], yticks=[])
     panel.grid(visible=False)
-    panel.set_xticks([])
-    panel.set_yticks([])
     panel.set_title(title, fontsize="small")
     panel.set_ylabel(side, fontsize="small")

@@ -4,72 +4,103 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from tyro.conf import arg
 
 from netdeconv.experiments.running.experiment import Experiment, ExperimentRow, Reproduced, Rows, best_of
 from netdeconv.experiments.running.families import mean, norm_config, searched, spread
-from netdeconv.tasks import TASKS
-from netdeconv.training import TrainingConfig, from_plain, to_plain
+from netdeconv.models.norm_config import BATCH_NORM, NORM_NAMES
+from netdeconv.training.config import TrainingConfig, replaced
 
 # A rate counts as one at which a network trains when it loses at most so many points against its best.
 NEAR = 4.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What a contest trains.
+class Contest:
+    """What is compared.
 
     Args:
-        base: what all runs have in common; its validation images judge the learning rates.
-        names: normalisations; the first is what the others are compared with.
-        lrs: learning rates that are tried for each.
-        seeds: of the final runs, on all training images.
+        variants: normalisations; the others are compared with the first. What is typed of a whitening changes those
+            that whiten.
+        lrs: learning rates that are tried for each on images cut from train; the best is trained with every seed.
         search_epochs: of the runs that are tried.
-        changes: settings of :class:`netdeconv.models.NormConfig`, of those that whiten.
+        seeds: of the final runs, on all training images.
+    """
+
+    variants: Annotated[tuple[str, ...], arg(metavar=f"{{{','.join(NORM_NAMES)}}} ...")] = (BATCH_NORM, "default")
+    lrs: tuple[float, ...] = (0.3, 0.1, 0.03, 0.01)
+    search_epochs: int = 2
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A contest and what is trained in it.
+
+    Args:
+        base: what all runs have in common; its validation images judge the learning rates, and what its normalisation
+            changes of a whitening is changed of those that whiten.
+        contest: what is compared.
+        measure: what else is measured in the directory of a final run.
 
     Raises:
         ValueError: when the learning rates would be judged by test images.
     """
 
     base: TrainingConfig
-    names: tuple[str, ...]
-    lrs: tuple[float, ...]
-    seeds: tuple[int, ...]
-    search_epochs: int
-    changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    contest: Contest
+    measure: Callable[[Path, TrainingConfig], dict[str, Any]] | None = None
 
     def __post_init__(self) -> None:
         if not self.base.data.validation_size:
             raise ValueError("learning rates are chosen on images cut from the training set: set --validation-size")
 
-    @classmethod
-    def read(cls, saved: Mapping[str, Any]) -> Plan:
-        """Return the plan that a contest's directory keeps."""
-        plain = saved["contest"]
-        lists = {name: tuple(value) for name, value in plain.items() if isinstance(value, list)}
-        return cls(**plain | lists | {"base": from_plain(plain["base"], TASKS)})
-
     def experiment(self) -> Experiment:
         """Return what is run."""
-        rows: dict[str, ExperimentRow] = {}
-        for name in self.names:
-            config = dataclasses.replace(self._config(name), epochs=self.search_epochs)
-            rows |= searched(config, f"{name}, search", self.lrs, (self.base.optimizer.weight_decay,))
         return Experiment(
             name="compare",
             title=f"{self.base.network.arch} on {self.base.data.dataset}, each at its best learning rate",
-            rows=rows,
-            then=self._finals,
+            rows=self.rows(),
+            then=self.then,
             summarise=self.lines,
-            saved={"contest": dataclasses.asdict(self) | {"base": to_plain(self.base)}},
         )
+
+    @property
+    def called(self) -> dict[str, str]:
+        """What the normalisations are called in labels and tables, and their names."""
+        return {name.replace("_", " "): name for name in self.contest.variants}
+
+    def rows(self) -> Rows:
+        """Return the searches' runs by label."""
+        rows: dict[str, ExperimentRow] = {}
+        for called, name in self.called.items():
+            config = dataclasses.replace(self._config(name), epochs=self.contest.search_epochs)
+            rows |= searched(config, f"{called}, search", self.contest.lrs, (self.base.optimizer.weight_decay,))
+        return rows
+
+    def then(self, found: Mapping[str, Reproduced]) -> Rows:
+        """Return the final runs, in turn, when all searches are done: nothing else is between those compared."""
+        best = {called: best_of(found, f"{called}, search") for called in self.called}
+        if any(not (run.is_finished or run.failure) for label, run in found.items() if ", search" in label):
+            return {}
+        rows: dict[str, ExperimentRow] = {}
+        for seed in self.contest.seeds:
+            for called, own in best.items():
+                if own is not None:
+                    values = {"data.validation_size": 0, "epochs": self.base.epochs, "seed": seed}
+                    config = replaced(own, values)
+                    rows[f"{called}, seed {seed}"] = ExperimentRow(config=config, measure=self.measure)
+        return rows
 
     def lines(self, runs: Sequence[Reproduced]) -> list[dict[str, Any]]:
         """One line for every normalisation; a run that diverged counts as 0."""
         found = {run.label: run for run in runs}
         lines = []
-        for name in self.names:
+        for name in self.called:
             tried = [run for label, run in found.items() if label.startswith(f"{name}, search")]
             own = [run for label, run in found.items() if label.startswith(f"{name}, seed")]
             best = best_of(found, f"{name}, search")
@@ -90,23 +121,7 @@ class Plan:
         return lines
 
     def _config(self, name: str) -> TrainingConfig:
-        network = dataclasses.replace(self.base.network, norm=norm_config(name, self.changes))
-        return dataclasses.replace(self.base, network=network)
-
-    def _finals(self, found: Mapping[str, Reproduced]) -> Rows:
-        """The final runs, in turn, when all searches are done: nothing else is between those that are compared."""
-        best = {name: best_of(found, f"{name}, search") for name in self.names}
-        if any(not (run.is_finished or run.failure) for label, run in found.items() if ", search" in label):
-            return {}
-        data = dataclasses.replace(self.base.data, validation_size=0)
-        return {
-            f"{name}, seed {seed}": ExperimentRow(
-                config=dataclasses.replace(self._config(name), optimizer=own.optimizer, data=data, seed=seed)
-            )
-            for seed in self.seeds
-            for name, own in best.items()
-            if own is not None
-        }
+        return replaced(self.base, {"network.norm": norm_config(name, self.base.network.norm.changes())})
 
 
 def in_words(lines: Sequence[Mapping[str, Any]]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from netdeconv import experiments
 from netdeconv.lookup import look_up, unknown_name
-from netdeconv.training import TrainingConfig
+from netdeconv.training.config import TrainingConfig
 
 # What the head of an experiment's file says, in this order.
 HEAD = ("Command", "Source", "Hardware", "Minutes", "Expected", "Spread", "Status")
@@ -122,7 +122,7 @@ class Experiment:
         then: further rows, which follow from what was found so far; ``None``: there are none.
         summarise: from runs to the lines of its table; ``None``: one line a run.
         parts: further tables by title, from runs to lines.
-        saved: what its directory keeps to go on, where its name is not enough.
+        changes: settings that are not the experiment's own and change its numbers, in words.
     """
 
     name: str
@@ -134,7 +134,26 @@ class Experiment:
     parts: Mapping[str, Callable[[Sequence[Reproduced]], list[dict[str, Any]]]] = dataclasses.field(
         default_factory=dict
     )
-    saved: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    changes: tuple[str, ...] = ()
+
+    def changed(self, change: Callable[[TrainingConfig], TrainingConfig], in_words: Iterable[str]) -> Experiment:
+        """Return the experiment with other settings in all its rows, and in those that follow from them.
+
+        Args:
+            change: returns a row's settings with what a person wants otherwise: where data are, fewer epochs.
+            in_words: what that changes of the numbers.
+        """
+        then = self.then
+
+        def rows(own: Rows) -> Rows:
+            return {label: dataclasses.replace(row, config=change(row.config)) for label, row in own.items()}
+
+        return dataclasses.replace(
+            self,
+            rows=rows(self.rows),
+            then=then and (lambda found: rows(then(found))),
+            changes=tuple(in_words),
+        )
 
     def known(self, found: Mapping[str, Reproduced]) -> Rows:
         """All rows that can be named so far."""

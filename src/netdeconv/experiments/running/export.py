@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from netdeconv.experiments.running.runner import Reproduction, folder_of
-from netdeconv.training import read_config
 from netdeconv.training.checkpoint import write_atomically
+from netdeconv.training.run_directory import read_config, read_if_whole
 
 _PACKAGES = ("python", "torch", "torchvision", "lightning-fabric")
 # Folders differ between machines, and have no place in a results file.
@@ -34,12 +34,13 @@ def export(found: Reproduction, arguments: Sequence[str], file: str | Path) -> P
         raise ValueError("no row was trained: there is nothing to export")
     folders = {row.label: folder_of(found.path, row.label) for row in trained}
     configs = {label: read_config(folder) for label, folder in folders.items()}
-    sessions = [session for folder in folders.values() for session in _sessions(folder)]
+    environments = [read_if_whole(folder / "environment.json") for folder in folders.values()]
+    sessions = [session for each in environments for session in each["sessions"]]
     threads = " or ".join(str(count) for count in sorted({session["threads"] for session in sessions}))
     precisions = " or ".join(sorted({session["precision"] for session in sessions}))
     notes = [f"Per cent on the {found.evaluated_on} images, after the last epoch."]
-    if found.changes:
-        notes.append(f"Not the experiment's settings: {', '.join(found.changes)}.")
+    if experiment.changes:
+        notes.append(f"Not the experiment's settings: {', '.join(experiment.changes)}.")
     left = [row.label for row in found.rows if not row.is_finished and not row.failure]
     if left and not experiment.summarise:
         notes.append(f"Not trained yet: {', '.join(left)}.")
@@ -76,9 +77,3 @@ def _public(arguments: Sequence[str]) -> str:
             place = words.index(flag)
             del words[place : place + 2]
     return shlex.join(words)
-
-
-def _sessions(folder: Path) -> list[dict[str, Any]]:
-    plain: dict[str, Any] = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
-    found: list[dict[str, Any]] = plain["sessions"]
-    return found

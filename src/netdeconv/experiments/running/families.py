@@ -7,16 +7,14 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from netdeconv.data import DataConfig
+from netdeconv.data.config import DataConfig
 from netdeconv.experiments.running.experiment import ExperimentRow, Reproduced
 from netdeconv.models import NormConfig
 from netdeconv.tasks import Classification
-from netdeconv.training import NetworkConfig, OptimizerConfig, TrainingConfig
+from netdeconv.training.config import NetworkConfig, OptimizerConfig, TrainingConfig, replaced
 
 PAPER_LR = 0.1
 SEEDS = (0, 1, 2)
-# Who found a number: the paper's early version, 2019.
-EARLY = "early version"
 # How tables of this project do.
 NAMES = {"batch norm": "batch_norm", "default": "default", "channel": "channel", "full 16": "full16", "paper": "paper"}
 
@@ -69,8 +67,7 @@ def cifar(
 
 def with_rates(config: TrainingConfig, lr: float, weight_decay: float) -> TrainingConfig:
     """Return a run with a learning rate and a weight decay."""
-    optimizer = dataclasses.replace(config.optimizer, lr=lr, weight_decay=weight_decay)
-    return dataclasses.replace(config, optimizer=optimizer)
+    return replaced(config, {"optimizer.lr": lr, "optimizer.weight_decay": weight_decay})
 
 
 def searched(

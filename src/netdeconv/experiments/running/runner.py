@@ -12,18 +12,18 @@ from typing import Any
 import torch
 
 from netdeconv.experiments.running.experiment import Experiment, ExperimentRow, Reproduced, one_a_run
-from netdeconv.training import (
-    Reporter,
+from netdeconv.training.checkpoint import write_atomically
+from netdeconv.training.plain import differing_settings
+from netdeconv.training.progress import Reporter
+from netdeconv.training.run_directory import (
+    CONFIG,
     RunDirectory,
     RunDirectoryError,
-    Silent,
-    TrainingConfig,
-    differing_settings,
     read_config,
-    run,
+    read_if_whole,
+    read_records,
 )
-from netdeconv.training.checkpoint import write_atomically
-from netdeconv.training.run_directory import CONFIG
+from netdeconv.training.session import run
 
 FAILURE, MEASURED = "failure.json", "measured.json"
 # Tables of thousands of rows take seconds to write: they are not written after every row.
@@ -38,13 +38,11 @@ class Reproduction:
         experiment: itself.
         path: its directory.
         rows: those that were chosen or begun.
-        changes: settings that are not the experiment's, in words.
     """
 
     experiment: Experiment
     path: Path
     rows: tuple[Reproduced, ...]
-    changes: tuple[str, ...] = ()
 
     @property
     def evaluated_on(self) -> str:
@@ -62,25 +60,20 @@ def reproduce(
     patterns: Iterable[str],
     path: str | Path | None,
     *,
-    override: Callable[[TrainingConfig], TrainingConfig] = lambda config: config,
-    changes: Iterable[str] = (),
-    resume: bool | None = None,
-    reporter: Callable[[str], Reporter] = lambda label: Silent(),
-    noted: Callable[[Reproduction], None] = lambda reproduction: None,
+    reporter: Callable[[str], Reporter] = lambda label: Reporter(),
+    render: Callable[[Reproduction], str] | None = None,
 ) -> Reproduction:
     """Train rows of an experiment, or what is left of them; then the rows that follow from these.
 
-    A row whose loss diverges has failed, and is not tried again until its folder is removed.
+    What the directory holds of it is continued. A row whose loss diverges has failed, and is not tried again until its
+    folder is removed.
 
     Args:
         experiment: the experiment.
         patterns: labels of the rows to train, or patterns of them; none: all.
         path: the directory, in which every row gets a folder; ``None`` for a new one in ``runs``.
-        override: returns a row's settings with what a person wants otherwise: where data are, fewer epochs.
-        changes: what ``override`` changes of the numbers, in words.
-        resume: whether the directory holds some of it already; ``None``: what is there is continued.
         reporter: who is told of a row's progress, by its label.
-        noted: is called after rows, not more often than every 20 seconds, and at the end.
+        render: returns what is written as ``table.txt``, not more often than every 20 seconds, and at the end.
 
     Returns:
         The rows that were chosen, and those that were begun before.
@@ -90,68 +83,52 @@ def reproduce(
             settings.
         ValueError: when a pattern selects no row, or a run is to be trained in several processes.
     """
-    patterns, changes = tuple(patterns), tuple(changes)
+    if torch.distributed.is_torchelastic_launched():
+        raise ValueError(
+            "this command trains runs one after the other in one process: "
+            "several processes train one run, with `netdeconv train`"
+        )
+    patterns, saved = tuple(patterns), {"experiment": experiment.name}
     folder = None if path is None else Path(path).expanduser()
     found = _collect(experiment, folder, {})
-    _require_one_process(override(found[experiment.select(patterns, found)[0]].row.config))
-    is_begun = folder is not None and (folder / CONFIG).exists()
-    saved = json.loads(json.dumps(experiment.saved or {"experiment": experiment.name}))
-    if folder is not None and is_begun and resume is not False and read_config(folder) != saved:
+    experiment.select(patterns, found)
+    begun = None if folder is None or not (folder / CONFIG).exists() else read_config(folder)
+    if begun not in (None, saved):
         raise RunDirectoryError(f"{folder} holds no rows of {experiment.name}: choose another --result-path")
-    again, option = is_begun if resume is None else resume, "--result-path" if resume is None else "--resume"
-    with RunDirectory(path, name=experiment.name, resume=again, option=option) as directory:
+    with RunDirectory(path, name=experiment.name, resume=begun is not None, option="--result-path") as directory:
         folder = directory.path
-        if not again:
+        if begun is None:
             directory.write_json(CONFIG, saved)
 
-        def told() -> Reproduction:
+        def tell() -> Reproduction:
             chosen = set(experiment.select(patterns, found))
             rows = tuple(row for label, row in found.items() if row.history or row.failure or label in chosen)
-            return Reproduction(experiment, directory.path, rows, changes)
+            so_far = Reproduction(experiment, directory.path, rows)
+            if render is not None:
+                write_atomically(folder / "table.txt", render(so_far).encode())
+            return so_far
 
         tried, written = set[str](), time.monotonic()
         # The rows that follow from others are known when those are trained.
         while left := [label for label in experiment.select(patterns, found) if label not in tried]:
             label, own = left[0], found[left[0]]
             tried.add(label)
-            row = dataclasses.replace(own.row, config=override(own.row.config))
-            if _is_done(folder_of(folder, label), row, own):
+            if _is_done(folder_of(folder, label), own):
                 continue
-            _train(label, row, folder, reporter)
+            _train(label, own.row, folder, reporter)
             found = _collect(experiment, folder, {other: run for other, run in found.items() if other != label})
             if time.monotonic() - written > _SECONDS_BETWEEN_TABLES:
-                noted(told())
+                tell()
                 written = time.monotonic()
-        end = told()
-        about = {"experiment": experiment.name, "changes": changes, "evaluated_on": end.evaluated_on}
+        end = tell()
+        about = {**saved, "changes": experiment.changes, "evaluated_on": end.evaluated_on}
         directory.write_json("summary.json", {**about, "table": end.lines()})
-        noted(end)
         return end
 
 
 def folder_of(directory: Path, label: str) -> Path:
     """Return the run directory of a row."""
     return directory / label.replace(" ", "_").replace("/", "-")
-
-
-def read_history(folder: Path) -> list[dict[str, Any]]:
-    """Return one record for each epoch of the run in a folder; a run that was killed may have left half a line."""
-    file = folder / "metrics.jsonl"
-    found: list[dict[str, Any]] = []
-    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            break
-    return found
-
-
-def _require_one_process(config: TrainingConfig) -> None:
-    if torch.distributed.is_torchelastic_launched():
-        raise ValueError(
-            "this command trains runs one after the other in one process: "
-            "several processes train one run, with `netdeconv train`"
-        )
 
 
 def _collect(experiment: Experiment, path: Path | None, kept: Mapping[str, Reproduced]) -> dict[str, Reproduced]:
@@ -172,15 +149,16 @@ def _read(label: str, row: ExperimentRow, path: Path | None) -> Reproduced:
     return Reproduced(
         label,
         row,
-        history=tuple(read_history(folder)),
+        history=tuple(read_records(folder / "metrics.jsonl")),
         of_epochs=read_config(folder)["epochs"],
-        failure=_json(folder / FAILURE).get("message", ""),
-        measured=_json(folder / MEASURED),
+        failure=read_if_whole(folder / FAILURE).get("message", ""),
+        measured=read_if_whole(folder / MEASURED),
     )
 
 
-def _is_done(folder: Path, row: ExperimentRow, own: Reproduced) -> bool:
+def _is_done(folder: Path, own: Reproduced) -> bool:
     """Whether a row needs not even be opened: all of it is trained, with these settings, or it has failed."""
+    row = own.row
     if own.failure:
         return True
     if not (folder / "summary.json").exists() or len(own.history) < row.config.epochs:
@@ -202,8 +180,3 @@ def _train(label: str, row: ExperimentRow, directory: Path, reporter: Callable[[
 
 def _write(file: Path, plain: Mapping[str, Any]) -> None:
     write_atomically(file, (json.dumps(plain, indent=2) + "\n").encode())
-
-
-def _json(file: Path) -> dict[str, Any]:
-    plain: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    return plain

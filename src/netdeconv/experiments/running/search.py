@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from netdeconv.experiments.running.experiment import Experiment, ExperimentRow, Reproduced, Rows
-from netdeconv.training.config import TrainingConfig
+from netdeconv.training.config import TrainingConfig, replaced
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,23 +44,20 @@ class Space:
         return list(itertools.product(self.lr_grid, self.wd_grid)) if self.lr_grid and self.wd_grid else None
 
 
-def search(base: TrainingConfig, space: Space, trials: int, notes: Mapping[str, Any] | None = None) -> Experiment:
+def search(base: TrainingConfig, space: Space, trials: int) -> Experiment:
     """Return the experiment that trains so many pairs of learning rate and weight decay.
 
-    A grid's pairs are its rows. From ranges optuna proposes every next pair by what those before reached; it is seeded
-    by their number, so that an interrupted search goes on to what it would have been.
+    A grid's pairs come in their order. From ranges optuna proposes every next pair by what those before reached; it is
+    seeded by their number, so that an interrupted search goes on to what it would have been.
 
     Args:
         base: what all trials have in common; its data say how many images are cut from the training set.
         space: what is searched.
         trials: how many, those of earlier sittings included; a grid has no more than its pairs.
-        notes: kept with the settings.
 
     Raises:
         ValueError: when the trials would be judged by test images, or a number is out of range.
     """
-    from netdeconv.training import to_plain
-
     if base.data.validation_size == 0:
         raise ValueError(
             "a search chooses settings, which test images must not do: "
@@ -69,12 +66,11 @@ def search(base: TrainingConfig, space: Space, trials: int, notes: Mapping[str, 
     if trials < 1:
         raise ValueError(f"trials must be at least 1, got {trials}")
     proposals: list[tuple[float, float]] = space.pairs() or []
-    is_grid = bool(proposals)
+    trials = min(trials, len(proposals) or trials)
 
     def row(number: int) -> Rows:
         lr, decay = proposals[number]
-        optimizer = dataclasses.replace(base.optimizer, lr=lr, weight_decay=decay)
-        config = dataclasses.replace(base, optimizer=optimizer)
+        config = replaced(base, {"optimizer.lr": lr, "optimizer.weight_decay": decay})
         return {f"trial-{number:03d} lr {lr:.2g} wd {decay:.2g}": ExperimentRow(config=config)}
 
     def then(found: Mapping[str, Reproduced]) -> Rows:
@@ -85,14 +81,12 @@ def search(base: TrainingConfig, space: Space, trials: int, notes: Mapping[str, 
             proposals.append(_proposed(space, done, base.seed + 1000 * len(done)))
         return row(len(done))
 
-    rows = dict(itertools.chain(*(row(number).items() for number in range(min(trials, len(proposals))))))
     return Experiment(
         name=f"sweep-{base.network.arch.replace('/', '-')}-{base.data.dataset}",
         title=f"{base.network.arch} on {base.data.dataset}, learning rate and weight decay",
-        rows=rows if is_grid else then({}),
-        then=None if is_grid else then,
+        rows=then({}),
+        then=then,
         summarise=lines,
-        saved={"space": dataclasses.asdict(space), "run": to_plain(base), "notes": dict(notes or {})},
     )
 
 
