@@ -23,7 +23,6 @@ SECTIONS = {
         *(
             "learning-rates",
             "learning-rates-data-sets",
-            "learning-rates-digits",
             "running-statistics",
             "seconds-to-accuracy-vgg11",
             "seconds-to-accuracy-resnet18",
