@@ -143,7 +143,7 @@ def test_against(forked, tmp_path, monkeypatch):
     for line in done.stdout.splitlines():
         seconds, memory = map(float, line.split())
         assert seconds > 0
-        assert memory > 50  # MiB
+        assert 0.1 < memory < 10  # MiB, of a batch that small
     assert done.stdout.count("\n") == 2
 
     told = "import os, sys\nhere = int(os.environ['PYTHONPATH'] == sys.argv[1])\n"
