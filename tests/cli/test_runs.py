@@ -38,18 +38,15 @@ def test_training_leaves_a_run_directory_and_resuming_keeps_it(capsys, tmp_path,
     code, error = refused(f"train {SMALL} --result-path {path}", capsys)
     assert code == 1
     assert "already holds a run" in error
-    code, error = refused(f"train --resume {path} --lr 0.5", capsys)
-    assert code == 2
-    assert "optimizer.lr was 0.02, not 0.5" in error
-    code, error = refused(f"train --resume {path} --norm group_norm", capsys)
-    assert code == 2
-    assert "network.norm.name was 'batch_norm', not 'group_norm'" in error
-    code, error = refused(f"train --resume {path} --arch vgg11", capsys)
-    assert code == 2
-    assert "network.arch was 'mlp', not 'vgg11'" in error
-    code, error = refused(f"train --resume {path} --result-path {tmp_path / 'other'}", capsys)
-    assert code == 2
-    assert "leave --result-path out" in error
+    for changed, message in {
+        "--lr 0.5": "optimizer.lr was 0.02, not 0.5",
+        "--norm group_norm": "network.norm.name was 'batch_norm', not 'group_norm'",
+        "--arch vgg11": "network.arch was 'mlp', not 'vgg11'",
+        f"--result-path {tmp_path / 'other'}": "leave --result-path out",
+    }.items():
+        code, error = refused(f"train --resume {path} {changed}", capsys)
+        assert code == 2
+        assert message in error
     monkeypatch.setattr("netdeconv.training.run_directory.RESUME_PATIENCE_S", 0.1)
     with RunDirectory(path, name="", resume=True):
         code, error = refused(f"train --resume {path}", capsys)

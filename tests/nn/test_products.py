@@ -124,8 +124,9 @@ def largest_kept(layer, x):
 
 
 def test_nothing_as_large_as_the_weight_is_kept_of_a_small_input_nor_a_copy_of_a_large_one():
-    small = nnd.WhitenedConv2d(64, 256, 3, padding=1, whitening=CHANNELS)
-    assert largest_kept(small, torch.randn(4, 64, 2, 2)) < small.weight.numel()
+    for taps, padding in ((3, 1), (1, 0)):
+        small = nnd.WhitenedConv2d(64, 256, taps, padding=padding, whitening=CHANNELS)
+        assert largest_kept(small, torch.randn(4, 64, 2, 2, requires_grad=True)) < small.weight.numel()
     large = torch.randn(4, 64, 32, 32)
     assert largest_kept(nnd.WhitenedConv2d(64, 64, 1, stride=2, whitening=CHANNELS), large) < large.numel()
 

@@ -57,8 +57,9 @@ def whiten_input(
         whitened = grouping.merge(product.movedim(0, -3), x.dim() - 1).movedim(-1, 1).to(x.dtype)
         centre = torch.bmm(mean.unsqueeze(1), matrix.mT).squeeze(1).repeat(1, grouping.num_blocks)
         centre = centre[:, : grouping.group_channels].unsqueeze(2)  # G C/G 1
-        summed = weight.sum(2, dtype=mean.dtype).unflatten(0, (grouping.num_matrices, -1))
-        response = torch.bmm(summed, centre).flatten()
+        # a sum over one tap would be a copy of the weight, kept for backward
+        summed = weight.squeeze(2).to(mean.dtype) if weight.shape[2] == 1 else weight.sum(2, dtype=mean.dtype)
+        response = torch.bmm(summed.unflatten(0, (grouping.num_matrices, -1)), centre).flatten()
     return whitened.clone(memory_format=torch.contiguous_format) if x.is_contiguous() else whitened, response
 
 
