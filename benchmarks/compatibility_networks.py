@@ -38,7 +38,7 @@ NAMES = [f"torchvision/{name}" for name in _TORCHVISION.split()] + [f"timm/{name
 
 _SEGMENTATION = ("fcn", "deeplabv3", "lraspp")
 _VIDEO = ("r3d_18", "mc3_18", "r2plus1d_18", "s3d")
-_FRAMES = 8
+_FRAMES = {"s3d": 16}  # 8 else
 # pixels where 64 are too few, or where an attention's windows want another number
 _SIZES: Mapping[str, int] = {
     **dict.fromkeys(("torchvision/inception_v3", "timm/inception_v3", "timm/inception_v4"), 96),
@@ -46,7 +46,7 @@ _SIZES: Mapping[str, int] = {
     **dict.fromkeys(("timm/nasnetalarge", "timm/pnasnet5large"), 96),
     # at 64 their last map would be a pixel, and each matrix see 16 rows
     **dict.fromkeys(("timm/efficientvit_m0", "timm/levit_128s", "timm/levit_conv_128s", "timm/shvit_s1"), 128),
-    **dict.fromkeys(("torchvision/maxvit_t", "timm/efficientformer_l1"), 224),
+    **dict.fromkeys(("torchvision/maxvit_t", "torchvision/s3d", "timm/efficientformer_l1"), 224),
 }
 
 
@@ -63,9 +63,10 @@ def build(name: str) -> nn.Module:
 
 def inputs_of(name: str, images: Tensor) -> Tensor:
     """Images as the network takes them: networks for video see short clips of a still that is shifted."""
-    if name.partition("/")[2] not in _VIDEO:
+    own = name.partition("/")[2]
+    if own not in _VIDEO:
         return images
-    return torch.stack([images.roll(shift, -1) for shift in range(_FRAMES)], 2)
+    return torch.stack([images.roll(shift, -1) for shift in range(_FRAMES.get(own, 8))], 2)
 
 
 def logits(outputs: Any) -> Tensor:
