@@ -7,7 +7,7 @@
 3. Each candidate is trained with its best pair for 2 epochs, then more, each time with a schedule of its own that ends
    there, until its mean test accuracy reaches the goal or its seconds batch norm's.
 
-Seeds that were not asked for do not count: ``'*search*' '*seed 0'`` is a table of one seed.
+Seeds that were not asked for do not count: rows ``'*search*'``, and then ``'*seed 0'``, are a table of one seed.
 
 Command:  netdeconv reproduce seconds-to-accuracy-vgg11 --data-dir DIR --export results/seconds-to-accuracy-vgg11.json
 Source:   this project.
