@@ -45,12 +45,12 @@ _MANY_OPERATIONS, _MANY_WEIGHTS = 4e8, 3e7
 _WALL = 20
 
 
-def images_and_labels(root: Path) -> tuple[Tensor, Tensor]:
-    """The first images of CIFAR-10, normalised: training batches, and one more to evaluate on."""
+def images_and_labels(root: Path, further: int = 0) -> tuple[Tensor, Tensor]:
+    """The first images of CIFAR-10, normalised: training batches, one more to evaluate on, and further images."""
     from torchvision.datasets import CIFAR10
 
     data = CIFAR10(root, train=True)
-    number = (BATCHES + 1) * BATCH
+    number = (BATCHES + 1) * BATCH + further
     images = torch.from_numpy(data.data[:number]).permute(0, 3, 1, 2).float() / 127.5 - 1
     return images * 2, torch.tensor(data.targets[:number])
 
@@ -68,9 +68,10 @@ class Check:
     def __init__(self, name: str, images: Tensor, labels: Tensor, steps: int) -> None:
         size = image_size(name)
         large = nn.functional.interpolate(images, (size, size), mode="bilinear")
-        self.batches = [*zip(inputs_of(name, large).split(BATCH), labels.split(BATCH), strict=True)]
-        self.training, self.held_out = self.batches[:BATCHES], self.batches[-1]
+        batches = [*zip(inputs_of(name, large).split(BATCH), labels.split(BATCH), strict=True)]
+        self.training, self.held_out = batches[:BATCHES], batches[BATCHES]
         self.inputs = [inputs for inputs, _ in self.training]
+        self.further = [inputs for inputs, _ in batches[BATCHES + 1 :]]
         torch.manual_seed(0)
         self.original = build(name).train()
         self.row: dict[str, Any] = {"network": name, "pixels": size}
@@ -140,7 +141,7 @@ class Check:
             self.row["evaluated, batch statistics"] = float(self._loss(model, self.held_out))
         model.eval()
         self.row["evaluated, running"] = float(self._loss(model, self.held_out))
-        nd.recalibrate(model, self.inputs)
+        nd.recalibrate(model, [*self.inputs, *self.further])
         self.row["evaluated, recalibrated"] = float(self._loss(model, self.held_out))
         for name, buffer in model.named_buffers():
             buffer.copy_(state[name])
@@ -208,12 +209,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         default=20,
         help="a fourth for networks of more than 0.4 GFLOP an image or 30 million weights",
     )
+    parser.add_argument(
+        "--further", type=int, default=0, help="images that `recalibrate` sees beside those of training"
+    )
     parser.add_argument("--limit", type=int, default=120, help="seconds of the processor for a network")
     parser.add_argument("--output", type=Path, default=Path("results/checks/compatibility.json"))
     options = parser.parse_args(given)
     begun = time.perf_counter()
     device = environment.prepare("cpu", 1)
-    images, labels = images_and_labels(Path(os.environ.get("NETDECONV_DATA", "data")))
+    images, labels = images_and_labels(Path(os.environ.get("NETDECONV_DATA", "data")), options.further)
     if any(name.startswith("timm/") for name in options.names):
         with contextlib.suppress(ImportError):
             import timm  # noqa: F401 (once, before the processes are forked)
@@ -230,9 +234,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _write(options: argparse.Namespace, known: dict[str, dict[str, Any]], device: torch.device, begun: float) -> None:
+    further = f" --further {options.further}" if options.further else ""
     table = tables.build(
         "Other libraries' networks",
-        command=f"python -m benchmarks.compatibility --steps {options.steps}",
+        command=f"python -m benchmarks.compatibility --steps {options.steps}{further}",
         config={"batch_size": BATCH, "images": BATCH * BATCHES, "lr": LR, "momentum": MOMENTUM},
         seed=0,
         device=device,

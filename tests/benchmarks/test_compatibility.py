@@ -19,7 +19,7 @@ def check(*arguments: str) -> None:
     compatibility.BATCH = 4
     number = (compatibility.BATCHES + 1) * compatibility.BATCH
     drawn = torch.randn(number, 3, 32, 32), torch.arange(number) % 10
-    compatibility.images_and_labels = lambda root: drawn
+    compatibility.images_and_labels = lambda root, further: drawn
     compatibility.main([*arguments])
 
 
