@@ -25,6 +25,7 @@ SECTIONS = {
             "learning-rates-data-sets",
             "running-statistics",
             "seconds-to-accuracy-vgg11",
+            "seconds-to-accuracy-vgg11-quarter",
             "seconds-to-accuracy-resnet18",
         ),
         *("cifar10-vgg11-three-epochs", "cifar10-vgg11-search"),

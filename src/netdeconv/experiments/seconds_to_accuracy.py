@@ -12,10 +12,10 @@ Seeds that were not asked for do not count: rows ``'*search*'``, and then ``'*se
 Command:  netdeconv reproduce seconds-to-accuracy-vgg11 --data-dir DIR --export results/seconds-to-accuracy-vgg11.json
 Source:   this project.
 Hardware: two cores; nothing else may run beside the final runs.
-Minutes:  68 for VGG-11 and one candidate, one seed, on two cores that are fast at bfloat16.
+Minutes:  68 for VGG-11 and one candidate, one seed, on two cores that are fast at bfloat16; 43 for the quarter, three.
 Expected: at most half of batch norm's seconds is the aim; the former default needed 0.65 of them (VGG-11).
 Spread:   see the export, over seeds.
-Status:   measured here for the former default, one seed: results/seconds-to-accuracy-vgg11.json, -resnet18.json.
+Status:   results/seconds-to-accuracy-vgg11-quarter.json; for the former default, one seed, -vgg11.json, -resnet18.json.
 """
 
 from __future__ import annotations
