@@ -22,7 +22,7 @@ SECTIONS = {
     "Whitening against batch norm": (
         *(
             "learning-rates",
-            "learning-rates-data-sets",
+            "learning-rates-further",
             "running-statistics",
             "seconds-to-accuracy-vgg11",
             "seconds-to-accuracy-vgg11-quarter",
@@ -36,7 +36,6 @@ SECTIONS = {
 }
 NETWORKS, DTYPES = {"vgg11": "VGG-11", "resnet18": "ResNet-18"}, ("bfloat16", "float32")
 NORM = "batch_norm"
-_README_TABLES = ("learning-rates", "learning-rates-data-sets")
 _README_DATA, _README_NORMS = ("cifar10", "fashion_mnist", "digits"), ("batch norm", "default")
 Row = Mapping[str, Any]
 
@@ -113,18 +112,14 @@ def render(folder: Path) -> str:
 
 def render_readme(folder: Path) -> str:
     """README's one table, markers included: batch norm and the default at every learning rate."""
-    tables = [load(folder / f"{name}.json") for name in _README_TABLES]
-    told = "`netdeconv reproduce learning-rates`, whose lines are in " + " and ".join(
-        f"[{name}](results/{name}.json) ({table['hardware']})"
-        for name, table in zip(_README_TABLES, tables, strict=True)
-    )
-    told += "; mean over seeds, spread is their standard deviation."
-    return "\n\n".join([BEGIN, render_rows(_readme_rows(tables)), told, END])
+    table = load(folder / "learning-rates.json")
+    file, told = "results/learning-rates.json", "mean over seeds, spread is their standard deviation."
+    origin = f"`netdeconv reproduce learning-rates`, [{file}]({file}); {table['hardware']}; {told}"
+    return "\n\n".join([BEGIN, render_rows(_readme_rows(table)), origin, END])
 
 
-def _readme_rows(tables: Sequence[Row]) -> list[Row]:
-    """Batch norm and the default on every data set; of one that is in two files, the rows with more seeds."""
-    found = {(row["data"], row["normalisation"]): row for table in reversed(tables) for row in table["rows"]}
+def _readme_rows(table: Row) -> list[Row]:
+    found = {(row["data"], row["normalisation"]): row for row in table["rows"]}
     return [found[data, norm] for data in _README_DATA for norm in _README_NORMS]
 
 
@@ -228,7 +223,7 @@ def draw(folder: Path, page: Path) -> None:
     from netdeconv.viz import rate_map
 
     page.parent.mkdir(parents=True, exist_ok=True)
-    rate_map(_readme_rows([load(folder / f"{name}.json") for name in _README_TABLES])).savefig(page, dpi=110)
+    rate_map(_readme_rows(load(folder / "learning-rates.json"))).savefig(page, dpi=110)
 
 
 def replace_block(text: str, block: str) -> str:
