@@ -135,6 +135,9 @@ def to_safetensors(model: nn.Module, path: Path) -> None:
 def to_package(model: nn.Module, example: Tensor, path: Path) -> None:
     """Write a compiled library with AOTInductor (``.pt2``), for this kind of processor.
 
+    It takes the strides of its input to be those of a fresh contiguous tensor, and does not look: images that were
+    permuted from (N, H, W, C) give wrong results in silence. :func:`run_package` copies them.
+
     Args:
         model: whitened or plain.
         example: one batch of inputs.
@@ -146,7 +149,22 @@ def to_package(model: nn.Module, example: Tensor, path: Path) -> None:
     compiler = os.environ.get("CXX", "g++")
     if shutil.which(compiler) is None:
         raise ExportError(f"AOTInductor needs a C++ compiler, and there is no {compiler}: install one, or set CXX")
-    torch._inductor.aoti_compile_and_package(_captured(model, example), package_path=str(path))
+    torch._inductor.aoti_compile_and_package(_captured(model, _plainly_strided(example)), package_path=str(path))
+
+
+def run_package(path: Path) -> Callable[[Tensor], Tensor]:
+    """Return the function that a package of AOTInductor computes, for inputs of any strides.
+
+    Args:
+        path: the file.
+    """
+    run = torch._inductor.aoti_load_package(str(path))
+    return lambda images: run(_plainly_strided(images))
+
+
+def _plainly_strided(images: Tensor) -> Tensor:
+    """A copy: ``contiguous`` keeps images of one channel, whose strides are those of channels_last, too."""
+    return images.clone(memory_format=torch.contiguous_format)
 
 
 def run_onnx(path: Path, *, threads: int = 0) -> Callable[[Tensor], Tensor]:

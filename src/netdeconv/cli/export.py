@@ -120,7 +120,7 @@ def check(trained: TrainedNetwork, form: Format, path: Path, options: Options) -
     if form == "program":
         run = torch.export.load(path).module()
     elif form == "package":
-        run = torch._inductor.aoti_load_package(str(path))
+        run = export.run_package(path)
     else:
         run = export.run_onnx(path, threads=options.threads or 0)
     return export.agreement(trained.scorer, run, trained.batches("evaluation", data_dir=options.data_dir))
