@@ -124,10 +124,15 @@ def test_without_a_compiler_a_package_is_refused(model, tmp_path, monkeypatch):
 @pytest.mark.skipif("NETDECONV_SLOW" not in os.environ, reason="compiles for a minute: make examples runs it")
 @pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="no C++ compiler")
 @pytest.mark.filterwarnings("ignore")  # of the compiler
-def test_a_package_computes_what_the_model_does(model, tmp_path):
-    export.to_package(model, BATCHES[0], tmp_path / "model.pt2")
+def test_a_package_computes_what_the_model_does(tmp_path):
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.Flatten(), nn.Linear(64, 3))
+    batches = [torch.randn(count, 3, 8, 8, generator=IMAGES) for count in (16, 5, 1)]
+    model = nd.convert(network)
+    with torch.no_grad():
+        model(batches[0])
+    export.to_package(model.eval(), batches[0], tmp_path / "model.pt2")
     run = export.run_package(tmp_path / "model.pt2")
-    for batch in BATCHES:
-        permuted = batch.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)  # as image files come
+    for batch in batches:
+        permuted = batch.contiguous(memory_format=torch.channels_last)  # as images come that were (N, H, W, C)
         for images in (batch, permuted):
             assert_within(run(images), outputs(model, images), FOLDED_FLOAT32)
