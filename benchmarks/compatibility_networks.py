@@ -28,16 +28,17 @@ twins_svt_small visformer_tiny vit_tiny_patch16_224 vitamin_small_224 ese_vovnet
 xcit_nano_12_p16_224
 """
 _TORCHVISION = """
-alexnet convnext_tiny densenet121 efficientnet_b0 efficientnet_b1 efficientnet_v2_s googlenet inception_v3 maxvit_t
-mnasnet0_5 mnasnet1_0 mobilenet_v2 mobilenet_v3_small mobilenet_v3_large regnet_x_400mf regnet_x_800mf regnet_y_400mf
-regnet_y_800mf resnet18 resnet34 resnet50 resnext50_32x4d shufflenet_v2_x0_5 shufflenet_v2_x1_0 squeezenet1_0
-squeezenet1_1 vgg11 vgg11_bn wide_resnet50_2 fcn_resnet50 deeplabv3_resnet50 deeplabv3_mobilenet_v3_large
-lraspp_mobilenet_v3_large resnet50_fpn mobilenet_v3_large_fpn r3d_18 mc3_18 r2plus1d_18 s3d mnasnet0_75
-shufflenet_v2_x1_5 mnasnet1_3 shufflenet_v2_x2_0 efficientnet_b2 regnet_x_1_6gf efficientnet_b3 densenet169
-regnet_y_1_6gf regnet_x_3_2gf efficientnet_b4 regnet_y_3_2gf densenet201 densenet161 vgg13_bn vgg13 resnet101
-efficientnet_b5 regnet_x_8gf regnet_y_8gf convnext_small fcn_resnet101 deeplabv3_resnet101 efficientnet_v2_m resnet152
-regnet_x_16gf efficientnet_b6 vgg16_bn vgg16 regnet_y_16gf resnext101_64x4d resnext101_32x8d convnext_base vgg19_bn
-vgg19 wide_resnet101_2 efficientnet_b7 regnet_x_32gf efficientnet_v2_l regnet_y_32gf convnext_large regnet_y_128gf
+alexnet convnext_base convnext_large convnext_small convnext_tiny densenet121 densenet161 densenet169 densenet201
+efficientnet_b0 efficientnet_b1 efficientnet_b2 efficientnet_b3 efficientnet_b4 efficientnet_b5 efficientnet_b6
+efficientnet_b7 efficientnet_v2_l efficientnet_v2_m efficientnet_v2_s googlenet inception_v3 maxvit_t mnasnet0_5
+mnasnet0_75 mnasnet1_0 mnasnet1_3 mobilenet_v2 mobilenet_v3_large mobilenet_v3_small regnet_x_1_6gf regnet_x_3_2gf
+regnet_x_8gf regnet_x_16gf regnet_x_32gf regnet_x_400mf regnet_x_800mf regnet_y_1_6gf regnet_y_3_2gf regnet_y_8gf
+regnet_y_16gf regnet_y_32gf regnet_y_128gf regnet_y_400mf regnet_y_800mf resnet18 resnet34 resnet50 resnet101
+resnet152 resnext50_32x4d resnext101_32x8d resnext101_64x4d shufflenet_v2_x0_5 shufflenet_v2_x1_0 shufflenet_v2_x1_5
+shufflenet_v2_x2_0 squeezenet1_0 squeezenet1_1 vgg11 vgg11_bn vgg13 vgg13_bn vgg16 vgg16_bn vgg19 vgg19_bn
+wide_resnet50_2 wide_resnet101_2 fcn_resnet50 deeplabv3_resnet50 deeplabv3_mobilenet_v3_large
+lraspp_mobilenet_v3_large resnet50_fpn mobilenet_v3_large_fpn r3d_18 mc3_18 r2plus1d_18 s3d fcn_resnet101
+deeplabv3_resnet101
 """
 NAMES = [f"torchvision/{name}" for name in _TORCHVISION.split()] + [f"timm/{name}" for name in _TIMM.split()]
 

@@ -62,6 +62,18 @@ def test_the_first_epochs_that_reach_batch_norm_count(tmp_path, monkeypatch):
     assert len(trained) == count  # nothing is trained again
 
 
+def test_seeds_that_were_not_asked_for_do_not_count(tmp_path, monkeypatch):
+    trained = fake(monkeypatch, lambda config: 80.0 if config.network.norm.name == "batch_norm" else 81.0)
+    run("seconds-to-accuracy-vgg11-quarter", tmp_path, "*search*")
+    lines = run("seconds-to-accuracy-vgg11-quarter", tmp_path, "*seed 0").lines()
+    assert [(line["variant"], line["epochs"], line["seeds"]) for line in lines] == [
+        ("batch norm", 5, 1),
+        ("default", 2, 1),
+        ("full 16", 2, 1),
+    ]
+    assert {config.network.width for config in trained} == {0.25}
+
+
 def test_a_stage_that_was_cut_off_goes_on(tmp_path, monkeypatch):
     def score(config):
         if not config.data.validation_size and config.seed == 1:
