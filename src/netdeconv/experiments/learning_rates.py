@@ -45,6 +45,7 @@ PANELS: dict[str, dict[str, Any]] = {
     "cifar10 batch 4": {"batch_size": 4},
     "cifar10 batch 16": {"batch_size": 16},
     "cifar10 batch 256": {"batch_size": 256},
+    "cifar10 batch 256 and 12000 images": {"batch_size": 256, "images": 12000},
     "cifar10 AdamW": {"optimizer": "AdamW"},
     "cifar10 Muon": {"optimizer": "Muon"},
     "cifar10 resnet18": {"arch": "resnet18"},
@@ -119,5 +120,5 @@ def _line(panel: str, name: str, scores: dict[float, list[float]], rates: list[f
 def _config(panel: dict[str, Any], norm: NormConfig, lr: float, seed: int) -> TrainingConfig:
     images, cut = IMAGES.get(panel["dataset"], (3000, 2000))
     sizes = {name: panel[name] for name in ("dataset", "width", "batch_size")}
-    config = cifar(panel["arch"], 3, images=images, cut=cut, lr=lr, seed=seed, **sizes)
+    config = cifar(panel["arch"], 3, images=panel.get("images", images), cut=cut, lr=lr, seed=seed, **sizes)
     return replaced(config, {"network.norm": norm, "optimizer.name": panel["optimizer"]})

@@ -47,6 +47,7 @@ NETWORKS = {
     "vgg11": Network("vgg11", 1.0, 30000),
     "resnet18": Network("resnet18", 1.0, 12000),
     "vgg11-quarter": Network("vgg11", 0.25, 12000, lrs=(0.02, 0.01, 0.005)),
+    "resnet18-quarter": Network("resnet18", 0.25, 12000, lrs=(0.05, 0.02, 0.01)),
 }
 
 
