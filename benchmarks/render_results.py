@@ -23,6 +23,7 @@ SECTIONS = {
         *(
             "learning-rates",
             "learning-rates-further",
+            "learning-rates-candidates",
             "running-statistics",
             "seconds-to-accuracy-vgg11",
             "seconds-to-accuracy-vgg11-quarter",
@@ -36,6 +37,13 @@ SECTIONS = {
 }
 NETWORKS, DTYPES = {"vgg11": "VGG-11", "resnet18": "ResNet-18"}, ("bfloat16", "float32")
 NORM = "batch_norm"
+# What the map's candidates change of the default, panel by panel of their figure.
+_CHANGED = {
+    "head": ("plain head", "head 64"),
+    "stem": ("stem 3 steps", "stem 15 steps", "stem 15 steps, frozen", "stem eps 1e-2", "stem channel"),
+    "the other layers": ("channel 16", "full 8", "full 16", "3 steps", "7 steps"),
+    "all": ("channel", "paper", "batch norm"),
+}
 _README_DATA, _README_NORMS = ("cifar10", "fashion_mnist", "digits"), ("batch norm", "default")
 Row = Mapping[str, Any]
 
@@ -218,12 +226,18 @@ def _compared(rows: Sequence[Row]) -> str:
     return f"With {first['images']} images {first['candidate']} reaches {given}; {'; '.join(words)}."
 
 
-def draw(folder: Path, page: Path) -> None:
-    """README's figure, of its table's rows."""
+def draw(folder: Path, figures: Path) -> None:
+    """README's figure, of its table's rows, and that of the map's candidates."""
     from netdeconv.viz import rate_map
 
-    page.parent.mkdir(parents=True, exist_ok=True)
-    rate_map(_readme_rows(load(folder / "learning-rates.json"))).savefig(page, dpi=110)
+    figures.mkdir(parents=True, exist_ok=True)
+    rate_map(_readme_rows(load(folder / "learning-rates.json"))).savefig(figures / "learning-rates.png", dpi=110)
+    candidates = folder / "learning-rates-candidates.json"
+    if candidates.exists():
+        own = {row["normalisation"]: row for row in load(candidates)["rows"] if row["data"] == "cifar10"}
+        panels = ((title, ("default", *names)) for title, names in _CHANGED.items())
+        rows = [own[name] | {"data": title} for title, names in panels for name in names if name in own]
+        rate_map(rows).savefig(figures / "candidates.png", dpi=110)
 
 
 def replace_block(text: str, block: str) -> str:
@@ -245,10 +259,10 @@ def update(page: Path, block: str, *, check: bool) -> int:
 
 
 def main() -> int:
-    """Rewrite the blocks of all pages and README's figure, or check the pages; returns the exit status."""
+    """Rewrite the blocks of all pages and the figures, or check the pages; returns the exit status."""
     check, results = "--check" in sys.argv[1:], REPOSITORY / "results"
     if not check:
-        draw(results, REPOSITORY / "docs" / "figures" / "learning-rates.png")
+        draw(results, REPOSITORY / "docs" / "figures")
     blocks = {
         "README.md": render_readme(results),
         "docs/results.md": render(results),

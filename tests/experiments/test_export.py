@@ -30,7 +30,8 @@ def test_rates_and_seeds_become_one_line():
     )
     assert (line["data"], line["normalisation"]) == ("digits", "default, plain head")
     assert (line["lr 0.1"], line["lr 0.01"]) == (91.0, 70.0)
-    assert (line["best"], line["worst"], line["spread"], line["seeds"]) == (91.0, 70.0, 1.4, 1)
+    assert (line["best"], line["mean"], line["worst"], line["spread"]) == (91.0, 80.5, 70.0, 1.4)
+    assert line["seeds"] == 1
     assert other["lr 0.1"] == 0.0  # diverged
     assert other["lr 0.01"] is None  # not trained
 

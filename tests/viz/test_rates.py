@@ -22,3 +22,17 @@ def test_every_row_is_a_line_in_its_panel():
     assert list(digits.lines[1].get_ydata()) == [95.0]
     assert cifar.lines[0].get_color() == digits.lines[1].get_color()
     assert digits.get_xscale() == "log"
+
+
+def test_a_panel_has_a_legend_where_it_shows_what_none_before_it_did():
+    rows = [
+        {"data": data, "normalisation": name, "lr 0.1": 20.0}
+        for data, names in {"a": ("x", "y"), "b": ("x",), "c": ("x", "z")}.items()
+        for name in names
+    ]
+    assert [axis.get_legend() is not None for axis in rate_map(rows).axes] == [True, False, True]
+
+
+def test_lines_of_a_panel_differ_in_colour_where_all_names_are_more_than_colours():
+    rows = [{"data": data, "normalisation": f"{data}{n}", "lr 0.1": 20.0} for data in "ab" for n in range(6)]
+    assert [len({line.get_color() for line in axis.lines}) for axis in rate_map(rows).axes] == [6, 6]

@@ -91,7 +91,7 @@ def rows() -> dict[str, ExperimentRow]:
 
 
 def summary(runs: Iterable[Reproduced]) -> list[dict[str, Any]]:
-    """One line for every normalisation in every panel: mean accuracy at each rate, best and worst, and spread."""
+    """One line for every normalisation in every panel: accuracy at each rate; best, mean and worst of them; spread."""
     found: dict[tuple[str, str], dict[float, list[float]]] = {}
     for run in runs:
         panel, *name, rate, _ = run.label.split(", ")
@@ -111,6 +111,7 @@ def _line(panel: str, name: str, scores: dict[float, list[float]], rates: list[f
         "normalisation": name,
         **{f"lr {rate:g}": round(means[rate], 1) if rate in means else None for rate in rates},
         "best": round(max(means.values()), 1),
+        "mean": round(statistics.mean(means.values()), 1),
         "worst": round(min(means.values()), 1),
         "spread": round(statistics.mean(spreads), 1) if spreads else None,
         "seeds": min(map(len, scores.values())),

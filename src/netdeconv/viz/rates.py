@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from netdeconv.viz.style import MARKERS, styled
 
-_COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7")
+_COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
 @styled
@@ -22,16 +22,21 @@ def rate_map(rows: Sequence[Mapping[str, Any]]) -> Figure:
     sets = list(dict.fromkeys(str(row["data"]) for row in rows))
     names = list(dict.fromkeys(str(row["normalisation"]) for row in rows))
     figure = Figure(figsize=(3.2 * len(sets), 3.0), layout="constrained")
-    axes = figure.subplots(1, len(sets), squeeze=False)[0]
+    axes, explained = figure.subplots(1, len(sets), squeeze=False)[0], set[str]()
     for axis, data in zip(axes, sets, strict=True):
         for row in rows:
             if row["data"] != data:
                 continue
             cells = {float(key.removeprefix("lr ")): row[key] for key in row if key.startswith("lr ")}
             points = sorted((rate, value) for rate, value in cells.items() if value is not None)
-            index = names.index(row["normalisation"]) % len(_COLOURS)
-            axis.plot(*zip(*points, strict=True), color=_COLOURS[index], marker=MARKERS[index], label=names[index])
+            # where names are more than colours, those of one panel are told apart
+            name, number = str(row["normalisation"]), len(axis.lines)
+            index = names.index(name) if len(names) <= len(_COLOURS) else number % len(_COLOURS)
+            axis.plot(*zip(*points, strict=True), color=_COLOURS[index], marker=MARKERS[index], label=name)
         axis.set(xscale="log", title=data, xlabel="learning rate")
+        own = {str(line.get_label()) for line in axis.lines}
+        if not own <= explained:  # panels of the same names need one legend
+            axis.legend(fontsize="small", frameon=False)
+            explained |= own
     axes[0].set_ylabel("accuracy (%)")
-    axes[0].legend(fontsize="small", frameon=False)
     return figure
