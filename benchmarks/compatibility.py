@@ -60,20 +60,22 @@ class Check:
 
     Args:
         name: of the network.
-        images: (N, 3, 32, 32).
+        images: (N, 3, 32, 32), of the dtype that all is computed in.
         labels: (N,).
         steps: of a small network.
+        lr: learning rate.
     """
 
-    def __init__(self, name: str, images: Tensor, labels: Tensor, steps: int) -> None:
+    def __init__(self, name: str, images: Tensor, labels: Tensor, steps: int, lr: float = LR) -> None:
         size = image_size(name)
+        self.lr = lr
         large = nn.functional.interpolate(images, (size, size), mode="bilinear")
         batches = [*zip(inputs_of(name, large).split(BATCH), labels.split(BATCH), strict=True)]
         self.training, self.held_out = batches[:BATCHES], batches[BATCHES]
         self.inputs = [inputs for inputs, _ in self.training]
         self.further = [inputs for inputs, _ in batches[BATCHES + 1 :]]
         torch.manual_seed(0)
-        self.original = build(name).train()
+        self.original = build(name).to(images.dtype).train()
         self.row: dict[str, Any] = {"network": name, "pixels": size}
         self.steps = steps
 
@@ -120,7 +122,7 @@ class Check:
 
     def _train(self, model: nn.Module, steps: int, label: str, *, evaluate: bool = False) -> None:
         torch.manual_seed(1)
-        optimizer = torch.optim.SGD(model.parameters(), LR, MOMENTUM)
+        optimizer = torch.optim.SGD(model.parameters(), self.lr, MOMENTUM)
         losses = []
         for step in range(steps):
             optimizer.zero_grad()
@@ -156,13 +158,13 @@ class Check:
         return relative_difference(model(self.held_out[0]), trained(self.held_out[0]))
 
 
-def _child(name: str, images: Tensor, labels: Tensor, steps: int, limit: int, results: Connection) -> None:
+def _child(name: str, images: Tensor, labels: Tensor, steps: int, lr: float, limit: int, results: Connection) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     row: dict[str, Any] = {"network": name}
     try:
-        check = Check(name, images, labels, steps)
+        check = Check(name, images, labels, steps, lr)
         row = check.row
         row = check.run()
     except Exception as error:  # the row says what a user would see
@@ -174,11 +176,11 @@ def _child(name: str, images: Tensor, labels: Tensor, steps: int, limit: int, re
     results.send(row)
 
 
-def check(name: str, images: Tensor, labels: Tensor, *, steps: int, limit: int) -> dict[str, Any]:
+def check(name: str, images: Tensor, labels: Tensor, *, steps: int, lr: float, limit: int) -> dict[str, Any]:
     """One network in a process of its own, forked so that it need not import everything again."""
     context = multiprocessing.get_context("fork")
     receiving, sending = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(name, images, labels, steps, limit, sending), daemon=True)
+    process = context.Process(target=_child, args=(name, images, labels, steps, lr, limit, sending), daemon=True)
     process.start()
     sending.close()
     try:
@@ -212,12 +214,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--further", type=int, default=0, help="images that `recalibrate` sees beside those of training"
     )
+    parser.add_argument("--lr", type=float, default=LR)
+    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     parser.add_argument("--limit", type=int, default=120, help="seconds of the processor for a network")
     parser.add_argument("--output", type=Path, default=Path("results/checks/compatibility.json"))
     options = parser.parse_args(given)
     begun = time.perf_counter()
     device = environment.prepare("cpu", 1)
     images, labels = images_and_labels(Path(os.environ.get("NETDECONV_DATA", "data")), options.further)
+    images = images.to(getattr(torch, options.dtype))
     if any(name.startswith("timm/") for name in options.names):
         with contextlib.suppress(ImportError):
             import timm  # noqa: F401 (once, before the processes are forked)
@@ -226,7 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     before = sum(file["minutes"] for file in files)
     missing = [name for name in options.names if name not in known or name in (options.again or ())]
     for name in missing:
-        known[name] = check(name, images, labels, steps=options.steps, limit=options.limit)
+        known[name] = check(name, images, labels, steps=options.steps, lr=options.lr, limit=options.limit)
         print(known[name], flush=True)
         _write(options, known, device, begun - 60 * before)
     if options.merge:
@@ -234,11 +239,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _write(options: argparse.Namespace, known: dict[str, dict[str, Any]], device: torch.device, begun: float) -> None:
-    further = f" --further {options.further}" if options.further else ""
+    usual = {"further": 0, "lr": LR, "dtype": "float32"}
+    changed = "".join(f" --{key} {own}" for key, value in usual.items() if (own := getattr(options, key)) != value)
     table = tables.build(
         "Other libraries' networks",
-        command=f"python -m benchmarks.compatibility --steps {options.steps}{further}",
-        config={"batch_size": BATCH, "images": BATCH * BATCHES, "lr": LR, "momentum": MOMENTUM},
+        command=f"python -m benchmarks.compatibility --steps {options.steps}{changed}",
+        config={"batch_size": BATCH, "images": BATCH * BATCHES, "lr": options.lr, "momentum": MOMENTUM},
         seed=0,
         device=device,
         begun=begun,

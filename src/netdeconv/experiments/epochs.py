@@ -5,7 +5,7 @@ pair is trained on all images with three seeds. Batch norm also runs at the pape
 
 Command:  netdeconv reproduce vgg11-three-epochs --data-dir DIR --export results/cifar10-vgg11-three-epochs.json
 Source:   this project; Ye et al., early version of 2019, for VGG-11 after 20 epochs.
-Hardware: two cores for three epochs; a GPU for twenty.
+Hardware: two cores for three epochs, and for twenty of networks a quarter as wide; a GPU for twenty of the others.
 Minutes:  about 10 for an epoch of the searches' VGG-11 on two cores that are fast at bfloat16.
 Expected: after three epochs batch norm 78.70 % (its rate searched) and 48.47 % at the paper's rate, channel 83.01 %;
           after twenty, in the early version, batch norm 89.15 %, channel 90.23 %, blocks of 16 channels 91.33 %.
@@ -33,6 +33,8 @@ PLANS = {
     "vgg11-three-epochs": Plan(cifar("vgg11", 3, cut=CUT), _CONTEST),
     "vgg11-twenty-epochs": Plan(cifar("vgg11", 20, cut=CUT), _CONTEST),
     "resnet18-twenty-epochs": Plan(cifar("resnet18", 20, width=0.5, cut=CUT), _CONTEST),
+    "vgg11-quarter-twenty-epochs": Plan(cifar("vgg11", 20, width=0.25, cut=CUT), _CONTEST),
+    "resnet18-quarter-twenty-epochs": Plan(cifar("resnet18", 20, width=0.25, cut=CUT), _CONTEST),
 }
 
 
