@@ -74,8 +74,6 @@ CANDIDATES = {
     "7 steps": NormConfig(name="default", num_iterations=7),
     "eps 1e-3": NormConfig(name="default", eps=1e-3),
     "64 rows a feature": NormConfig(name="default", rows_per_feature=64),
-    # all of it
-    "3 steps and stem": NormConfig(name="default", num_iterations=3, stem_iterations=3),
     "3 steps and stem, 64 rows": NormConfig(name="default", num_iterations=3, stem_iterations=3, rows_per_feature=64),
     "channel": NormConfig(name="channel"),
     "paper": NormConfig(name="paper"),

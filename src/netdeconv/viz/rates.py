@@ -11,6 +11,9 @@ from netdeconv.viz.style import MARKERS, styled
 
 _COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
+# Of more names a legend would hide lines.
+_MOST_INSIDE = 4
+
 
 @styled
 def rate_map(rows: Sequence[Mapping[str, Any]]) -> Figure:
@@ -21,7 +24,8 @@ def rate_map(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """
     sets = list(dict.fromkeys(str(row["data"]) for row in rows))
     names = list(dict.fromkeys(str(row["normalisation"]) for row in rows))
-    figure = Figure(figsize=(3.2 * len(sets), 3.0), layout="constrained")
+    most = max(sum(row["data"] == data for row in rows) for data in sets)
+    figure = Figure(figsize=(3.2 * len(sets), 3.0 if most <= _MOST_INSIDE else 4.4), layout="constrained")
     axes, explained = figure.subplots(1, len(sets), squeeze=False)[0], set[str]()
     for axis, data in zip(axes, sets, strict=True):
         for row in rows:
@@ -36,7 +40,8 @@ def rate_map(rows: Sequence[Mapping[str, Any]]) -> Figure:
         axis.set(xscale="log", title=data, xlabel="learning rate")
         own = {str(line.get_label()) for line in axis.lines}
         if not own <= explained:  # panels of the same names need one legend
-            axis.legend(fontsize="small", frameon=False)
+            under = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.22)} if len(own) > _MOST_INSIDE else {}
+            axis.legend(fontsize="small", frameon=False, **under)
             explained |= own
     axes[0].set_ylabel("accuracy (%)")
     return figure
