@@ -28,6 +28,7 @@ SECTIONS = {
             "seconds-to-accuracy-vgg11",
             "seconds-to-accuracy-vgg11-quarter",
             "seconds-to-accuracy-resnet18",
+            "seconds-to-accuracy-resnet18-quarter",
         ),
         *("cifar10-vgg11-three-epochs", "cifar10-vgg11-search"),
     ),

@@ -1,4 +1,4 @@
-"""Seconds to the accuracy of a searched batch norm: VGG-11, whole and a quarter wide, and ResNet-18 on CIFAR-10.
+"""Seconds to the accuracy of a searched batch norm: VGG-11 and ResNet-18 on CIFAR-10, whole and a quarter wide.
 
 1. Batch norm's and every candidate's learning rate and weight decay are searched, as many pairs for each, in two epochs
    on 5000 images cut from the training set.
@@ -15,7 +15,8 @@ Hardware: two cores; nothing else may run beside the final runs.
 Minutes:  68 for VGG-11 and one candidate, one seed, on two cores that are fast at bfloat16; 43 for the quarter, three.
 Expected: at most half of batch norm's seconds is the aim; the former default needed 0.65 of them (VGG-11).
 Spread:   see the export, over seeds.
-Status:   measured here: results/seconds-to-accuracy-vgg11-quarter.json; the former default -vgg11.json, -resnet18.json.
+Status:   measured here: results/seconds-to-accuracy-vgg11-quarter.json, and in part -resnet18-quarter.json; the former
+          default: -vgg11.json, -resnet18.json.
 """
 
 from __future__ import annotations
