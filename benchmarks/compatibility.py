@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import copy
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -37,6 +38,7 @@ from netdeconv.surgery.norms import is_norm
 from netdeconv.surgery.notices import counted
 from netdeconv.surgery.plain import plain_base
 from netdeconv.surgery.policy import make_plan
+from netdeconv.surgery.settings import DEFAULT, SETTINGS, Settings
 
 BATCH, BATCHES, LR, MOMENTUM = 16, 4, 0.01, 0.9
 # networks with more operations an image, forwards, or more weights make a fourth of the steps
@@ -55,6 +57,17 @@ def images_and_labels(root: Path, further: int = 0) -> tuple[Tensor, Tensor]:
     return images * 2, torch.tensor(data.targets[:number])
 
 
+def settings(iterations: int | None) -> Settings:
+    """The default, or the default with another number of steps."""
+    kinds = vars(SETTINGS[DEFAULT])
+    changed = {
+        kind: dataclasses.replace(own, num_iterations=iterations or own.num_iterations)
+        for kind, own in kinds.items()
+        if own is not None
+    }
+    return dataclasses.replace(SETTINGS[DEFAULT], **changed)
+
+
 class Check:
     """One network's row.
 
@@ -64,11 +77,14 @@ class Check:
         labels: (N,).
         steps: of a small network.
         lr: learning rate.
+        iterations: of the inverse roots of all layers; ``None``: the default's.
     """
 
-    def __init__(self, name: str, images: Tensor, labels: Tensor, steps: int, lr: float = LR) -> None:
+    def __init__(
+        self, name: str, images: Tensor, labels: Tensor, steps: int, lr: float = LR, iterations: int | None = None
+    ) -> None:
         size = image_size(name)
-        self.lr = lr
+        self.lr, self.settings = lr, settings(iterations)
         large = nn.functional.interpolate(images, (size, size), mode="bilinear")
         batches = [*zip(inputs_of(name, large).split(BATCH), labels.split(BATCH), strict=True)]
         self.training, self.held_out = batches[:BATCHES], batches[BATCHES]
@@ -85,7 +101,7 @@ class Check:
         self.row["steps"] = steps
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            model = nd.convert(self.original)
+            model = nd.convert(self.original, self.settings)
         self._count(model, [str(w.message) for w in caught])
         with_norms = copy.deepcopy(self.original)
         self._train(with_norms, steps, "batch norm")
@@ -158,13 +174,13 @@ class Check:
         return relative_difference(model(self.held_out[0]), trained(self.held_out[0]))
 
 
-def _child(name: str, images: Tensor, labels: Tensor, steps: int, lr: float, limit: int, results: Connection) -> None:
-    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
+def _child(name: str, images: Tensor, labels: Tensor, options: argparse.Namespace, results: Connection) -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (options.limit, options.limit + 5))
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     row: dict[str, Any] = {"network": name}
     try:
-        check = Check(name, images, labels, steps, lr)
+        check = Check(name, images, labels, options.steps, options.lr, options.num_iterations)
         row = check.row
         row = check.run()
     except Exception as error:  # the row says what a user would see
@@ -176,11 +192,11 @@ def _child(name: str, images: Tensor, labels: Tensor, steps: int, lr: float, lim
     results.send(row)
 
 
-def check(name: str, images: Tensor, labels: Tensor, *, steps: int, lr: float, limit: int) -> dict[str, Any]:
+def check(name: str, images: Tensor, labels: Tensor, options: argparse.Namespace) -> dict[str, Any]:
     """One network in a process of its own, forked so that it need not import everything again."""
-    context = multiprocessing.get_context("fork")
+    context, limit = multiprocessing.get_context("fork"), options.limit
     receiving, sending = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(name, images, labels, steps, lr, limit, sending), daemon=True)
+    process = context.Process(target=_child, args=(name, images, labels, options, sending), daemon=True)
     process.start()
     sending.close()
     try:
@@ -216,6 +232,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--lr", type=float, default=LR)
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
+    parser.add_argument("--num-iterations", type=int, default=None, help="steps of all layers' inverse roots")
     parser.add_argument("--limit", type=int, default=120, help="seconds of the processor for a network")
     parser.add_argument("--output", type=Path, default=Path("results/checks/compatibility.json"))
     options = parser.parse_args(given)
@@ -231,7 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     before = sum(file["minutes"] for file in files)
     missing = [name for name in options.names if name not in known or name in (options.again or ())]
     for name in missing:
-        known[name] = check(name, images, labels, steps=options.steps, lr=options.lr, limit=options.limit)
+        known[name] = check(name, images, labels, options)
         print(known[name], flush=True)
         _write(options, known, device, begun - 60 * before)
     if options.merge:
@@ -239,8 +256,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _write(options: argparse.Namespace, known: dict[str, dict[str, Any]], device: torch.device, begun: float) -> None:
-    usual = {"further": 0, "lr": LR, "dtype": "float32"}
-    changed = "".join(f" --{key} {own}" for key, value in usual.items() if (own := getattr(options, key)) != value)
+    usual = {"further": 0, "lr": LR, "dtype": "float32", "num_iterations": None}
+    changed = "".join(
+        f" --{key.replace('_', '-')} {own}" for key, value in usual.items() if (own := getattr(options, key)) != value
+    )
     table = tables.build(
         "Other libraries' networks",
         command=f"python -m benchmarks.compatibility --steps {options.steps}{changed}",
