@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import copy
-import dataclasses
 import json
 import multiprocessing
 import os
@@ -32,13 +31,14 @@ from torch.utils.flop_counter import FlopCounterMode
 import netdeconv as nd
 from benchmarks.compatibility_networks import NAMES, build, image_size, inputs_of, logits
 from benchmarks.harness import environment, tables
+from netdeconv.models import NormConfig
+from netdeconv.models.normalisation import settings_of
 from netdeconv.nn import WhitenedLayer
 from netdeconv.surgery.batches import relative_difference
 from netdeconv.surgery.norms import is_norm
 from netdeconv.surgery.notices import counted
 from netdeconv.surgery.plain import plain_base
 from netdeconv.surgery.policy import make_plan
-from netdeconv.surgery.settings import DEFAULT, SETTINGS, Settings
 
 BATCH, BATCHES, LR, MOMENTUM = 16, 4, 0.01, 0.9
 # networks with more operations an image, forwards, or more weights make a fourth of the steps
@@ -57,17 +57,6 @@ def images_and_labels(root: Path, further: int = 0) -> tuple[Tensor, Tensor]:
     return images * 2, torch.tensor(data.targets[:number])
 
 
-def settings(iterations: int | None) -> Settings:
-    """The default, or the default with another number of steps."""
-    kinds = vars(SETTINGS[DEFAULT])
-    changed = {
-        kind: dataclasses.replace(own, num_iterations=iterations or own.num_iterations)
-        for kind, own in kinds.items()
-        if own is not None
-    }
-    return dataclasses.replace(SETTINGS[DEFAULT], **changed)
-
-
 class Check:
     """One network's row.
 
@@ -84,7 +73,8 @@ class Check:
         self, name: str, images: Tensor, labels: Tensor, steps: int, lr: float = LR, iterations: int | None = None
     ) -> None:
         size = image_size(name)
-        self.lr, self.settings = lr, settings(iterations)
+        self.lr = lr
+        self.settings = settings_of(NormConfig(name="default", num_iterations=iterations, stem_iterations=iterations))
         large = nn.functional.interpolate(images, (size, size), mode="bilinear")
         batches = [*zip(inputs_of(name, large).split(BATCH), labels.split(BATCH), strict=True)]
         self.training, self.held_out = batches[:BATCHES], batches[BATCHES]

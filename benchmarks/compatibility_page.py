@@ -77,7 +77,8 @@ def render(table: Mapping[str, Any]) -> str:
         running=sum(_evaluates(row, "running") for row in rows),
     )
     origin = f"`{table['command']}`; {table['hardware']}; {cell(table['minutes'])} minutes."
-    return "\n\n".join([BEGIN, head, render_rows([_shown(row) for row in rows]), origin, table["note"], END])
+    notes = [table["note"]] if table.get("note") else []
+    return "\n\n".join([BEGIN, head, render_rows([_shown(row) for row in rows]), origin, *notes, END])
 
 
 def draw(table: Mapping[str, Any]) -> Figure:

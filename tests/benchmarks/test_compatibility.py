@@ -68,3 +68,10 @@ def test_the_page_is_what_the_results_say():
     assert sum(name.startswith("timm/") for name in NAMES) >= 100
     table = compatibility_page.load(compatibility_page.SOURCE)
     assert compatibility_page.render(table) in compatibility_page.PAGE.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("note", "ends"), [({}, "1 minutes."), ({"note": "One network."}, "One network.")])
+def test_a_note_is_shown_where_there_is_one(note, ends):
+    row = GOOD | {"pixels": 64, "steps": 20, "whitened": "5 of 5"}
+    table = {"command": "python -m benchmarks.compatibility", "hardware": "a processor", "minutes": 1, "rows": [row]}
+    assert compatibility_page.render(table | note).split("\n\n")[-2].endswith(ends)

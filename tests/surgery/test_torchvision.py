@@ -101,3 +101,25 @@ def test_layers_whose_weights_a_parent_reads_keep_their_function_in_calibration(
         assert type(converted.features[1][0].attn.qkv) is nn.Linear
         assert type(converted.features[1][0].mlp[0]) is nd.WhitenedLinear
         assert_within(converted(data[0]), model(data[0]), FOLDED_FLOAT32)
+
+
+@pytest.mark.filterwarnings("ignore:.*sampled rows for:RuntimeWarning")  # of the last maps' few pixels
+def test_a_detector_is_whitened_and_recalibrated_with_its_targets():
+    detector = torchvision.models.get_model(
+        "ssdlite320_mobilenet_v3_large", weights=None, weights_backbone=None, num_classes=3
+    )
+    images = [torch.rand(3, 96, 96) for _ in range(2)]
+    targets = [{"boxes": torch.tensor([[10.0, 10.0, 60.0, 70.0]]), "labels": torch.tensor([1])}] * 2
+    model = nd.convert(detector).train()
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    sum(model(images, targets).values()).backward()
+    before = {name: buffer.clone() for name, buffer in model.named_buffers() if name.endswith("running_whitening")}
+    others = [torch.rand(3, 96, 96) for _ in range(2)]
+    nd.recalibrate(model, [others], forward=lambda network, batch: network(batch, targets))
+    assert len(before) == 82
+    after = dict(model.named_buffers())
+    assert not any(torch.equal(after[name], matrix) for name, matrix in before.items())
+    with torch.no_grad():
+        expected, folded = (network.eval()(images[:1])[0] for network in (model, nd.fold(model)))
+    for name in expected:
+        assert_within(folded[name].double(), expected[name].double(), FOLDED_FLOAT32)
