@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.harness import options
+from benchmarks.harness import options, profiles
 from benchmarks.harness.steps import LR, MOMENTUM, WEIGHT_DECAY, TrainingStep, random_batch
 from benchmarks.harness.timing import Samples, columns, describe, rounded
 from benchmarks.harness.variants import BATCH_NORM, NONE, PUBLISHED, VARIANTS
@@ -32,6 +32,7 @@ PORT = (
 )
 GRAPH = ", graph"
 TIMED, MEMORY_ONLY = "Training step", "Memory of a training step"
+PROFILE = "Operations of torch in one step, and their own milliseconds while the profiler watches"
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -43,7 +44,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--graph", action="store_true", help="also replay every step as one CUDA graph")
     parser.add_argument("--memory-only", action="store_true", help="time nothing")
     parser.add_argument("--steps", type=int, default=None, help="steps in a timed sample: 1; 5 on cuda")
-    parser.add_argument("--profile", metavar="VARIANT", default=None, help="show where its time goes")
+    parser.add_argument("--profile", nargs="+", metavar="VARIANT", default=[], help="show where their time goes")
     parsed = options.parse(parser, arguments)
     parsed.steps = parsed.steps or (5 if parsed.device == "cuda" else 1)
     return parsed
@@ -116,8 +117,7 @@ def measure(settings: argparse.Namespace, device: torch.device) -> dict[str, Any
     candidates = Candidates(settings, device)
     actions = {name: functools.partial(candidates.step, name) for name in candidates.steps}
     samples = options.timed(settings, actions, device, repeat=settings.steps, on_error=candidates.drop)
-    if settings.profile in candidates.steps:
-        print(profile(candidates.steps[settings.profile]))
+    profiled = profiles.by_kind({name: step for name, step in candidates.steps.items() if name in settings.profile})
     port = settings.dtype == "bfloat16" and PUBLISHED in settings.variants
     how = f"{settings.dtype}, {settings.device}{', compiled' if settings.compile else ''}"
     return {
@@ -129,14 +129,8 @@ def measure(settings: argparse.Namespace, device: torch.device) -> dict[str, Any
         },
         "rows": candidates.rows(samples),
         "note": " ".join([MEMORY[settings.device], *([PORT] if port else [])]),
+        "parts": [{"name": PROFILE, "rows": profiled}] if profiled else [],
     }
-
-
-def profile(step: TrainingStep) -> str:
-    """Torch's table of where the time of a warm step goes."""
-    with torch.profiler.profile() as recorded:
-        step()
-    return str(recorded.key_averages().table(sort_by=f"self_{step.device.type}_time_total", row_limit=15))
 
 
 def results_file(settings: argparse.Namespace) -> Path:

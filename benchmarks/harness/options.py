@@ -48,6 +48,7 @@ def add_network(made: argparse.ArgumentParser) -> None:
     """Options that say which network sees which images."""
     made.add_argument("--arch", default="vgg11", help="a name of netdeconv.models (torchvision's where --imagenet)")
     made.add_argument("--imagenet", action="store_true", help="torchvision's network, 1000 classes")
+    made.add_argument("--width", type=float, default=1.0, help="factor on the channels; not where --imagenet")
     made.add_argument("--batch-size", type=int, default=None, help="128; 256 where --imagenet")
     made.add_argument("--size", type=int, default=None, help="of the images: 32; 224 where --imagenet")
     made.add_argument("--classes", type=int, default=None, help="10; 1000 where --imagenet")
@@ -78,13 +79,14 @@ def _usual(imagenet: bool) -> dict[str, int]:
 def network(options: argparse.Namespace, variant: str) -> nn.Module:
     """The network that was asked for, with the normalisation of a variant."""
     arch = f"{models.IMAGENET}{options.arch}" if options.imagenet else options.arch
-    return build_network(arch, variant, num_classes=options.classes, image_size=options.size, seed=options.seed)
+    named = {"num_classes": options.classes, "image_size": options.size, "width": options.width, "seed": options.seed}
+    return build_network(arch, variant, **named)
 
 
 def network_label(options: argparse.Namespace) -> str:
     """The network as file names and titles call it, with whatever is not as usual."""
     label = f"imagenet-{options.arch}" if options.imagenet else options.arch
-    for name, usual in _usual(options.imagenet).items():
+    for name, usual in {"width": 1.0, **_usual(options.imagenet)}.items():
         if getattr(options, name) != usual:
             label += f"-{name.partition('_')[0]}{getattr(options, name)}"
     return label

@@ -33,10 +33,10 @@ def by_name(table: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_training_step(tmp_path, dtype, capsys):
+def test_training_step(tmp_path, dtype):
     names = ["none", "batch_norm", "channel", "published"]
     path = tmp_path / "step.json"
-    table = measured(training_step, path, *SMALL, "--dtype", dtype, "--variants", *names, "--profile", "channel")
+    table = measured(training_step, path, *SMALL, "--dtype", dtype, "--variants", *names, "--profile", *names[1:3])
     rows = by_name(table)
     assert list(rows) == names
     for row in rows.values():
@@ -54,7 +54,11 @@ def test_training_step(tmp_path, dtype, capsys):
     assert ("plain port" in table["note"]) == (dtype == "bfloat16")
     assert table["config"]["dtype"] == dtype
     assert str(tmp_path) not in path.read_text()
-    assert "aten::" in capsys.readouterr().out
+    (profile,) = table["parts"]
+    calls = {row["operations"]: (row["batch_norm, calls"], row["channel, calls"]) for row in profile["rows"]}
+    assert calls["batch norm"][0] > 0 == calls["batch norm"][1]
+    assert calls["products of matrices"][1] > calls["products of matrices"][0] > 0
+    assert calls["all"] == tuple(sum(count[n] for kind, count in calls.items() if kind != "all") for n in (0, 1))
 
 
 def test_memory_alone_is_measured_without_a_clock(tmp_path):
@@ -90,6 +94,7 @@ def test_unknown_names_are_refused(module):
     ("arguments", "name"),
     [
         (["--arch", "lenet"], "training-step-lenet-float32-cpu.json"),
+        (["--arch", "vgg11", "--width", "0.25"], "training-step-vgg11-width0.25-float32-cpu.json"),
         (["--arch", "lenet", "--size", "64", "--compile"], "training-step-lenet-size64-compiled-float32-cpu.json"),
         (
             ["--arch", "resnet50", "--imagenet", "--dtype", "bfloat16", "--device", "cuda"],
