@@ -136,6 +136,7 @@ def render_performance(folder: Path) -> str:
     """The page of performance, markers included: one short table each for steps, memory and evaluation."""
     parts = {
         "Training steps: seconds against batch norm's": _steps(folder),
+        "Training steps of networks a quarter as wide, and what torch is called for in one": _narrow(folder),
         "Memory kept for the backward pass, against batch norm's": _memory(folder),
         "Evaluation: seconds against the bare convolution network's": _inference(folder),
         "The former library (7c809aa) and the present one, against batch norm": _former(folder),
@@ -157,6 +158,25 @@ def _measured(folder: Path, kind: str) -> Iterator[tuple[dict[str, Any], list[Ro
 def _steps(folder: Path) -> Iterator[Row]:
     for named, rows in _measured(folder, "training-step"):
         yield named | _picked({row["variant"]: row["to batch norm"] for row in rows})
+
+
+def _narrow(folder: Path) -> Iterator[Row]:
+    """Of every narrow network: ratios of steps, and calls by kind of operation."""
+    for network, title in NETWORKS.items():
+        for file in sorted(folder.glob(f"training-step-{network}-width*-float32-cpu.json")):
+            table = load(file)
+            ratios = {row["variant"]: row["to batch norm"] for row in table["rows"]}
+            (calls,) = (part["rows"] for part in table["parts"])
+            counted = {row["operations"]: [row[f"{name}, calls"] for name in (NORM, "default")] for row in calls}
+            shown = {"views and the rest": "views", "products of matrices": "products", "all": "all"}
+            yield {
+                "network": title,
+                "threads": table["hardware"].split(", ")[1].removesuffix(" threads"),
+                "no norm": ratios["none"],
+                "default": ratios["default"],
+                **{f"calls, {name}": counted["all"][n] for n, name in enumerate(("batch norm", "default"))},
+                **{f"default, {name}": counted[kind][1] for kind, name in shown.items() if kind != "all"},
+            }
 
 
 def _memory(folder: Path) -> Iterator[Row]:

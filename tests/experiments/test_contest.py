@@ -103,6 +103,17 @@ def test_rates_are_chosen_on_validation_images_and_finals_train_on_all(plan, tmp
         reproduce(experiment("mnist-mlp"), (), path)
 
 
+def test_a_part_of_the_search_is_enough_for_the_finals_that_follow_from_it(plan, tmp_path, monkeypatch):
+    fake(monkeypatch, lambda config: 60.0 - config.optimizer.lr)
+    reproduce(plan.experiment(), ["none, search lr 0.1*"], tmp_path / "contest")
+    trained = fake(monkeypatch, lambda config: 70.0)
+    with pytest.raises(ValueError, match="unknown row of .*'paper, seed 0'"):
+        reproduce(plan.experiment(), ["paper, seed 0"], tmp_path / "contest")
+    reproduce(plan.experiment(), ["none, seed 0"], tmp_path / "contest")
+    assert labels(trained) == ["none,_seed_0"]
+    assert [config.optimizer.lr for config in trained] == [0.1]
+
+
 def test_weight_decays_are_searched_with_every_rate(plan, tmp_path, monkeypatch):
     plan = dataclasses.replace(plan, contest=dataclasses.replace(plan.contest, weight_decays=(1e-3, 5e-3)))
     fake(monkeypatch, lambda config: 60.0 + config.optimizer.lr + 1000 * config.optimizer.weight_decay)

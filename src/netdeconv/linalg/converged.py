@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from netdeconv.linalg.lyapunov import inverse_sqrt_gradient, spectral_decomposition
-from netdeconv.linalg.precision import either, frobenius_norm, full_precision, symmetrize
+from netdeconv.linalg.precision import Function, either, frobenius_norm, full_precision, symmetrize
 from netdeconv.linalg.symmetric import symmetric_product
 
 
@@ -80,7 +80,7 @@ def tuned_coefficients(min_eigenvalue: float, tolerance: float) -> tuple[tuple[f
     return tuple(steps)
 
 
-class _TraceableRoot(torch.autograd.Function):
+class _TraceableRoot(Function):
     generate_vmap_rule = True
 
     @staticmethod

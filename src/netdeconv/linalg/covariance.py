@@ -19,7 +19,7 @@ from netdeconv import kernels
 from netdeconv.linalg.geometry import PatchGeometry
 from netdeconv.linalg.grouping import Grouping
 from netdeconv.linalg.patches import PatchCopier, gather_patches, portions
-from netdeconv.linalg.precision import either, full_precision, may_write, statistics_dtype, symmetrize
+from netdeconv.linalg.precision import Function, either, full_precision, may_write, statistics_dtype, symmetrize
 from netdeconv.linalg.symmetric import add_gram, complete
 
 # entries of a batch whose mean is near enough to the batch's to centre at
@@ -69,7 +69,7 @@ def patch_statistics(
     return same, mean_GD, covariance_GDD
 
 
-class _TraceableStatistics(torch.autograd.Function):
+class _TraceableStatistics(Function):
     """The statistics; for several models at once (``vmap``) their matrices stand side by side."""
 
     @staticmethod

@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from netdeconv.linalg.lyapunov import inverse_sqrt_gradient, spectral_decomposition
-from netdeconv.linalg.precision import either, full_precision
+from netdeconv.linalg.precision import Function, either, full_precision
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Eigen:
         return root
 
 
-class _TraceableRoot(torch.autograd.Function):
+class _TraceableRoot(Function):
     generate_vmap_rule = True
 
     @staticmethod

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
-from netdeconv.linalg.precision import symmetrize
+from netdeconv.linalg.precision import Function, symmetrize
 
 
 def spectral_decomposition(matrix: Tensor) -> tuple[Tensor, Tensor]:
@@ -27,7 +27,7 @@ def inverse_sqrt_gradient(matrix: Tensor, values: Tensor, vectors: Tensor, grad:
     return gradient
 
 
-class _Gradient(torch.autograd.Function):
+class _Gradient(Function):
     generate_vmap_rule = True
 
     @staticmethod

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from netdeconv import kernels
 from netdeconv.linalg import spectral_steps
-from netdeconv.linalg.precision import either, frobenius_norm, full_precision, may_write, symmetrize
+from netdeconv.linalg.precision import Function, either, frobenius_norm, full_precision, may_write, symmetrize
 from netdeconv.linalg.symmetric import symmetric_product
 
 
@@ -143,7 +143,7 @@ def _models_stacked(
     return apart, (0,) * len(apart)
 
 
-class _TraceableByProducts(torch.autograd.Function):
+class _TraceableByProducts(Function):
     """Keeps the matrix and the result; backward is itself differentiable."""
 
     @staticmethod
@@ -189,7 +189,7 @@ class _ByProducts(_TraceableByProducts):
             return (_through_norm(*_scaled(matrix), root, symmetrize(tangent), ctx.num_iterations),)
 
 
-class _TraceableByEigenvalues(torch.autograd.Function):
+class _TraceableByEigenvalues(Function):
     """Keeps the matrix and its decomposition; a second derivative goes through products."""
 
     @staticmethod

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import inspect
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
 import torch
 from torch import Tensor
 
 # Torch has no public word for this. Where its private one is gone nothing is written to, which is slower and as exact.
 _transformed = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
 
+_NOTHING = nullcontext()
 
-def full_precision(tensor: Tensor) -> torch.autocast:
+
+class Function(torch.autograd.Function):
+    """A function of autograd whose signature is at hand: torch works it out in every call, a tenth of a small layer."""
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        cls.forward.__signature__ = inspect.signature(cls.forward)  # type: ignore[attr-defined]
+
+
+def full_precision(tensor: Tensor) -> AbstractContextManager[object]:
     """Context without autocast on the tensor's device; also guards backward passes run inside autocast."""
-    return torch.autocast(tensor.device.type, enabled=False)
+    device = tensor.device.type
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else _NOTHING
 
 
 def statistics_dtype(dtype: torch.dtype) -> torch.dtype:

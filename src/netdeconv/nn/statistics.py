@@ -107,7 +107,8 @@ class InputStatistics(nn.Module):
         """
         if not self.training or (frozen and self.mode == "scheduled"):
             return x, self.running_mean, self.running_whitening
-        if self.mode == "scheduled" and self.sampler.num_rows(x.shape) < 2 and not self._shared:
+        rows = self.sampler.num_rows(x.shape)
+        if self.mode == "scheduled" and rows < 2 and not self._shared:
             # one row says nothing: a pooled map or a classifier's features of one image
             return x, self.running_mean.clone(), self.running_whitening.clone()
         again, freeze, active = _runs_again(), self.whitening.freeze, None
@@ -117,7 +118,7 @@ class InputStatistics(nn.Module):
                 self.num_steps.add_(int(not again))
                 # copies: a later step overwrites the buffers before backward has read them
                 return x, self.running_mean.clone(), self.running_whitening.clone()
-        x, mean, matrix = self._of_batch(x, exclusive=exclusive)
+        x, mean, matrix = self._of_batch(x, rows, exclusive=exclusive)
         if self.mode != "batch" and not again:
             self._update(mean, matrix, active)
         if active is not None and self.num_steps is not None:
@@ -135,11 +136,10 @@ class InputStatistics(nn.Module):
     def observe(self, x: Tensor) -> None:
         """Move the running statistics as a training step does, without computing an output."""
         with torch.no_grad():
-            self._update(*self._of_batch(x, exclusive=False)[1:])
+            self._update(*self._of_batch(x, self.sampler.num_rows(x.shape), exclusive=False)[1:])
 
-    def _of_batch(self, x: Tensor, *, exclusive: bool) -> tuple[Tensor, Tensor, Tensor]:
+    def _of_batch(self, x: Tensor, rows: int, *, exclusive: bool) -> tuple[Tensor, Tensor, Tensor]:
         shared = self._shared
-        rows = self.sampler.num_rows(x.shape)
         if rows < 2 and not shared:  # other ranks may have more
             raise ValueError(
                 f"{self.layer}: whitening needs at least two sampled rows, got {rows} of input {tuple(x.shape)}: "
@@ -182,6 +182,7 @@ class InputStatistics(nn.Module):
     def _update(self, mean: Tensor, matrix: Tensor, active: Tensor | None = None) -> None:
         """Move the running statistics towards the batch's; on the device, without waiting for it."""
         finite = torch.isfinite(mean.sum() + matrix.sum())
+        known = _value_of(finite) if active is None else None
         if _value_of(finite) is False:
             self._warn_once(
                 "a batch with NaN or infinity moves no running statistics "
@@ -189,10 +190,13 @@ class InputStatistics(nn.Module):
             )
         moves = finite if active is None else finite & active
         self.num_batches_tracked.add_(moves)
-        self.num_batches_skipped.add_(~finite if active is None else ~finite & active)
+        if not known:
+            self.num_batches_skipped.add_(~finite if active is None else ~finite & active)
         weight = self._weight_of_new()
         for running, new in ((self.running_mean, mean), (self.running_whitening, matrix)):
-            new = torch.where(moves, new.to(running.dtype), running)  # not a zero weight: zero times NaN is NaN
+            new = new.to(running.dtype)
+            if not known:
+                new = torch.where(moves, new, running)  # not a zero weight: zero times NaN is NaN
             pooled = self.mode == "average" and running is self.running_whitening
             running.copy_(self._pooled(running, new, weight) if pooled else running.lerp(new, weight))
 

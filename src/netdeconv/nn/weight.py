@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from netdeconv.linalg import Grouping
-from netdeconv.linalg.precision import either, full_precision, inverse
+from netdeconv.linalg.precision import Function, either, full_precision, inverse
 
 
 def whiten_weight(
@@ -107,7 +107,7 @@ def unwhiten_weight(weight: Tensor, matrix: Tensor, grouping: Grouping) -> Tenso
     return _like(weight, blocks.flatten(1, 2), shape, grouping)
 
 
-class _TraceableWeight(torch.autograd.Function):
+class _TraceableWeight(Function):
     """Keeps weight, mean and matrix alone; the blocks are made again in backward, which is differentiable itself."""
 
     generate_vmap_rule = True

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,8 @@ def reproduce(
 
     Args:
         experiment: the experiment.
-        patterns: labels of the rows to train, or patterns of them; none: all.
+        patterns: labels of the rows to train, or patterns of them; none: all. Others count for what follows where they
+            were begun before.
         path: the directory, in which every row gets a folder; ``None`` for a new one in ``runs``.
         reporter: who is told of a row's progress, by its label.
         render: returns what is written as ``table.txt``, not more often than every 20 seconds, and at the end.
@@ -90,7 +92,7 @@ def reproduce(
         )
     patterns, saved = tuple(patterns), {"experiment": experiment.name}
     folder = None if path is None else Path(path).expanduser()
-    found = _collect(experiment, folder, {})
+    found = _collect(experiment, folder, patterns, {})
     experiment.select(patterns, found)
     begun = None if folder is None or not (folder / CONFIG).exists() else read_config(folder)
     if begun not in (None, saved):
@@ -116,7 +118,8 @@ def reproduce(
             if _is_done(folder_of(folder, label), own):
                 continue
             _train(label, own.row, folder, reporter)
-            found = _collect(experiment, folder, {other: run for other, run in found.items() if other != label})
+            others = {other: run for other, run in found.items() if other != label}
+            found = _collect(experiment, folder, patterns, others)
             if time.monotonic() - written > _SECONDS_BETWEEN_TABLES:
                 tell()
                 written = time.monotonic()
@@ -131,13 +134,24 @@ def folder_of(directory: Path, label: str) -> Path:
     return directory / label.replace(" ", "_").replace("/", "-")
 
 
-def _collect(experiment: Experiment, path: Path | None, kept: Mapping[str, Reproduced]) -> dict[str, Reproduced]:
-    """What the directory holds of the first rows, and of what follows from those; kept ones are not read again."""
+def _collect(
+    experiment: Experiment, path: Path | None, patterns: Sequence[str], kept: Mapping[str, Reproduced]
+) -> dict[str, Reproduced]:
+    """What the directory holds of the first rows, and of what follows from those that were begun or asked for.
+
+    Kept ones are not read again.
+    """
+
+    def counts(run: Reproduced) -> bool:
+        asked_for = not patterns or any(fnmatchcase(run.label, pattern) for pattern in patterns)
+        return asked_for or bool(run.history or run.failure)
+
     found: dict[str, Reproduced] = {}
     new = dict(experiment.rows)
     while new:
         found |= {label: kept.get(label) or _read(label, row, path) for label, row in new.items()}
-        new = {label: row for label, row in experiment.known(found).items() if label not in found}
+        known = experiment.known({label: run for label, run in found.items() if counts(run)})
+        new = {label: row for label, row in known.items() if label not in found}
     return found
 
 
