@@ -34,7 +34,7 @@ def whitened(arch: str, name: str) -> dict[str, tuple[str, int, int]]:
         ("batch_norm", {}),
         ("stem", {"0": ("full", 4, 15)}),
         ("channel", {"0": ("channel", 4, 5), "4": ("channel", 4, 5), "9": ("full", 16, 5)}),
-        ("default", {"0": ("full", 4, 5), "4": ("channel", 4, 5), "9": ("full", 16, 5)}),
+        ("default", {"0": ("full", 4, 5), "4": ("channel", 4, 3), "9": ("full", 16, 3)}),
         ("paper", {"0": ("full", 4, 15), "4": ("full", 4, 5), "9": ("full", 16, 5)}),
         ("full16", {"0": ("full", 4, 15), "4": ("full", 4, 5), "9": ("full", 16, 5)}),
     ],

@@ -11,8 +11,8 @@ from netdeconv.nn import WhitenedLayer
 from netdeconv.surgery import SETTINGS, NothingChangedWarning, Settings
 
 FIRST = nd.Whitening(rows_per_feature=16)
-CHANNELS = nd.Whitening(structure="channel", rows_per_feature=16)
-FEATURES = nd.Whitening(group_size=512)
+CHANNELS = nd.Whitening(structure="channel", rows_per_feature=16, num_iterations=3)
+HEAD, FEATURES = nd.Whitening(group_size=512, num_iterations=3), nd.Whitening(group_size=512)
 HELD = nd.Whitening(num_iterations=15, freeze=nd.Freeze(active=100, period=1000))
 PATCHES, FULL16 = nd.Whitening(), nd.Whitening(group_size=16)
 CHANNEL = nd.Whitening(structure="channel")
@@ -35,7 +35,7 @@ def settings(model):
 
 def test_the_first_layers_patches_the_others_channels_and_wide_blocks_of_features():
     found = settings(nd.convert(network()))
-    assert found == {"0": FIRST, "1": CHANNELS, "2": CHANNELS, "4": FEATURES}
+    assert found == {"0": FIRST, "1": CHANNELS, "2": CHANNELS, "4": HEAD}
     assert settings(nd.convert(network(), "default")) == found
     assert (FIRST.structure, FIRST.num_iterations, FIRST.freeze) == ("full", 5, None)
 
@@ -68,8 +68,8 @@ def test_a_part_of_a_network_has_no_first_layer(channels, first):
 
 def test_linear_layers_are_whitened_alone_too():
     perceptron = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
-    assert settings(nd.convert(perceptron)) == {"0": FEATURES, "2": FEATURES}
-    assert settings(nd.convert(network(), select="4")) == {"4": FEATURES}
+    assert settings(nd.convert(perceptron)) == {"0": HEAD, "2": HEAD}
+    assert settings(nd.convert(network(), select="4")) == {"4": HEAD}
     once = nd.convert(network())
     with pytest.warns(NothingChangedWarning):
         assert settings(nd.convert(once)) == settings(once)

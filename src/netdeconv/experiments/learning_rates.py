@@ -52,30 +52,37 @@ PANELS: dict[str, dict[str, Any]] = {
     "cifar10 mobilenet_v2": {"arch": "mobilenet_v2", "width": 0.5},
     "cifar10 densenet121": {"arch": "densenet121"},
 }
+
+
+def _five(**changes: Any) -> NormConfig:
+    """The default with five steps behind the stem, and a change."""
+    return NormConfig(name="default", num_iterations=5, **changes)
+
+
 CANDIDATES = {
     "batch norm": NormConfig(),
     "default": NormConfig(name="default"),
-    # the head
-    "plain head": NormConfig(name="default", linear_group_size=0),
-    "head 64": NormConfig(name="default", linear_group_size=64),
-    # the stem
-    "stem 3 steps": NormConfig(name="default", stem_iterations=3),
-    "stem 7 steps": NormConfig(name="default", stem_iterations=7),
-    "stem 15 steps": NormConfig(name="default", stem_iterations=15),
-    "stem 15 steps, frozen": NormConfig(name="default", stem_iterations=15, freeze=True),
-    "stem eps 1e-3": NormConfig(name="default", stem_eps=1e-3),
-    "stem eps 1e-2": NormConfig(name="default", stem_eps=1e-2),
-    "stem channel": NormConfig(name="default", stem=False),
-    # the rest
-    "channel 16": NormConfig(name="default", group_size=16),
-    "full 8": NormConfig(name="default", structure="full", group_size=8),
-    "full 16": NormConfig(name="default", structure="full", group_size=16),
-    "2 steps": NormConfig(name="default", num_iterations=2),
-    "5 steps": NormConfig(name="default", num_iterations=5),
-    "7 steps": NormConfig(name="default", num_iterations=7),
-    "eps 1e-3": NormConfig(name="default", eps=1e-3),
-    "64 rows a feature": NormConfig(name="default", rows_per_feature=64),
     "stem 3 steps, 64 rows": NormConfig(name="default", stem_iterations=3, rows_per_feature=64),
+    "2 steps": NormConfig(name="default", num_iterations=2),
+    "5 steps": _five(),
+    "7 steps": NormConfig(name="default", num_iterations=7),
+    # what was tried when there were five steps: the head,
+    "plain head": _five(linear_group_size=0),
+    "head 64": _five(linear_group_size=64),
+    # the stem,
+    "stem 3 steps": _five(stem_iterations=3),
+    "stem 7 steps": _five(stem_iterations=7),
+    "stem 15 steps": _five(stem_iterations=15),
+    "stem 15 steps, frozen": _five(stem_iterations=15, freeze=True),
+    "stem eps 1e-3": _five(stem_eps=1e-3),
+    "stem eps 1e-2": _five(stem_eps=1e-2),
+    "stem channel": _five(stem=False),
+    # the rest
+    "channel 16": _five(group_size=16),
+    "full 8": _five(structure="full", group_size=8),
+    "full 16": _five(structure="full", group_size=16),
+    "eps 1e-3": _five(eps=1e-3),
+    "64 rows a feature": _five(rows_per_feature=64),
     "channel": NormConfig(name="channel"),
     "paper": NormConfig(name="paper"),
 }
