@@ -1,7 +1,7 @@
 """Accuracy after a number of epochs of CIFAR-10: batch norm and the settings of whitening, all searched alike.
 
 Each one's learning rate and weight decay are searched in one epoch, on 5000 images cut from the training set. The best
-pair is trained on all images with three seeds. Batch norm and the default also run at the paper's rate and weight decay.
+pair is trained on all images with three seeds. Batch norm and the default also run at the paper's rate and decay.
 
 Command:  netdeconv reproduce vgg11-three-epochs --data-dir DIR --export results/cifar10-vgg11-three-epochs.json
 Source:   this project; Ye et al., early version of 2019, for VGG-11 after 20 epochs.
@@ -40,7 +40,7 @@ PLANS = {
 
 def rows(name: str) -> Rows:
     """Return the searches, and runs at the paper's rate."""
-    found = PLANS[name].rows()
+    found = dict(PLANS[name].rows())
     for own in AS_PUBLISHED:
         changes = {"data.validation_size": 0, "network.norm": norm_config(NAMES[own])}
         found |= finals(replaced(PLANS[name].base, changes), f"{own} at the paper's rate")
