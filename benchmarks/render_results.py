@@ -22,6 +22,7 @@ SECTIONS = {
     "Whitening against batch norm": (
         *(
             "learning-rates",
+            "learning-rates-networks",
             "learning-rates-further",
             "learning-rates-candidates",
             "running-statistics",
@@ -30,7 +31,7 @@ SECTIONS = {
             "seconds-to-accuracy-resnet18",
             "seconds-to-accuracy-resnet18-quarter",
         ),
-        *("cifar10-vgg11-three-epochs", "cifar10-vgg11-search"),
+        *("cifar10-vgg11-quarter-twenty-epochs", "cifar10-vgg11-three-epochs", "cifar10-vgg11-search"),
     ),
     "Segmentation": ("segmentation/camvid", "segmentation/camvid-search"),
     "The paper's experiments": ("cifar10-one-epoch", "mnist-mlp", "fashion-regression"),

@@ -10,7 +10,7 @@ Hardware: one core.
 Minutes:  about 2 for the four rates of one normalisation in one panel.
 Expected: batch norm trains at the lowest rates alone; whitening at all of them.
 Spread:   see the export, over seeds.
-Status:   measured here: results/learning-rates.json, -further.json and -candidates.json.
+Status:   measured here: results/learning-rates.json, -networks.json, -further.json and -candidates.json.
 """
 
 from __future__ import annotations
