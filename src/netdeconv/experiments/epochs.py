@@ -12,8 +12,8 @@ Expected: after three epochs batch norm 78.70 % (its rate searched) and 48.47 % 
           a quarter as wide, here, batch norm 85.40 % and 84.99 % at the paper's rate, the default 85.88 %.
 Spread:   one seed so far.
 Status:   measured here for a quarter-wide VGG-11, twenty epochs, batch norm and the default:
-          results/cifar10-vgg11-quarter-twenty-epochs.json; for three epochs of the whole one, batch norm and channel, by
-          an earlier form that searched batch norm's rate alone: cifar10-vgg11-three-epochs.json and -search.json.
+          results/cifar10-vgg11-quarter-twenty-epochs.json; for three epochs of the whole one, batch norm and channel,
+          by an earlier form that searched batch norm's rate alone: cifar10-vgg11-three-epochs.json and -search.json.
 """
 
 from __future__ import annotations
