@@ -182,20 +182,21 @@ class InputStatistics(nn.Module):
     def _update(self, mean: Tensor, matrix: Tensor, active: Tensor | None = None) -> None:
         """Move the running statistics towards the batch's; on the device, without waiting for it."""
         finite = torch.isfinite(mean.sum() + matrix.sum())
-        known = _value_of(finite) if active is None else None
-        if _value_of(finite) is False:
+        value = _value_of(finite)
+        if value is False:
             self._warn_once(
                 "a batch with NaN or infinity moves no running statistics "
                 "(netdeconv.surgery.check_finite finds the first such layer)"
             )
         moves = finite if active is None else finite & active
         self.num_batches_tracked.add_(moves)
-        if not known:
+        certain = value is True and active is None  # nothing is left out
+        if not certain:
             self.num_batches_skipped.add_(~finite if active is None else ~finite & active)
         weight = self._weight_of_new()
         for running, new in ((self.running_mean, mean), (self.running_whitening, matrix)):
             new = new.to(running.dtype)
-            if not known:
+            if not certain:
                 new = torch.where(moves, new, running)  # not a zero weight: zero times NaN is NaN
             pooled = self.mode == "average" and running is self.running_whitening
             running.copy_(self._pooled(running, new, weight) if pooled else running.lerp(new, weight))
