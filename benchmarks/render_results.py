@@ -169,14 +169,14 @@ def _narrow(folder: Path) -> Iterator[Row]:
             ratios = {row["variant"]: row["to batch norm"] for row in table["rows"]}
             (calls,) = (part["rows"] for part in table["parts"])
             counted = {row["operations"]: [row[f"{name}, calls"] for name in (NORM, "default")] for row in calls}
-            shown = {"views and the rest": "views", "products of matrices": "products", "all": "all"}
+            shown = {"views and the rest": "views", "products of matrices": "products"}
             yield {
                 "network": title,
                 "threads": table["hardware"].split(", ")[1].removesuffix(" threads"),
                 "no norm": ratios["none"],
                 "default": ratios["default"],
                 **{f"calls, {name}": counted["all"][n] for n, name in enumerate(("batch norm", "default"))},
-                **{f"default, {name}": counted[kind][1] for kind, name in shown.items() if kind != "all"},
+                **{f"default, {name}": counted[kind][1] for kind, name in shown.items()},
             }
 
 

@@ -16,7 +16,7 @@ _NOTHING = nullcontext()
 
 
 class Function(torch.autograd.Function):
-    """A function of autograd whose signature is at hand: torch works it out in every call, a tenth of a small layer."""
+    """A function of autograd whose signature is at hand: otherwise torch works it out in every call."""
 
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)
