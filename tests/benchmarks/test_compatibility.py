@@ -9,15 +9,15 @@ import pytest
 import torch
 from benchmarks.compatibility_networks import NAMES
 
-from benchmarks import compatibility, compatibility_page
+from benchmarks import compatibility, compatibility_check, compatibility_page
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def check(*arguments: str) -> None:
     """The check of networks, on a few images and labels that are drawn."""
-    compatibility.BATCH = 4
-    number = (compatibility.BATCHES + 1) * compatibility.BATCH
+    compatibility_check.BATCH = 4
+    number = (compatibility.BATCHES + 1) * compatibility_check.BATCH
     drawn = torch.randn(number, 3, 32, 32), torch.arange(number) % 10
     compatibility.images_and_labels = lambda root, further: drawn
     compatibility.main([*arguments])

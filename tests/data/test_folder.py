@@ -150,10 +150,8 @@ def test_image_files_are_not_read_into_memory():
 
 
 def test_the_real_sample_has_its_classes_and_colours(real_data):
-    root = real_data("imagenet_sample") / "imagenet_sample"
-    settings = DataConfig(
-        dataset="imagenet", data_dir=str(root / "imagenette160"), batch_size=100, image_size=64, validation_size=100
-    )
+    root = real_data("imagenet_sample")
+    settings = DataConfig(dataset="imagenette", data_dir=str(root), batch_size=100, image_size=64, validation_size=100)
     splits = open_splits(settings, seed=0, device=CPU)
     assert (splits.train.num_samples, sum(map(len, splits.evaluation.batches))) == (900, 100)
     inputs, labels = next(iter(splits.evaluation))

@@ -98,6 +98,17 @@ DATASETS: dict[str, DatasetInfo] = {
         folders=("imagenet", "CLS-LOC", "Data/CLS-LOC", "ILSVRC/Data/CLS-LOC", "imagenet/ILSVRC/Data/CLS-LOC"),
         resize=256,
     ),
+    "imagenette": DatasetInfo(
+        reader="folder",
+        shape=(3, 160, 160),
+        num_classes=10,
+        mean=(0.485, 0.456, 0.406),  # ImageNet's, from which the images are
+        std=(0.229, 0.224, 0.225),
+        source="J. Howard, Imagenette: ten easy classes of ImageNet, 2019",
+        licence="terms of ImageNet: non-commercial research",
+        folders=("imagenette2-160", "imagenette2", "imagenette2-320", "imagenette160", "imagenet_sample/imagenette160"),
+        resize=182,
+    ),
 }
 
 _CAMVID = (
