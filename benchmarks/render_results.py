@@ -39,6 +39,7 @@ SECTIONS = {
 }
 NETWORKS, DTYPES = {"vgg11": "VGG-11", "resnet18": "ResNet-18"}, ("bfloat16", "float32")
 NORM = "batch_norm"
+_LONG = 200  # characters of a command that a page does not show
 # What the map's candidates change of the default with five steps, panel by panel of their figure.
 _CHANGED = {
     "head": ("plain head", "head 64"),
@@ -93,15 +94,20 @@ def render_rows(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def origin(table: Row) -> str:
-    """Where a table comes from."""
+def origin(table: Row, file: str = "") -> str:
+    """Where a table comes from: its command, which is in the file where it is long."""
     seeds = ", ".join(map(str, table["seed"] if isinstance(table["seed"], list) else [table["seed"]]))
-    return f"`{table['command']}`; seed {seeds}; {table['hardware']}; {cell(table['minutes'])} minutes."
+    command = f"`{table['command']}`"
+    if file:
+        rows = table["command"].partition(" '")[0]
+        short = command if len(command) <= _LONG else f"`{rows} ...` with the rows named there"
+        command = f"[{file}](../results/{file}), {short}"
+    return f"{command}; seed {seeds}; {table['hardware']}; {cell(table['minutes'])} minutes."
 
 
-def render_table(table: Row) -> str:
+def render_table(table: Row, file: str = "") -> str:
     """One results file as Markdown: title, table, where it comes from, note, further tables."""
-    lines = [f"### {table['name']}", "", render_rows(table["rows"]), "", origin(table)]
+    lines = [f"### {table['name']}", "", render_rows(table["rows"]), "", origin(table, file)]
     lines += ["", table["note"]] if table.get("note") else []
     for part in table.get("parts", []):
         lines += ["", f"#### {part['name']}", "", render_rows(part["rows"])]
@@ -116,7 +122,7 @@ def render(folder: Path) -> str:
     blocks = []
     for heading, names in SECTIONS.items():
         own = [name for name in names or sorted(files.keys() - named) if name in files]
-        blocks += [f"## {heading}", *(render_table(load(files[name])) for name in own)] if own else []
+        blocks += [f"## {heading}", *(render_table(load(files[name]), f"{name}.json") for name in own)] if own else []
     return "\n\n".join([BEGIN, *(blocks or ["No results are recorded yet."]), END])
 
 
