@@ -45,7 +45,7 @@ _CHANGED = {
     "head": ("plain head", "head 64"),
     "stem": ("stem 3 steps", "stem 15 steps", "stem 15 steps, frozen", "stem eps 1e-2", "stem channel"),
     "the other layers": ("channel 16", "full 8", "full 16", "7 steps"),
-    "all": ("default", "channel", "paper", "batch norm"),
+    "all": ("default", "channel", "paper", "whitened stem, batch norm", "batch norm"),
 }
 _README_DATA, _README_NORMS = ("cifar10", "fashion_mnist", "digits"), ("batch norm", "default")
 Row = Mapping[str, Any]
