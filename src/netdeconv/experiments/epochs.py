@@ -1,8 +1,8 @@
 """Accuracy after a number of epochs of CIFAR-10: batch norm and the settings of whitening, all searched alike.
 
 Each one's learning rate and weight decay are searched in one epoch, on 5000 images cut from the training set. The best
-pair is trained on all images with three seeds. Batch norm, the default and the paper's blocks of 16 channels also run at
-the paper's rate and decay, for one epoch of search likes a decay that holds twenty back.
+pair is trained on all images with three seeds. Batch norm, the default and the paper's blocks of 16 channels also run
+at the paper's rate and decay, for one epoch of search likes a decay that holds twenty back.
 
 Command:  netdeconv reproduce vgg11-three-epochs --data-dir DIR --export results/cifar10-vgg11-three-epochs.json
 Source:   this project; Ye et al., early version of 2019, for VGG-11 after 20 epochs.
