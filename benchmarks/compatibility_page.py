@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from benchmarks.render_results import BEGIN, END, REPOSITORY, cell, load, render_rows, update
+from benchmarks.pages.markdown import BEGIN, END, REPOSITORY, cell, load, render_rows, update
 
 SOURCE = REPOSITORY / "results" / "checks" / "compatibility.json"
 MEMORY = REPOSITORY / "results" / "checks" / "memory.json"

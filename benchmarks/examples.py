@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import environment, tables
-from benchmarks.render_results import REPOSITORY
+from benchmarks.pages.markdown import REPOSITORY
 
 EXAMPLES = sorted(path.stem for path in (REPOSITORY / "examples").glob("*.py") if path.stem != "digits")
 # What each is about, beside torch.

@@ -15,7 +15,7 @@ import torch
 import torchvision
 from torch import nn
 
-from benchmarks.render_results import BEGIN, END, REPOSITORY, render_rows, update
+from benchmarks.pages.markdown import BEGIN, END, REPOSITORY, render_rows, update
 from netdeconv import Whitening, convert
 from netdeconv.nn import WhitenedLayer
 

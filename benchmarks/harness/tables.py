@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from benchmarks.harness.environment import hardware, prepare, versions
-from benchmarks.render_results import REPOSITORY, cell, compact, render_rows
+from benchmarks.pages.markdown import REPOSITORY, cell, compact, render_rows
 
 FOLDER = REPOSITORY / "results" / "benchmarks"
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from benchmarks.harness import variants
-from benchmarks.render_results import load
+from benchmarks.pages.markdown import load
 
 from benchmarks import against, inference, training_step
 from netdeconv.lookup import UnknownNameError

@@ -9,15 +9,9 @@ from typing import Any
 import pytest
 import torch
 from benchmarks.harness import environment, tables
-from benchmarks.render_results import (
-    REPOSITORY,
-    compact,
-    load,
-    render_fine_tuning,
-    render_performance,
-    render_rows,
-    render_table,
-)
+from benchmarks.pages.fine_tuning import render_fine_tuning
+from benchmarks.pages.markdown import REPOSITORY, compact, load, render_rows, render_table
+from benchmarks.pages.performance import render_performance
 
 
 def table(**ratios: float | None) -> dict[str, Any]:
@@ -73,7 +67,7 @@ def test_the_words_on_fine_tuning_follow_from_its_numbers(tmp_path):
 
 def test_the_committed_page_is_what_the_results_say():
     page = (REPOSITORY / "docs" / "performance.md").read_text(encoding="utf-8")
-    assert render_performance(REPOSITORY / "results" / "benchmarks") in page, "run: python benchmarks/render_results.py"
+    assert render_performance(REPOSITORY / "results" / "benchmarks") in page, "run: python -m benchmarks.render_results"
 
 
 def test_every_results_file_is_told_of_and_every_link_of_what_was_tried_is_there():

@@ -107,7 +107,7 @@ def test_a_part_of_the_search_is_enough_for_the_finals_that_follow_from_it(plan,
     fake(monkeypatch, lambda config: 60.0 - config.optimizer.lr)
     reproduce(plan.experiment(), ["none, search lr 0.1*"], tmp_path / "contest")
     trained = fake(monkeypatch, lambda config: 70.0)
-    with pytest.raises(ValueError, match=r"unknown row of .*'paper, seed 0'"):
+    with pytest.raises(ValueError, match=r"unknown row of .*'paper, seed 0'.*; further rows follow"):
         reproduce(plan.experiment(), ["paper, seed 0"], tmp_path / "contest")
     reproduce(plan.experiment(), ["none, seed 0"], tmp_path / "contest")
     assert labels(trained) == ["none,_seed_0"]

@@ -6,7 +6,7 @@ import dataclasses
 import json
 
 import pytest
-from benchmarks.render_results import load, render_table
+from benchmarks.pages.markdown import load, render_table
 
 from faked_training import fake, labels
 from netdeconv.experiments import camvid as camvid_experiment

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from netdeconv import experiments
-from netdeconv.lookup import look_up, unknown_name
+from netdeconv.lookup import UnknownNameError, look_up, unknown_name
 from netdeconv.training.config import TrainingConfig
 
 # What the head of an experiment's file says, in this order.
@@ -174,7 +174,10 @@ class Experiment:
         for pattern in patterns:
             matching = {label for label in rows if fnmatchcase(label, pattern)}
             if not matching:
-                raise unknown_name(f"row of {self.name}", pattern, rows)
+                error = unknown_name(f"row of {self.name}", pattern, rows)
+                raise (
+                    UnknownNameError(f"{error}; further rows follow from the results of these") if self.then else error
+                )
             chosen |= matching
         return [label for label in rows if label in chosen or not chosen]
 

@@ -1,0 +1,1 @@
+"""Pages of the documentation whose tables are written from files of results/."""
