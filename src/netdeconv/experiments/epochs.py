@@ -6,15 +6,16 @@ at the paper's rate and decay, for one epoch of search likes a decay that holds 
 
 Command:  netdeconv reproduce vgg11-three-epochs --data-dir DIR --export results/cifar10-vgg11-three-epochs.json
 Source:   this project; Ye et al., early version of 2019, for VGG-11 after 20 epochs.
-Hardware: two cores for three epochs, and for twenty of networks a quarter as wide; a GPU for twenty of the others.
-Minutes:  about 10 for an epoch of the searches' VGG-11 on two cores that are fast at bfloat16.
+Hardware: two cores; for twenty epochs of whole networks two that are fast at bfloat16, or a GPU.
+Minutes:  about 55 for twenty epochs of VGG-11 on one core that is fast at bfloat16.
 Expected: after three epochs batch norm 78.70 % (its rate searched) and 48.47 % at the paper's rate, channel 83.01 %;
           after twenty, in the early version, batch norm 89.15 %, channel 90.23 %, blocks of 16 channels 91.33 %;
-          a quarter as wide, here, batch norm 85.56 % and 84.99 % at the paper's rate, the default 85.88 % and 86.62 %.
+          here batch norm 90.46 %, the default at the paper's rate 91.79 %; a quarter as wide batch norm 85.56 % and
+          84.99 % at the paper's rate, the default 85.88 % and 86.62 %.
 Spread:   0.1 to 0.2 points over two seeds.
-Status:   measured here for a quarter-wide VGG-11, twenty epochs, but for blocks of 16 at the paper's rate:
-          results/cifar10-vgg11-quarter-twenty-epochs.json; for three epochs of the whole one, batch norm and channel,
-          by an earlier form that searched batch norm's rate alone: cifar10-vgg11-three-epochs.json and -search.json.
+Status:   measured here, in results/: VGG-11, twenty epochs, but for blocks of 16 at the paper's rate, in
+          cifar10-vgg11-twenty-epochs.json and -quarter-twenty-epochs.json; three epochs of batch norm and channel, by
+          an earlier form that searched batch norm's rate alone, in -three-epochs.json and -search.json.
 """
 
 from __future__ import annotations
