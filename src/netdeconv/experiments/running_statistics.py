@@ -11,7 +11,7 @@ Minutes:  about a quarter for each run on a fast core.
 Expected: running averages lag behind after the first epoch; the default's recalibrated ones are within half a point of
           the batch's.
 Spread:   about two points after the first epoch, over three seeds.
-Status:   measured here but for full 16: results/running-statistics.json.
+Status:   measured here: results/running-statistics.json.
 """
 
 from __future__ import annotations
