@@ -5,31 +5,25 @@ Letters: as in linalg/grouping.py.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
-from netdeconv.linalg import Eigen, Root, inverse_sqrt
-from netdeconv.linalg.precision import inverse, statistics_dtype
 from netdeconv.nn.ranks import Ranks
-from netdeconv.nn.sampler import Sampler
-from netdeconv.nn.whitening import Whitening
+from netdeconv.nn.running import Mode, RunningStatistics, value_of
 
-Mode = Literal["scheduled", "average", "batch"]
 # Measured: with a row for 8 features the variances of other data spread by 1.5 of their mean, unwhitened by 1.7 to 2.5,
 # with a row for each by 0.8 (variances 1 / k of 48 and 128 features, five steps). A row for 16 features gains nothing.
 _FEATURES_OF_A_ROW = 8
 # Number of the backward pass that is under way, or -1. Torch has no public word for it; where its private one is gone,
 # activation checkpointing moves running statistics a second time.
 _backward_pass = getattr(torch._C, "_current_graph_task_id", lambda: -1)
-_RUNNING = ("running_mean", "running_whitening")
 
 
-class InputStatistics(nn.Module):
+class InputStatistics(RunningStatistics):
     """Mean and whitening matrices of a layer's input.
 
     Buffers stay in float32 or wider when the module is cast to half precision. A batch that is not finite moves no
@@ -51,45 +45,7 @@ class InputStatistics(nn.Module):
             keeps none of them. See :func:`statistics_mode`.
     """
 
-    running_mean: Tensor
-    running_whitening: Tensor
-    num_batches_tracked: Tensor
-    num_batches_skipped: Tensor
-    num_steps: Tensor | None
-    mode: Mode = "scheduled"
     ranks: Ranks | None = None
-
-    def __init__(self, sampler: Sampler, like: Tensor, layer: str = "a whitened layer") -> None:
-        super().__init__()
-        self.sampler, self.layer = sampler, layer
-        self._warned: set[str] = set()
-        g, d = sampler.grouping.num_matrices, sampler.matrix_size
-        dtype, device = statistics_dtype(like.dtype), like.device
-        self.register_buffer("running_mean", torch.zeros(g, d, dtype=dtype, device=device))
-        self.register_buffer("running_whitening", torch.empty(g, d, d, dtype=dtype, device=device))
-        for name in ("num_batches_tracked", "num_batches_skipped"):
-            self.register_buffer(name, torch.zeros((), dtype=torch.int64, device=device))
-        self.register_buffer("num_steps", None if self.whitening.freeze is None else self.num_batches_tracked.clone())
-        self.reset_parameters()
-
-    @property
-    def whitening(self) -> Whitening:
-        """The settings."""
-        return self.sampler.whitening
-
-    @torch.no_grad()
-    def reset_running_stats(self) -> None:
-        """Forget everything: mean zero, identity whitening, schedule at its start."""
-        self.running_mean.zero_()
-        eye = torch.eye(self.running_whitening.shape[-1], device=self.running_whitening.device)
-        self.running_whitening.copy_(eye)
-        for counter in (self.num_batches_tracked, self.num_batches_skipped, self.num_steps):
-            if counter is not None:
-                counter.zero_()
-
-    def reset_parameters(self) -> None:
-        """:meth:`reset_running_stats`, under the name that torch's tools call after ``to_empty``."""
-        self.reset_running_stats()
 
     def forward(self, x: Tensor, *, exclusive: bool = True, frozen: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """Statistics to whiten an input with, in float32 or wider.
@@ -114,7 +70,7 @@ class InputStatistics(nn.Module):
         again, freeze, active = _runs_again(), self.whitening.freeze, None
         if self.num_steps is not None and freeze is not None and self.mode == "scheduled":
             active = (self.num_steps - int(again)) % freeze.period < freeze.active
-            if _value_of(active) is False:
+            if value_of(active) is False:
                 self.num_steps.add_(int(not again))
                 # copies: a later step overwrites the buffers before backward has read them
                 return x, self.running_mean.clone(), self.running_whitening.clone()
@@ -157,15 +113,6 @@ class InputStatistics(nn.Module):
             count, mean, covariance = self.ranks.pool(rows, mean, covariance, self.running_mean.clone())
         return x, mean, self.root(self._regularized(covariance, count))
 
-    def root(self, covariance: Tensor, method: Root | None = None) -> Tensor:
-        """D = C^(-1/2), or (S C S)^(-1/2) S with the deviations' inverse S: D C D^T = I both times."""
-        method = method or self.whitening.method
-        if not self.whitening.standardize:
-            return inverse_sqrt(covariance, method=method)
-        scale = covariance.diagonal(dim1=-2, dim2=-1).rsqrt()
-        correlation = scale.unsqueeze(2) * covariance * scale.unsqueeze(1)
-        return inverse_sqrt(correlation, method=method) * scale.unsqueeze(1)
-
     def _regularized(self, covariance: Tensor, rows: Tensor | int) -> Tensor:
         r"""Few rows say little of correlations: :math:`\Sigma + a (diag \Sigma - \Sigma) + eps`, a = D / (n + D)."""
         size = covariance.shape[-1]
@@ -178,62 +125,6 @@ class InputStatistics(nn.Module):
         """Share of the correlations that is taken out."""
         return size / (rows + size)
 
-    @torch.no_grad()
-    def _update(self, mean: Tensor, matrix: Tensor, active: Tensor | None = None) -> None:
-        """Move the running statistics towards the batch's; on the device, without waiting for it."""
-        finite = torch.isfinite(mean.sum() + matrix.sum())
-        value = _value_of(finite)
-        if value is False:
-            self._warn_once(
-                "a batch with NaN or infinity moves no running statistics "
-                "(netdeconv.surgery.check_finite finds the first such layer)"
-            )
-        moves = finite if active is None else finite & active
-        self.num_batches_tracked.add_(moves)
-        certain = value is True and active is None  # nothing is left out
-        if not certain:
-            self.num_batches_skipped.add_(~finite if active is None else ~finite & active)
-        weight = self._weight_of_new()
-        for running, new in ((self.running_mean, mean), (self.running_whitening, matrix)):
-            new = new.to(running.dtype)
-            if not certain:
-                new = torch.where(moves, new, running)  # not a zero weight: zero times NaN is NaN
-            pooled = self.mode == "average" and running is self.running_whitening
-            running.copy_(self._pooled(running, new, weight) if pooled else running.lerp(new, weight))
-
-    def _pooled(self, running: Tensor, new: Tensor, weight: Tensor) -> Tensor:
-        """The root of averaged covariances: among averaged roots, one of a batch without a feature would outweigh all.
-
-        The covariance of a whitening matrix is (D^T D)^-1, which says how far few Newton-Schulz steps whitened.
-        """
-        covariance = _covariance(running).lerp(_covariance(new), weight.double())
-        return torch.where(weight == 1, new, self.root(covariance, Eigen()).to(new.dtype))
-
-    def _weight_of_new(self) -> Tensor:
-        """Momentum, bias-corrected: the first batch counts fully."""
-        count = self.num_batches_tracked.to(self.running_mean.dtype).clamp_min(1)
-        momentum = self.whitening.momentum
-        if momentum is None or self.mode == "average":
-            return 1 / count
-        # exactly one, for of an identity a rounding error is left that a small whitening matrix is lost in
-        return torch.where(count == 1, 1.0, momentum / (1 - (1 - momentum) ** count))
-
-    def _warn_once(self, message: str) -> None:
-        """Each layer says a thing once."""
-        if message not in self._warned and not torch.compiler.is_compiling():
-            self._warned.add(message)
-            warnings.warn(f"{self.layer}: {message}", RuntimeWarning, stacklevel=2)
-
-    def _apply(self, fn: Any, recurse: bool = True) -> InputStatistics:
-        """Move or cast; statistics are never narrowed below float32."""
-        kept = {name: self._buffers[name] for name in _RUNNING}
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        for name, old in kept.items():
-            new = self._buffers[name]
-            if old is not None and new is not None and statistics_dtype(new.dtype) != new.dtype:
-                self._buffers[name] = old.to(device=new.device, dtype=torch.float32)
-        return self
-
     def extra_repr(self) -> str:
         """Settings and sizes, for ``print(model)``."""
         settings, grouping = self.whitening, self.sampler.grouping
@@ -242,12 +133,6 @@ class InputStatistics(nn.Module):
             parts.append(f"num_groups={grouping.num_blocks}")
         parts.append(f"num_iterations={settings.num_iterations}" if settings.root is None else f"root={settings.root}")
         return ", ".join(parts)
-
-
-def _covariance(matrix: Tensor) -> Tensor:
-    """Of what the matrix whitens, in float64."""
-    wide = matrix.double()
-    return inverse(wide.mT @ wide)
 
 
 @contextmanager
@@ -282,16 +167,6 @@ def statistics_mode(model: nn.Module, mode: Mode) -> Iterator[None]:
     finally:
         for module, own in before.items():
             module.mode = own
-
-
-def _value_of(flag: Tensor) -> bool | None:
-    """A flag's value; None where it cannot be read without waiting for a device, leaving a graph, or under ``vmap``."""
-    if flag.device.type != "cpu" or torch.compiler.is_compiling():
-        return None
-    try:
-        return bool(flag)
-    except RuntimeError:  # vmap: one flag for each model
-        return None
 
 
 def _runs_again() -> bool:
