@@ -48,7 +48,8 @@ PANELS: dict[str, dict[str, Any]] = {
     "fashion_mnist": {"dataset": "fashion_mnist"},
     "mnist": {"dataset": "mnist"},
     "digits": {"dataset": "digits"},
-    "cifar100": {"dataset": "cifar100"},
+    # 3000 images are 30 of each class.
+    "cifar100 12000 images": {"dataset": "cifar100", "images": 12000},
     # A third of the images for three times the epochs, files brought to 64 pixels.
     "imagenette": {"dataset": "imagenette", "epochs": 9, "image_size": 64},
     # About the seconds of the default's three epochs.
