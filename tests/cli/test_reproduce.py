@@ -57,6 +57,13 @@ def test_what_does_not_fit_the_directory_is_refused(capsys, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
+def test_an_unknown_row_of_thousands_names_the_nearest_alone(capsys):
+    assert main(["reproduce", "learning-rates", "cifar10, defalt, lr 0.1, seed 0"]) == 2
+    message = capsys.readouterr().err
+    assert "did you mean 'cifar10, default, lr 0.1, seed 0'" in message
+    assert "known, such as" in message and len(message) < 600
+
+
 def test_a_row_that_diverges_is_said_and_the_others_are_trained(capsys, tmp_path):
     path = tmp_path / "mlp"
     line = f"mnist-mlp none batch_norm {SMALL} --epochs 1 --lr 1e30 --precision 32-true"
