@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+from itertools import takewhile
 
 import pytest
 from benchmarks.pages.fine_tuning import render_fine_tuning
 from benchmarks.pages.markdown import BEGIN, END, REPOSITORY, replace_block
 from benchmarks.pages.results import render_readme, render_results
 
+from netdeconv.experiments.running.experiment import experiment
+
+FILES = {path.stem: path for path in (REPOSITORY / "results").rglob("*.json") if path.parent.name != "tried"}
 CLAIM = re.compile(r"\d\s*%|\b(faster|slower|outperforms?|state[- ]of[- ]the[- ]art)\b|\d\s*times", re.IGNORECASE)
 
 
@@ -41,6 +46,14 @@ def table():
 def test_blocks_are_what_the_results_say(page, block):
     text = (REPOSITORY / page).read_text(encoding="utf-8")
     assert replace_block(text, block(REPOSITORY / "results")) == text, "run: python -m benchmarks.render_results"
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_the_command_of_a_results_file_names_rows_of_today(name):
+    command, *words = shlex.split(json.loads(FILES[name].read_text())["command"])
+    if (command, words[0]) == ("netdeconv", "reproduce"):
+        rows = list(takewhile(lambda word: not word.startswith("--"), words[2:]))
+        assert experiment(words[1]).select(rows)  # a name or row that is unknown raises
 
 
 def test_readme_is_short_and_shows_one_small_table():

@@ -57,8 +57,8 @@ def test_what_does_not_fit_the_directory_is_refused(capsys, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
-def test_an_unknown_row_of_thousands_names_the_nearest_alone(capsys):
-    assert main(["reproduce", "learning-rates", "cifar10, defalt, lr 0.1, seed 0"]) == 2
+def test_an_unknown_row_of_hundreds_names_the_nearest_alone(capsys):
+    assert main(["reproduce", "learning-rates-candidates", "cifar10, defalt, lr 0.1, seed 0"]) == 2
     message = capsys.readouterr().err
     assert "did you mean 'cifar10, default, lr 0.1, seed 0'" in message
     assert "known, such as" in message

@@ -7,10 +7,10 @@ import json
 import pytest
 
 from netdeconv.cli import main
-from netdeconv.experiments.learning_rates import rows, summary
-from netdeconv.experiments.running.experiment import ExperimentRow, Reproduced
+from netdeconv.experiments.learning_rates import summary
+from netdeconv.experiments.running.experiment import ExperimentRow, Reproduced, experiment
 
-ROW: ExperimentRow = next(iter(rows().values()))
+ROW: ExperimentRow = next(iter(experiment("learning-rates").rows.values()))
 
 
 def run(label: str, score: float | None, failure: str = "") -> Reproduced:

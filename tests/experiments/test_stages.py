@@ -142,8 +142,7 @@ def test_the_test_images_are_read_once(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["running-statistics", "learning-rates", "one-epoch"])
 def test_tables_of_seeds(tmp_path, monkeypatch, name):
     fake(monkeypatch, lambda config: 60.0 + config.seed)
-    patterns = {"learning-rates": ["digits, default, lr 0.*", "digits, batch norm, lr 0.*, seed 0"]}.get(name, [])
-    found = run(name, tmp_path / "runs", *patterns)
+    found = run(name, tmp_path / "runs")
     table = exported(name, found, tmp_path)
     assert len(table["rows"]) >= 2
     assert str(tmp_path) not in json.dumps(table)

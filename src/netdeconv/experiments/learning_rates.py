@@ -1,10 +1,11 @@
 """Accuracy over the learning rate: in which range of rates batch norm and the settings of whitening train.
 
 Quarter-width networks learn from 3000 images for 3 epochs with momentum 0.9, weight decay 1e-3 and a cosine schedule.
-Accuracies are of images cut from the training set, with statistics recalibrated on 16 training batches. The first
-panels are a VGG-11 with batch 64 and SGD on several data sets; the others change one of network, batch and optimiser.
+Accuracies are of images cut from the training set, with statistics recalibrated on 16 training batches. The map
+itself is a VGG-11 with batch 64 and SGD on four data sets. Its other three parts are experiments of their own: other
+networks; other rates, data, batches and optimisers; and candidates, which the default could be instead.
 
-Command:  netdeconv reproduce learning-rates '*, seed 0' --data-dir DIR --export results/learning-rates.json
+Command:  netdeconv reproduce learning-rates --data-dir DIR --export results/learning-rates.json
 Source:   this project.
 Hardware: one core.
 Minutes:  about 2 for the four rates of one normalisation in one panel.
@@ -15,21 +16,18 @@ Status:   measured here: results/learning-rates.json, -networks.json, -further.j
 
 from __future__ import annotations
 
+import functools
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from netdeconv.experiments.running.experiment import ExperimentRow, Reproduced
+from netdeconv.experiments.running.experiment import ExperimentRow, Reproduced, Rows
 from netdeconv.experiments.running.families import cifar
 from netdeconv.models import NormConfig
 from netdeconv.training.config import TrainingConfig, replaced
 
-SEEDS = (0, 1, 2)
-RATES = {
-    "SGD": (1.0, 0.3, 0.1, 0.03, 0.01, 0.003),
-    "AdamW": (0.03, 0.01, 0.003, 0.001, 0.0003),
-    "Muon": (0.3, 0.1, 0.03, 0.01, 0.003),
-}
+SEEDS, RATES = (0, 1, 2), (0.3, 0.1, 0.03, 0.01)
+_ADAMW = (0.03, 0.01, 0.003, 0.001, 0.0003)
 # Images to train on, and to evaluate on, both cut from the training set.
 IMAGES = {"digits": (1000, 297), "imagenette": (700, 300)}
 
@@ -42,12 +40,15 @@ _USUAL: dict[str, Any] = {
     "optimizer": "SGD",
     "epochs": 3,
 }
-# What is trained in one panel of the map, but for normalisation, rate and seed, and is not as usual.
-PANELS: dict[str, dict[str, Any]] = {
-    "cifar10": {},
-    "fashion_mnist": {"dataset": "fashion_mnist"},
-    "mnist": {"dataset": "mnist"},
-    "digits": {"dataset": "digits"},
+# What is trained in one panel of each map, but for normalisation, rate and seed, and is not as usual.
+MAP: dict[str, dict[str, Any]] = {name: {"dataset": name} for name in ("cifar10", "fashion_mnist", "mnist", "digits")}
+NETWORKS: dict[str, dict[str, Any]] = {
+    "cifar10 resnet18": {"arch": "resnet18"},
+    "cifar10 mobilenet_v2": {"arch": "mobilenet_v2", "width": 0.5},
+    "cifar10 densenet121": {"arch": "densenet121"},
+}
+FURTHER: dict[str, dict[str, Any]] = {
+    **{name: {**panel, "rates": (1.0, 0.003)} for name, panel in MAP.items()},
     # 3000 images are 30 of each class.
     "cifar100 12000 images": {"dataset": "cifar100", "images": 12000},
     # A third of the images for three times the epochs, files brought to 64 pixels.
@@ -55,14 +56,11 @@ PANELS: dict[str, dict[str, Any]] = {
     # About the seconds of the default's three epochs.
     "cifar10 5 epochs": {"epochs": 5},
     "cifar10 batch 4": {"batch_size": 4},
-    "cifar10 batch 16": {"batch_size": 16},
+    "cifar10 batch 16": {"batch_size": 16, "rates": (*RATES, 0.003)},
     "cifar10 batch 256": {"batch_size": 256},
     "cifar10 batch 256 and 12000 images": {"batch_size": 256, "images": 12000},
-    "cifar10 AdamW": {"optimizer": "AdamW"},
-    "cifar10 Muon": {"optimizer": "Muon"},
-    "cifar10 resnet18": {"arch": "resnet18"},
-    "cifar10 mobilenet_v2": {"arch": "mobilenet_v2", "width": 0.5},
-    "cifar10 densenet121": {"arch": "densenet121"},
+    "cifar10 AdamW": {"optimizer": "AdamW", "rates": _ADAMW},
+    "cifar10 Muon": {"optimizer": "Muon", "rates": (*RATES, 0.003)},
 }
 
 
@@ -101,14 +99,16 @@ CANDIDATES = {
 }
 
 
-def rows() -> dict[str, ExperimentRow]:
-    """Return the runs by label."""
+def rows(panels: Mapping[str, dict[str, Any]], names: Iterable[str]) -> Rows:
+    """Return the runs of some panels with some normalisations, by label."""
     return {
-        f"{panel}, {name}, lr {lr:g}, seed {seed}": ExperimentRow(config=_config(_USUAL | changes, norm, lr, seed))
+        f"{panel}, {name}, lr {lr:g}, seed {seed}": ExperimentRow(
+            config=_config(_USUAL | changes, CANDIDATES[name], lr, seed)
+        )
         for seed in SEEDS
-        for panel, changes in PANELS.items()
-        for name, norm in CANDIDATES.items()
-        for lr in RATES[(_USUAL | changes)["optimizer"]]
+        for panel, changes in panels.items()
+        for name in names
+        for lr in changes.get("rates", RATES)
     }
 
 
@@ -147,3 +147,12 @@ def _config(panel: dict[str, Any], norm: NormConfig, lr: float, seed: int) -> Tr
     config = cifar(panel["arch"], panel["epochs"], images=images, cut=cut, lr=lr, seed=seed, **sizes)
     changes = {"network.norm": norm, "optimizer.name": panel["optimizer"], "data.image_size": panel.get("image_size")}
     return replaced(config, changes)
+
+
+_BOTH = ("batch norm", "default")
+ROWS = {
+    "learning-rates": functools.partial(rows, MAP, _BOTH),
+    "learning-rates-networks": functools.partial(rows, NETWORKS, _BOTH),
+    "learning-rates-further": functools.partial(rows, FURTHER, _BOTH),
+    "learning-rates-candidates": functools.partial(rows, {"cifar10": {}}, tuple(CANDIDATES)),
+}
