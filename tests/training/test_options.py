@@ -14,7 +14,8 @@ from netdeconv.tasks import TASKS, Classification
 from netdeconv.training.checkpoint import evaluated_weights, load_checkpoint
 from netdeconv.training.plain import from_plain
 from netdeconv.training.run_directory import read_config
-from netdeconv.training.session import averaged, run
+from netdeconv.training.session import run
+from netdeconv.training.update import averaged
 from small_runs import plain_config, small_config
 
 

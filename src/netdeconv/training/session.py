@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import math
 import statistics
 import time
 from typing import Any
@@ -11,10 +9,8 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from netdeconv.data.splits import Splits
-from netdeconv.surgery import check_finite
 from netdeconv.training.checkpoint import State, save_checkpoint
 from netdeconv.training.config import TrainingConfig
 from netdeconv.training.devices import TERMINATED, build_fabric, noted_termination, process_settings
@@ -26,6 +22,7 @@ from netdeconv.training.plain import changed_settings, to_plain
 from netdeconv.training.progress import Reporter
 from netdeconv.training.results import RunResult, environment
 from netdeconv.training.run_directory import RunDirectory, open_directory
+from netdeconv.training.update import Update, averaged, require_finite
 
 # Reading the loss waits for the device: on a graphics card only this often.
 _DEVICE_CHECK_EVERY = 50
@@ -85,12 +82,12 @@ class Session:
         shard = (fabric.global_rank, fabric.world_size)
         self.data: Splits = config.task.open(config.data, seed=config.seed, device=fabric.device, shard=shard)
         self.network = initial_network(config, self.data, fabric)
-        self.average = averaged(self.network, config.averaging) if config.averaging else None
-        self.evaluated: nn.Module = self.network if self.average is None else self.average.module
+        average = averaged(self.network, config.averaging) if config.averaging else None
+        self.evaluated: nn.Module = self.network if average is None else average.module
         self.model: Any = fabric.setup_module(self.network)
         optimizer = build_optimizer(self.model.parameters(), config.optimizer)
-        self.optimizer: Any = fabric.setup_optimizers(optimizer)
-        self.state = State(self.network, optimizer, self.average, fabric)
+        self.update = Update(config, self.model, optimizer, average, fabric, self.data.info.num_classes)
+        self.state = State(self.network, optimizer, average, fabric)
         directory.begin(to_plain(config), environment(fabric.device, precision, fabric.world_size))
         self.loggers = [LOGGERS[name](directory.path) for name in config.loggers if fabric.is_global_zero]
         parameters = sum(parameter.numel() for parameter in self.network.parameters())
@@ -170,8 +167,7 @@ class Session:
         waiting: list[Tensor] = []
         begun = time.perf_counter()
         for step in range(start, steps):
-            for group in self.optimizer.optimizer.param_groups:
-                group["lr"] = learning_rate(self.config.optimizer, before + step, total)
+            rate = learning_rate(self.config.optimizer, before + step, total)
             try:
                 inputs, targets = next(batches)
             except Exception:
@@ -179,11 +175,11 @@ class Session:
                 if not waiting and self.fabric.world_size == 1 and self._terminated():
                     self._save_within(epoch)
                 raise
-            waiting.append(self._step(inputs, targets))
+            waiting.append(self.update(inputs, targets, rate))
             if len(waiting) == read_every or step + 1 == steps:
                 losses = torch.stack(waiting).tolist()
                 now = time.perf_counter()
-                self._require_finite(losses, step + 2 - len(waiting), epoch)
+                require_finite(losses, step + 2 - len(waiting), epoch)
                 state.losses += losses
                 state.seconds += [(now - begun) / len(waiting)] * len(waiting)
                 waiting.clear()
@@ -191,37 +187,6 @@ class Session:
             known = state.losses[-1] if state.losses else float("nan")
             images = len(targets) * self.fabric.world_size
             self.reporter.step(epoch=epoch, step=step + 1, images=images, loss=known)
-
-    def _step(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        """Update the weights once; return the mean loss of the batch, on the device."""
-        self.optimizer.zero_grad(set_to_none=True)
-        inputs, targets = self.config.task.mix(inputs, targets, self.data.info.num_classes)
-        parts = min(self.config.accumulation, len(targets))
-        losses = []
-        pairs = zip(inputs.tensor_split(parts), targets.tensor_split(parts), strict=True)
-        for number, (some, their) in enumerate(pairs, 1):
-            with self.fabric.no_backward_sync(self.model, enabled=number < parts):
-                with check_finite(self.network) if self.config.check_finite else contextlib.nullcontext():
-                    outputs = self.model(some)
-                loss = self.config.task.compute_loss(outputs, their) * (len(their) / len(targets))
-                self.fabric.backward(loss)
-            losses.append(loss.detach())
-        if self.config.optimizer.clip_norm is not None:
-            self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.config.optimizer.clip_norm)
-        self.optimizer.step()
-        if self.average is not None:
-            self.average.update_parameters(self.network)
-        return torch.stack(losses).sum()
-
-    def _require_finite(self, losses: list[float], first: int, epoch: int) -> None:
-        """Make sure of the losses of some steps of an epoch, the first of which has this number."""
-        for step, loss in enumerate(losses, first):
-            if not math.isfinite(loss):
-                advice = "before any update of the weights" if step == epoch == 1 else "a lower learning rate may help"
-                raise FloatingPointError(
-                    f"the training loss is {loss} at step {step} of epoch {epoch}; {advice}: --check-finite True names "
-                    "the layer where it begins"
-                )
 
     def _save_within(self, epoch: int) -> bool:
         """Save within an epoch, when that is due or the process is to end; all processes decide as one.
@@ -249,10 +214,3 @@ class Session:
         saved = self.state.collect()
         if self.fabric.is_global_zero:
             save_checkpoint(self.directory.checkpoint, saved)
-
-
-def averaged(model: nn.Module, decay: float) -> AveragedModel:
-    """Return an exponential average of the network's weights that starts at their values now."""
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
-    average.update_parameters(model)
-    return average
