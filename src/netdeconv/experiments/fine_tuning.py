@@ -9,8 +9,8 @@ decay 1e-3, cosine, batch 32. Each learning rate is chosen for each candidate on
 Command:  netdeconv reproduce fine-tuning --data-dir DIR --export results/fine-tuning.json
 Source:   this project.
 Hardware: one core.
-Minutes:  about 70, on a quiet machine.
-Expected: the converted network within a point of batch norm or above; from scratch 12 to 17 points below.
+Minutes:  about 16, on a fast processor.
+Expected: the converted network a point above batch norm, or even with it; from scratch 4 to 9 points below.
 Spread:   see the export, over seeds.
 Status:   measured here: results/fine-tuning.json.
 """
