@@ -13,10 +13,10 @@ from image_folders import write_folder, write_part
 from netdeconv.cli import imagenet, main
 from netdeconv.models import NormConfig
 from netdeconv.tasks import TASKS
-from netdeconv.training import session
 from netdeconv.training.checkpoint import load_checkpoint
 from netdeconv.training.plain import from_plain
 from netdeconv.training.run_directory import read_config
+from netdeconv.training.update import Update
 from small_runs import numbers
 
 SMALL = (
@@ -170,17 +170,17 @@ def test_a_killed_loader_process_ends_the_run_clearly_and_the_run_can_be_resumed
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     line = f"{SMALL} {root} --epochs 2 --msg False -j 1 --result-path"
 
-    train = session.Session._step
+    train = Update.__call__
 
-    def kill_and_train(self, inputs, targets):
+    def kill_and_train(self, inputs, targets, rate):
         # In the midst of an epoch: an iterator that ends would swallow what torch's handler of the signal raises.
         if (killed / "checkpoint.pt").exists():
             for child in multiprocessing.active_children():
                 child.kill()
-        return train(self, inputs, targets)
+        return train(self, inputs, targets, rate)
 
     with monkeypatch.context() as patch:
-        patch.setattr(session.Session, "_step", kill_and_train)
+        patch.setattr(Update, "__call__", kill_and_train)
         code, error = refused(f"{line} {killed}", capsys)
     assert code == 1
     assert "DataLoader worker" in error
