@@ -22,12 +22,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from netdeconv.experiments.running.experiment import ExperimentRow, Reproduced, Rows
-from netdeconv.experiments.running.families import cifar
+from netdeconv.experiments.running.families import SEEDS, cifar
 from netdeconv.models import NormConfig
 from netdeconv.training.config import TrainingConfig, replaced
 
-SEEDS, RATES = (0, 1, 2), (0.3, 0.1, 0.03, 0.01)
-_ADAMW = (0.03, 0.01, 0.003, 0.001, 0.0003)
+RATES = (0.3, 0.1, 0.03, 0.01)
 # Images to train on, and to evaluate on, both cut from the training set.
 IMAGES = {"digits": (1000, 297), "imagenette": (700, 300)}
 
@@ -59,7 +58,7 @@ FURTHER: dict[str, dict[str, Any]] = {
     "cifar10 batch 16": {"batch_size": 16, "rates": (*RATES, 0.003)},
     "cifar10 batch 256": {"batch_size": 256},
     "cifar10 batch 256 and 12000 images": {"batch_size": 256, "images": 12000},
-    "cifar10 AdamW": {"optimizer": "AdamW", "rates": _ADAMW},
+    "cifar10 AdamW": {"optimizer": "AdamW", "rates": (0.03, 0.01, 0.003, 0.001, 0.0003)},
     "cifar10 Muon": {"optimizer": "Muon", "rates": (*RATES, 0.003)},
 }
 
@@ -154,5 +153,5 @@ ROWS = {
     "learning-rates": functools.partial(rows, MAP, _BOTH),
     "learning-rates-networks": functools.partial(rows, NETWORKS, _BOTH),
     "learning-rates-further": functools.partial(rows, FURTHER, _BOTH),
-    "learning-rates-candidates": functools.partial(rows, {"cifar10": {}}, tuple(CANDIDATES)),
+    "learning-rates-candidates": functools.partial(rows, {"cifar10": MAP["cifar10"]}, tuple(CANDIDATES)),
 }
